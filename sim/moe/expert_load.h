@@ -1,0 +1,44 @@
+// Which tokens go where, as numbers that a simulator of time needs: how uneven each layer's and micro-batch's load is, and how
+// many nodes a token visits. Expert ranks and tokens; no GPUs, no time.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/spec/model.h"
+#include "sim/spec/plan.h"
+#include "sim/spec/training.h"
+
+namespace trillion {
+
+// The expert-parallel group, as routing sees it.
+struct ExpertGroup {
+  std::int64_t ranks = 1;
+  std::int64_t ranks_per_node = 1;
+  std::int64_t tokens_per_rank = 0;  // one micro-batch's tokens on one rank
+};
+
+// One micro-batch of one MoE layer. Ratios are to the mean over the group.
+struct LayerRouting {
+  double tokens_per_expert_max_over_mean = 1;
+  double rank_load_max_over_mean = 1;  // token copies received by the busiest rank
+  double scale_out_max_over_mean = 1;  // node-to-node payload of the busiest NIC (send or receive)
+  double remote_nodes_per_token = 0;   // distinct other nodes that a token is sent to, mean
+  double local_ranks_per_token = 0;    // copies that reach a GPU over NVLink (own node's other ranks + fan-out), mean per token
+  double nodes_per_token = 0;          // distinct nodes, own one included where it holds a chosen expert, mean
+};
+
+struct ExpertLoad {
+  Balance balance = Balance::forced;
+  std::vector<LayerRouting> samples;  // drawn (layer, micro-batch) pairs, at least one for an MoE model
+  LayerRouting mean;
+
+  // The sample that stands for this layer and micro-batch: a fixed pseudo-random choice, the same for every run with one seed.
+  const LayerRouting& at(std::int64_t layer, std::int64_t micro_batch) const;
+  std::uint64_t seed = 0;
+};
+
+// REQUIRES: model.moe.
+ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group, std::uint64_t seed);
+
+}  // namespace trillion

@@ -1,0 +1,81 @@
+// On what it is trained: nodes, GPUs, links, rails, prices, power. No software: achieved rates live in the calibration.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/base/quantity.h"
+#include "sim/spec/kernel.h"
+#include "sim/spec/origin.h"
+
+namespace trillion {
+
+// Vendor figures of one GPU. Peaks are dense (no structured sparsity).
+struct Gpu {
+  std::string name;  // "H800 SXM"
+  std::int64_t sms = 0;
+  FlopsPerSecond peak_bf16, peak_fp8, peak_fp32;  // peak_fp8 = 0: the chip has no FP8
+  Bytes memory;                                   // installed
+  Bytes usable_memory;  // what a process can allocate before the driver's own share ("81559 MiB" of an 80 GB H100)
+  BytesPerSecond memory_bandwidth;
+  Bytes l2_cache;
+  Watts power_limit;
+  BytesPerSecond host_bandwidth;  // PCIe or C2C, one way
+  Provenance provenance;
+
+  FlopsPerSecond peak(DType dtype) const;
+};
+
+// NVLink and NVSwitch within a scale-up domain.
+struct ScaleUp {
+  std::int64_t domain_gpus = 0;  // GPUs that reach each other over it (8 per HGX node, 72 per NVL72 rack)
+  BytesPerSecond bandwidth;      // per GPU, one way, vendor figure (half of the "total" that datasheets print)
+  Seconds latency;
+  Provenance provenance;
+};
+
+enum class FabricKind { fat_tree, rail_only };
+
+// InfiniBand or Ethernet between nodes.
+struct ScaleOut {
+  std::int64_t nics_per_node = 0;
+  BytesPerSecond nic_bandwidth;  // one way, per NIC
+  FabricKind kind = FabricKind::fat_tree;
+  bool rails = true;        // NIC r of every node hangs on rail r's switches
+  std::int64_t layers = 2;  // of switches
+  std::int64_t switch_ports = 64;
+  double oversubscription = 1;  // leaf down-bandwidth over leaf up-bandwidth; 1: full bisection
+  Seconds nic_latency;          // end to end within one leaf
+  Seconds hop_latency;          // one more switch
+  Provenance provenance;
+};
+
+struct Power {
+  Watts node_other;  // CPUs, memory, NICs, fans of one node, under load
+  double pue = 1;    // facility power over IT power
+  UsdPerJoule energy_price;
+  Provenance provenance;
+};
+
+struct Price {
+  UsdPerSecond per_gpu;
+  Provenance provenance;
+};
+
+struct Cluster {
+  std::string name;
+  std::int64_t nodes = 0;
+  std::int64_t gpus_per_node = 0;
+  Gpu gpu;
+  ScaleUp scale_up;
+  ScaleOut scale_out;
+  std::optional<Price> price;
+  std::optional<Power> power;
+
+  std::int64_t gpus() const { return nodes * gpus_per_node; }
+  std::vector<std::string> validate() const;
+};
+
+}  // namespace trillion

@@ -1,0 +1,53 @@
+// How the work is laid out over the GPUs: parallel axes, schedule, sharding, recomputation, precision.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trillion {
+
+enum class ScheduleKind { gpipe, one_f_one_b, interleaved_1f1b, zb_h1, zb_h2, zb_v, dualpipe, dualpipe_v };
+inline constexpr std::array<std::string_view, 8> kScheduleNames = {"gpipe", "1f1b", "interleaved-1f1b", "zb-h1",
+                                                                   "zb-h2", "zb-v", "dualpipe",         "dualpipe-v"};
+
+enum class Sharding { none, zero_1, zero_2, zero_3 };
+inline constexpr std::array<std::string_view, 4> kShardingNames = {"none", "zero-1", "zero-2", "zero-3"};
+
+enum class Precision { bf16, fp8 };
+inline constexpr std::array<std::string_view, 2> kPrecisionNames = {"bf16", "fp8"};
+
+// Modules whose outputs can be dropped after the forward pass and computed again in the backward pass.
+enum class RecomputeModule { norm, mla_up_projection, activation, attention, mlp, moe, layer };
+inline constexpr std::array<std::string_view, 7> kRecomputeModuleNames = {
+    "norm", "mla_up_projection", "activation", "attention", "mlp", "moe", "layer"};
+
+enum class ExpertPlacement { contiguous, round_robin };
+inline constexpr std::array<std::string_view, 2> kExpertPlacementNames = {"contiguous", "round-robin"};
+
+struct Plan {
+  std::int64_t tensor_parallel = 1;
+  bool sequence_parallel = false;  // activations outside attention and MLP split over the tensor-parallel group
+  std::int64_t context_parallel = 1;
+  std::int64_t pipeline_parallel = 1;
+  std::int64_t virtual_pipeline_stages = 1;  // model chunks per rank of interleaved-1f1b
+  std::int64_t expert_parallel = 1;
+  std::int64_t expert_tensor_parallel = 1;
+  std::optional<std::int64_t> data_parallel;  // empty: what remains, cluster GPUs / (tp cp pp)
+  std::int64_t micro_batch_size = 1;          // sequences
+  ScheduleKind schedule = ScheduleKind::one_f_one_b;
+  std::optional<std::vector<std::int64_t>> layers_per_stage;  // empty: split so that stage times are even
+  Sharding sharding = Sharding::zero_1;
+  // `none` is an empty list, `full` is {layer}, `selective` is {attention} where attention is not fused, else {norm, activation}.
+  std::vector<RecomputeModule> recompute;
+  Precision precision = Precision::bf16;
+  ExpertPlacement expert_placement = ExpertPlacement::contiguous;
+
+  bool recomputes(RecomputeModule module) const;
+  std::vector<std::string> validate() const;
+};
+
+}  // namespace trillion

@@ -1,0 +1,42 @@
+// A question: model x cluster x calibration x training x plan.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/spec/calibration.h"
+#include "sim/spec/cluster.h"
+#include "sim/spec/model.h"
+#include "sim/spec/plan.h"
+#include "sim/spec/training.h"
+
+namespace trillion {
+
+// What is simulated: a whole training step, or one overlapped forward-and-backward pair of chunks alone.
+enum class Extent { step, overlapped_pair };
+
+enum class Fidelity {
+  folded,  // replicas that behave alike are simulated once
+  full,    // every GPU
+};
+
+struct Scenario {
+  std::string name;                                        // folder name
+  std::string question;                                    // one sentence
+  std::string model_file, cluster_file, calibration_file;  // as the report names them
+  Model model;
+  Cluster cluster;
+  Calibration calibration;
+  Training training;
+  Plan plan;
+  Extent extent = Extent::step;
+  std::int64_t pair_layers = 0;  // layers of each chunk, for Extent::overlapped_pair
+  std::uint64_t seed = 0;
+  Fidelity fidelity = Fidelity::folded;
+
+  // Contradictions between parts (the parts validate themselves).
+  std::vector<std::string> validate() const;
+};
+
+}  // namespace trillion

@@ -1,0 +1,47 @@
+// Who talks to whom: two grids over the same GPUs, as in Megatron-LM. Dense layers: tp-cp-dp-pp. Expert layers: etp-ep-edp-pp.
+// Rank order: the first named axis varies fastest, so tensor-parallel neighbours share a node.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "sim/spec/cluster.h"
+#include "sim/spec/infeasible.h"
+#include "sim/spec/plan.h"
+
+namespace trillion {
+
+// One axis's communication group, as any of its members sees it.
+struct Group {
+  std::int64_t size = 1;
+  std::int64_t stride = 1;          // distance in GPUs between neighbours
+  std::int64_t ranks_per_node = 1;  // members that share one scale-up domain
+  bool within_node() const { return ranks_per_node >= size; }
+};
+
+class DeviceMesh {
+ public:
+  // REQUIRES: !why_mesh_impossible(...).
+  DeviceMesh(const Plan& plan, const Cluster& cluster);
+
+  Group tensor() const { return tensor_; }
+  Group context() const { return context_; }
+  Group data() const { return data_; }          // dense parameters: same (tp, pp), all of cp x dp
+  Group pipeline() const { return pipeline_; }  // neighbours: pipeline ranks r and r + 1
+  Group expert() const { return expert_; }
+  Group expert_tensor() const { return expert_tensor_; }
+  Group expert_data() const { return expert_data_; }  // replicas of the same experts
+  std::int64_t data_parallel() const { return data_parallel_; }
+  std::int64_t gpus() const { return gpus_; }
+
+ private:
+  Group tensor_, context_, data_, pipeline_, expert_, expert_tensor_, expert_data_;
+  std::int64_t data_parallel_ = 1, gpus_ = 1;
+};
+
+// Sizes that do not multiply to the cluster; empty when they do.
+std::optional<Infeasible> why_mesh_impossible(const Plan& plan, const Cluster& cluster);
+
+}  // namespace trillion

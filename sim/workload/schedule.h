@@ -1,0 +1,81 @@
+// Who computes what, in which order: per pipeline rank a list of actions, in the grammar of PyTorch's
+// torch.distributed.pipelining schedules.
+//
+//   2F0        stage 2, forward of micro-batch 0
+//   2B0        its whole backward (input and weight gradients)
+//   2I0, 2W0   input gradient alone, weight gradient alone
+//   (1F3;2B0)  a forward and a backward executed as one overlapped pair (DualPipe)
+//
+// Text and value are inverses: parse_schedule(to_text(s)) == s.
+//
+// Sources: ../shared facts, schedules.md: Megatron-LM schedules.py (1F1B, interleaved), arXiv:2401.10241 (ZB-H1, ZB-H2),
+// arXiv:2405.15362 (ZB-V), deepseek-ai/DualPipe@3da1bbe (DualPipe, DualPipeV).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/spec/plan.h"
+
+namespace trillion {
+
+enum class ActionKind : std::uint8_t { forward, backward, input_gradient, weight_gradient };
+
+// One chunk's pass: one stage of the model over one micro-batch.
+struct Pass {
+  ActionKind kind = ActionKind::forward;
+  std::int32_t stage = 0;
+  std::int32_t micro_batch = 0;
+  friend bool operator==(const Pass&, const Pass&) = default;
+};
+
+struct Action {
+  Pass first;                  // the forward one, if overlapped
+  std::optional<Pass> second;  // set: an overlapped pair
+  friend bool operator==(const Action&, const Action&) = default;
+};
+
+struct PipelineSchedule {
+  std::int32_t stages = 1;
+  std::int32_t micro_batches = 1;
+  std::vector<std::vector<Action>> ranks;  // [pipeline rank][position]
+  friend bool operator==(const PipelineSchedule&, const PipelineSchedule&) = default;
+
+  // The rank that runs `stage` for `micro_batch`. With DualPipe the two directions put one stage on two ranks.
+  std::int32_t rank_of(std::int32_t stage, std::int32_t micro_batch) const;
+  // Stages whose parameters a rank holds, ascending.
+  std::vector<std::int32_t> stages_of(std::int32_t rank) const;
+};
+
+// Why `kind` cannot run with these numbers, and which numbers would do; empty when it can.
+std::optional<std::string> why_not(ScheduleKind kind, std::int64_t ranks, std::int64_t micro_batches, std::int64_t virtual_stages);
+
+// REQUIRES: !why_not(...).
+PipelineSchedule make_schedule(ScheduleKind kind, std::int64_t ranks, std::int64_t micro_batches, std::int64_t virtual_stages);
+
+std::string to_text(const Action& action);
+std::string to_text(const PipelineSchedule& schedule);   // one line per rank, actions separated by commas
+PipelineSchedule parse_schedule(std::string_view text);  // throws InputError with line and column
+
+// Executes the order symbolically. Empty when every action can run; else the head of every blocked rank and what it waits for.
+std::optional<std::string> find_deadlock(const PipelineSchedule& schedule);
+
+// An order of all (rank, position) in which every action comes after what it depends on. REQUIRES: !find_deadlock(schedule).
+struct ScheduledAction {
+  std::int32_t rank = 0;
+  std::int32_t position = 0;
+};
+std::vector<ScheduledAction> execution_order(const PipelineSchedule& schedule);
+
+// Peak number of micro-batches whose forward of `stage` has run on `rank` and whose backward (weight gradient, where split)
+// has not, as an upper bound over the rank's own order: the rank's [stage] -> count, and the peak over both stages together.
+struct InFlight {
+  std::vector<std::int32_t> peak_of_stage;  // parallel to stages_of(rank)
+  std::int32_t peak_total = 0;              // simultaneous, over all stages of the rank
+};
+InFlight activations_in_flight(const PipelineSchedule& schedule, std::int32_t rank);
+
+}  // namespace trillion
