@@ -1,0 +1,176 @@
+#include "gemm_shapes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+#include <tuple>
+
+namespace probe {
+namespace {
+
+constexpr const char* kLayouts[] = {"forward", "input_gradient", "weight_gradient"};
+
+std::int64_t log_uniform(double u, double low, double high, std::int64_t step) {
+  const double value = low * std::pow(high / low, u);
+  const auto rounded = static_cast<std::int64_t>(std::llround(value / step)) * step;
+  return std::clamp<std::int64_t>(rounded, step, static_cast<std::int64_t>(high));
+}
+
+// SplitMix64: what else varies (layout, rounding, accumulation) must not march in step with the design's recurrence.
+std::uint64_t mixed(std::uint64_t i) {
+  std::uint64_t z = (i + 1) * 0x9E3779B97F4A7C15ull;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+  return z ^ (z >> 31);
+}
+
+// Design point i. Real extents are mostly multiples of 64 or 128; token counts of experts are anything. One point
+// in six has an m that is a multiple of 8 only, one in six n and k that are multiples of 16 only.
+GemmShape design_point(int i, const std::string& dtype, const std::string& layout) {
+  GemmShape shape;
+  shape.dtype = dtype;
+  shape.layout = layout;
+  const bool fp8 = dtype != "bf16";
+  const std::uint64_t kind = mixed(i) / 3 % 6;
+  const std::int64_t m_step = kind == 3 ? (fp8 ? 16 : 8) : 128;
+  const std::int64_t nk_step = kind == 5 ? 16 : kind % 2 == 0 ? 128 : 64;
+  // fp8_block scales cover 128 of k.
+  const std::int64_t k_step = dtype == "fp8_block" ? 128 : nk_step;
+  shape.m = log_uniform(filling(i, 0), 128, 32768, m_step);
+  shape.n = log_uniform(filling(i, 1), 256, 32768, nk_step);
+  shape.k = log_uniform(filling(i, 2), 256, 32768, k_step);
+  return shape;
+}
+
+struct Linear {
+  std::int64_t out, in;
+  bool column;  // tensor parallelism divides out (column) or in (row)
+};
+
+// Projections, feed-forward, experts, heads: DeepSeek-V3, V2, V2-Lite, 67B, Qwen2.5-72B, Llama-3.1-8B, 70B, 405B,
+// Mixtral-8x7B, GPT-3.
+constexpr Linear kLinears[] = {
+    {1536, 7168, true},    {24576, 1536, true},  {576, 7168, true},    {32768, 512, true},   {7168, 16384, false},
+    {36864, 7168, true},   {7168, 18432, false}, {4096, 7168, true},   {7168, 2048, false},  {129280, 7168, true},
+    {1536, 5120, true},    {24576, 5120, true},  {5120, 16384, false}, {24576, 5120, true},  {5120, 12288, false},
+    {3072, 5120, true},    {5120, 1536, false},  {102400, 5120, true}, {3072, 2048, true},   {4096, 512, true},
+    {2048, 2048, false},   {21888, 2048, true},  {2048, 10944, false}, {2816, 2048, true},   {2048, 1408, false},
+    {102400, 2048, true},  {10240, 8192, true},  {8192, 8192, false},  {44032, 8192, true},  {8192, 22016, false},
+    {102400, 8192, true},  {59136, 8192, true},  {8192, 29568, false}, {152064, 8192, true}, {6144, 4096, true},
+    {4096, 4096, false},   {28672, 4096, true},  {4096, 14336, false}, {128256, 4096, true}, {57344, 8192, true},
+    {8192, 28672, false},  {128256, 8192, true}, {18432, 16384, true}, {16384, 16384, false}, {106496, 16384, true},
+    {16384, 53248, false}, {32000, 4096, true},  {36864, 12288, true}, {12288, 12288, false}, {49152, 12288, true},
+    {12288, 49152, false}, {50304, 12288, true}, {7168, 2048, true},   {256, 7168, true}};
+
+GemmShape linear_point(const Linear& linear, std::int64_t tokens, int parallel, const std::string& dtype,
+                       const std::string& layout) {
+  const std::int64_t out = linear.column ? linear.out / parallel : linear.out;
+  const std::int64_t in = linear.column ? linear.in : linear.in / parallel;
+  GemmShape shape;
+  shape.dtype = dtype;
+  shape.layout = layout;
+  if (layout == "forward") {
+    std::tie(shape.m, shape.n, shape.k) = std::tuple{tokens, out, in};
+  } else if (layout == "input_gradient") {
+    std::tie(shape.m, shape.n, shape.k) = std::tuple{tokens, in, out};
+  } else {
+    std::tie(shape.m, shape.n, shape.k) = std::tuple{out, in, tokens};
+  }
+  return shape;
+}
+
+class PointList {
+ public:
+  void add(const GemmShape& shape, Load load) {
+    if (shape.m < 16 || shape.n < 16 || shape.k < 16) return;
+    const std::int64_t unit = shape.dtype == "bf16" ? 8 : 16;
+    if (shape.n % unit != 0 || shape.k % unit != 0) return;
+    if (shape.dtype == "fp8_block" && shape.k % 128 != 0) return;
+    if (seen_.insert(shape.row(name(load)).members()).second) points_.push_back({shape, load});
+  }
+
+  // Design points first..last, layouts drawn; half of the weight gradients accumulate in fp32.
+  void add_design(const std::string& dtype, int first, int last, Load load, int sms = 0) {
+    for (int i = first; i < last; ++i) {
+      GemmShape shape = design_point(i, dtype, kLayouts[mixed(i) % 3]);
+      shape.accumulate = shape.layout == "weight_gradient" && mixed(i) / 18 % 2 == 0;
+      shape.sms = sms;
+      add(shape, load);
+    }
+  }
+
+  // The models' products; which layout, token count and parallelism each takes rotates.
+  void add_models(const std::string& dtype, int turn, int stride, Load load, int sms = 0) {
+    constexpr int kParallel[] = {1, 8, 2, 4};
+    int i = turn;
+    for (const Linear& linear : kLinears) {
+      if (i++ % stride != 0) continue;
+      const int pick = i / stride + turn;
+      GemmShape shape = linear_point(linear, pick % 2 == 0 ? 4096 : 8192, kParallel[(pick / 2) % 4], dtype,
+                                     kLayouts[pick % 3]);
+      shape.accumulate = shape.layout == "weight_gradient" && pick % 2 == 0;
+      shape.sms = sms;
+      add(shape, load);
+    }
+  }
+
+  std::vector<GemmPoint> take() { return std::move(points_); }
+
+ private:
+  std::vector<GemmPoint> points_;
+  std::set<std::string> seen_;
+};
+
+}  // namespace
+
+double filling(int index, int dimension) {
+  constexpr double kStep[] = {0.8191725133961645, 0.6710436067037893, 0.5497004779019703};
+  const double u = 0.5 + (index + 1) * kStep[dimension];
+  return u - std::floor(u);
+}
+
+std::vector<GemmPoint> gemm_points() {
+  PointList list;
+  const GemmShape reference{"bf16", 8192, 8192, 8192};
+  list.add(reference, Load::kBurst);
+  GemmShape reference8 = reference;
+  reference8.dtype = "fp8";
+  list.add(reference8, Load::kBurst);
+  reference8.dtype = "fp8_block";
+  list.add(reference8, Load::kBurst);
+  // Rounds of burst points, each a little of everything; sustained ones stay together, so the chip stays hot.
+  for (int round = 0; round < 6; ++round) {
+    list.add_design("bf16", round * 75, round * 75 + 75, Load::kBurst);
+    list.add_models("bf16", round, 1, Load::kBurst);
+    list.add_design("fp8", round * 45, round * 45 + 45, Load::kBurst);
+    list.add_models("fp8", round + 1, 2, Load::kBurst);
+    list.add_design("fp8_block", round * 45, round * 45 + 45, Load::kBurst);
+    list.add_models("fp8_block", round + 2, 2, Load::kBurst);
+    if (round == 0) {
+      list.add(reference, Load::kSustained);
+      list.add_design("bf16", 0, 45, Load::kSustained);
+      list.add_models("bf16", 0, 2, Load::kSustained);
+      list.add_design("fp8", 0, 30, Load::kSustained);
+      list.add_models("fp8", 1, 4, Load::kSustained);
+      list.add_design("fp8_block", 0, 24, Load::kSustained);
+    }
+    if (round < 3) {
+      for (const int sms : {112, 124}) {
+        list.add_design("bf16", round * 12, round * 12 + 12, Load::kBurst, sms);
+        list.add_models("bf16", round, 6, Load::kBurst, sms);
+        list.add_design("fp8", round * 6, round * 6 + 6, Load::kBurst, sms);
+        list.add_design("fp8_block", round * 6, round * 6 + 6, Load::kBurst, sms);
+      }
+    }
+    if (round == 2) {
+      list.add_design("bf16", 45, 90, Load::kSustained);
+      list.add_models("bf16", 1, 2, Load::kSustained);
+      list.add_design("fp8", 30, 50, Load::kSustained);
+      list.add_design("fp8_block", 24, 40, Load::kSustained);
+    }
+  }
+  return list.take();
+}
+
+}  // namespace probe
