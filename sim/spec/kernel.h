@@ -98,8 +98,10 @@ enum class MemoryKernel {
   adam,
   dropout,
   softmax,
+  gate_topk_backward,
+  expert_mapping,  // which received row belongs to which local expert
 };
-inline constexpr std::array<std::string_view, 29> kMemoryKernelNames = {"copy",
+inline constexpr std::array<std::string_view, 31> kMemoryKernelNames = {"copy",
                                                                         "rms_norm",
                                                                         "rms_norm_backward",
                                                                         "layer_norm",
@@ -127,7 +129,9 @@ inline constexpr std::array<std::string_view, 29> kMemoryKernelNames = {"copy",
                                                                         "gradient_norm",
                                                                         "adam",
                                                                         "dropout",
-                                                                        "softmax"};
+                                                                        "softmax",
+                                                                        "gate_topk_backward",
+                                                                        "expert_mapping"};
 
 struct MemoryBound {
   MemoryKernel kernel = MemoryKernel::copy;
