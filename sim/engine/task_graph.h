@@ -9,13 +9,15 @@
 // Dependencies point backwards (to smaller ids), so a graph cannot contain a cycle of dependencies; a rendezvous whose
 // members wait for each other can still get stuck, and the engine then says who waits for whom.
 //
-// The graph is columns: a full step of 2048 GPUs is ~6e7 tasks and must fit in memory.
+// The graph is compact: a full step of 2048 GPUs is ~6e7 tasks and must fit in memory. A task is one row of 16 bytes, plus 4
+// bytes per dependency and 4 more if it belongs to a rendezvous; call reserve() before a large build, since a growing vector
+// needs room for both copies.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -46,47 +48,116 @@ struct TaskKind {
   friend bool operator==(const TaskKind&, const TaskKind&) = default;
 };
 
+// The tasks of one stream in execution order; they are chained through the rows, so this is a forward range.
+class StreamTasks;
+
 class TaskGraph {
  public:
-  LinkId add_link(std::string name, BytesPerSecond capacity);
+  // Room for so many tasks and dependencies in all (count one dependency more for each member of a rendezvous).
+  void reserve(std::size_t tasks, std::size_t dependencies);
+
+  LinkId add_link(std::string name, BytesPerSecond capacity);  // REQUIRES: capacity positive and finite
   StreamId add_stream(std::string name);
-  KindId add_kind(const TaskKind& kind);  // the same content gives the same id
+  // The same content gives the same id. REQUIRES: duration >= 0; links exist, bytes finite and >= 0.
+  KindId add_kind(const TaskKind& kind);
   RendezvousId add_rendezvous();
 
   // REQUIRES: every dependency was added before.
   TaskId add(StreamId stream, KindId kind, std::span<const TaskId> dependencies, RendezvousId rendezvous = {});
 
-  std::size_t task_count() const { return kind_of_.size(); }
-  std::size_t stream_count() const { return stream_names_.size(); }
-  std::size_t link_count() const { return link_names_.size(); }
+  std::size_t task_count() const { return rows_.size(); }
+  std::size_t stream_count() const { return streams_.size(); }
+  std::size_t link_count() const { return links_.size(); }
   std::size_t kind_count() const { return kinds_.size(); }
   std::size_t rendezvous_count() const { return rendezvous_members_.size(); }
 
   const TaskKind& kind(KindId id) const { return kinds_[id.value]; }
-  const TaskKind& kind_of(TaskId task) const { return kinds_[kind_of_[task.value].value]; }
-  KindId kind_id_of(TaskId task) const { return kind_of_[task.value]; }
-  StreamId stream_of(TaskId task) const { return stream_of_[task.value]; }
-  RendezvousId rendezvous_of(TaskId task) const { return rendezvous_of_.empty() ? RendezvousId{} : rendezvous_of_[task.value]; }
+  const TaskKind& kind_of(TaskId task) const { return kinds_[kind_id_of(task).value]; }
+  KindId kind_id_of(TaskId task) const { return KindId{rows_[task.value].kind & ~kRendezvousBit}; }
+  StreamId stream_of(TaskId task) const { return StreamId{rows_[task.value].stream}; }
+  RendezvousId rendezvous_of(TaskId task) const {
+    return has_rendezvous(task) ? RendezvousId{list_[list_begin(task)].value} : RendezvousId{};
+  }
   std::uint32_t member_count(RendezvousId id) const { return rendezvous_members_[id.value]; }
-  std::span<const TaskId> dependencies(TaskId task) const;
-  std::span<const TaskId> tasks_of(StreamId stream) const { return stream_tasks_[stream.value]; }
-  const std::string& stream_name(StreamId id) const { return stream_names_[id.value]; }
-  const std::string& link_name(LinkId id) const { return link_names_[id.value]; }
-  BytesPerSecond link_capacity(LinkId id) const { return link_capacities_[id.value]; }
+  std::span<const TaskId> dependencies(TaskId task) const {
+    const std::uint32_t begin = list_begin(task) + (has_rendezvous(task) ? 1 : 0);
+    return {list_.data() + begin, rows_[task.value].list_end - begin};
+  }
+  StreamTasks tasks_of(StreamId stream) const;
+  TaskId first_of(StreamId stream) const { return TaskId{streams_[stream.value].first}; }        // not valid() when empty
+  TaskId next_in_stream(TaskId task) const { return TaskId{rows_[task.value].next_in_stream}; }  // not valid() at the end
+  const std::string& stream_name(StreamId id) const { return streams_[id.value].name; }
+  const std::string& link_name(LinkId id) const { return links_[id.value].name; }
+  BytesPerSecond link_capacity(LinkId id) const { return links_[id.value].capacity; }
 
  private:
+  // `list_` holds, task after task, the rendezvous (if the bit is set) and then the dependencies.
+  struct Row {
+    std::uint32_t kind = 0;  // and kRendezvousBit
+    std::uint32_t stream = 0;
+    std::uint32_t next_in_stream = TaskId::kNone;
+    std::uint32_t list_end = 0;
+  };
+  static_assert(sizeof(Row) == 16, "6e7 tasks must fit in memory");
+  static constexpr std::uint32_t kRendezvousBit = 0x80000000u;
+
+  struct Stream {
+    std::string name;
+    std::uint32_t first = TaskId::kNone, last = TaskId::kNone;
+    std::uint32_t count = 0;
+  };
+  struct Link {
+    std::string name;
+    BytesPerSecond capacity;
+  };
+
+  std::uint32_t list_begin(TaskId task) const { return task.value == 0 ? 0 : rows_[task.value - 1].list_end; }
+  bool has_rendezvous(TaskId task) const { return (rows_[task.value].kind & kRendezvousBit) != 0; }
+
+  std::vector<Row> rows_;
+  std::vector<TaskId> list_;
   std::vector<TaskKind> kinds_;
   std::unordered_multimap<std::size_t, std::uint32_t> kind_index_;  // content hash -> position; never iterated
-  std::vector<KindId> kind_of_;
-  std::vector<StreamId> stream_of_;
-  std::vector<std::uint32_t> dependency_end_;
-  std::vector<TaskId> dependencies_;
-  std::vector<RendezvousId> rendezvous_of_;
   std::vector<std::uint32_t> rendezvous_members_;
-  std::vector<std::vector<TaskId>> stream_tasks_;
-  std::vector<std::string> stream_names_;
-  std::vector<std::string> link_names_;
-  std::vector<BytesPerSecond> link_capacities_;
+  std::vector<Stream> streams_;
+  std::vector<Link> links_;
 };
+
+class StreamTasks {
+ public:
+  class Iterator {
+   public:
+    using value_type = TaskId;
+    using difference_type = std::ptrdiff_t;
+
+    Iterator() = default;
+    Iterator(const TaskGraph* graph, TaskId task) : graph_(graph), task_(task) {}
+    TaskId operator*() const { return task_; }
+    Iterator& operator++() { return task_ = graph_->next_in_stream(task_), *this; }
+    Iterator operator++(int) {
+      const Iterator before = *this;
+      ++*this;
+      return before;
+    }
+    bool operator==(const Iterator& other) const { return task_ == other.task_; }
+
+   private:
+    const TaskGraph* graph_ = nullptr;
+    TaskId task_;
+  };
+
+  StreamTasks(const TaskGraph* graph, TaskId first, std::size_t size) : graph_(graph), first_(first), size_(size) {}
+  Iterator begin() const { return {graph_, first_}; }
+  Iterator end() const { return {graph_, TaskId{}}; }
+  std::size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+ private:
+  const TaskGraph* graph_;
+  TaskId first_;
+  std::size_t size_;
+};
+
+inline StreamTasks TaskGraph::tasks_of(StreamId stream) const { return {this, first_of(stream), streams_[stream.value].count}; }
 
 }  // namespace trillion

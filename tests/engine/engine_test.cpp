@@ -1,0 +1,169 @@
+// The algebra of a run without links:
+//   start = max(end of the stream's previous task, ends of the dependencies), 0 when there are none
+//   end   = start + duration
+//   the members of a rendezvous start together at the latest of their starts, and end together after the longest of them
+//   makespan = the last end
+#include "sim/engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/engine/support/text_graph.h"
+
+namespace trillion {
+namespace {
+
+using test::read_graph;
+using test::run_text;
+
+TEST(Engine, AnEmptyGraphTakesNoTime) {
+  const Trace trace = run(TaskGraph{});
+  EXPECT_EQ(trace.makespan, SimTime{0});
+  EXPECT_TRUE(trace.start.empty());
+}
+
+TEST(Engine, AStreamRunsItsTasksInOrder) { EXPECT_EQ(run_text("s: a(3) b(2) c(0) d(4)"), "s: a 0-3 b 3-5 c 5-5 d 5-9\n"); }
+
+TEST(Engine, StreamsRunSideBySide) { EXPECT_EQ(run_text("s: a(3) b(2)  t: c(4)"), "s: a 0-3 b 3-5\nt: c 0-4\n"); }
+
+TEST(Engine, ATaskWaitsForItsDependencies) {
+  EXPECT_EQ(run_text("compute: a(3) b(2)<a,x   comm: x(4)<a"), "compute: a 0-3 b 7-9\ncomm: x 3-7\n");
+}
+
+TEST(Engine, ABlockedHeadHoldsWhatIsBehindIt) {
+  EXPECT_EQ(run_text("s: a(1)<z b(1)  t: y(5) z(5)"), "s: a 10-11 b 11-12\nt: y 0-5 z 5-10\n");
+}
+
+TEST(Engine, ManyStreamsWaitForOneTask) {
+  EXPECT_EQ(run_text("s: a(7) b(1)  t: c(1)<a  u: d(2)<a  v: e(3)<b  w: f(1)<a,b"),
+            "s: a 0-7 b 7-8\nt: c 7-8\nu: d 7-9\nv: e 8-11\nw: f 8-9\n");
+}
+
+TEST(Engine, ARendezvousStartsWithTheLastAndEndsWithTheLongest) {
+  EXPECT_EQ(run_text("s: a(3) x(2)@r b(1)  t: y(5)@r c(1)  u: d(1) z(0)@r"), "s: a 0-3 x 3-8 b 8-9\nt: y 3-8 c 8-9\nu: d 0-1 z 3-8\n");
+}
+
+TEST(Engine, ARendezvousMemberHasItsOwnDependencies) {
+  EXPECT_EQ(run_text("s: x(2)@r<c  t: y(2)@r  u: c(9)"), "s: x 9-11\nt: y 9-11\nu: c 0-9\n");
+}
+
+TEST(Engine, ARendezvousOfOneIsATask) { EXPECT_EQ(run_text("s: x(2)@r y(1)@q"), "s: x 0-2 y 2-3\n"); }
+
+TEST(Engine, TheMakespanIsTheLastEnd) {
+  const auto text = read_graph("s: a(3) b(2)  t: c(40)  u: d(1)<b");
+  EXPECT_EQ(run(text.graph).makespan, SimTime{40});
+}
+
+std::string stuck_text(const std::string& text) {
+  const auto graph = read_graph(text);
+  try {
+    run(graph.graph);
+  } catch (const StuckGraph& stuck) {
+    return stuck.what();
+  }
+  return "finished";
+}
+
+TEST(StuckGraph, NamesBothSidesOfACrossedRendezvous) {
+  EXPECT_EQ(stuck_text("s: a(1) m(1)@p n(1)@q   t: o(1)@q w(1)@p   u: z(1)"),
+            "the graph is stuck after 2 of 6 tasks; 2 streams are blocked:\n"
+            "  stream \"s\": \"m\" (task 1) waits at rendezvous 0 for \"w\" (task 4), which is behind \"o\" (task 3) on stream \"t\"\n"
+            "  stream \"t\": \"o\" (task 3) waits at rendezvous 1 for \"n\" (task 2), which is behind \"m\" (task 1) on stream \"s\"");
+}
+
+TEST(StuckGraph, NamesTheDependencyThatABlockedHeadWaitsFor) {
+  EXPECT_EQ(stuck_text("s: m(1)@p n(1)@p   t: d(1)<m"),
+            "the graph is stuck after 0 of 3 tasks; 2 streams are blocked:\n"
+            "  stream \"s\": \"m\" (task 0) waits at rendezvous 0 for \"n\" (task 1), which is behind \"m\" (task 0) on stream \"s\"\n"
+            "  stream \"t\": \"d\" (task 2) waits for \"m\" (task 0) on stream \"s\"");
+}
+
+TEST(StuckGraph, NamesAMemberThatIsItselfBlocked) {
+  EXPECT_EQ(stuck_text("s: m(1)@p a(1)   t: n(1)<o@p   u: k(1)@q o(1)  v: l(1)<a@q"),
+            "the graph is stuck after 0 of 6 tasks; 4 streams are blocked:\n"
+            "  stream \"s\": \"m\" (task 0) waits at rendezvous 0 for \"n\" (task 5) on stream \"t\"\n"
+            "  stream \"t\": \"n\" (task 5) waits for \"o\" (task 3) on stream \"u\"\n"
+            "  stream \"u\": \"k\" (task 2) waits at rendezvous 1 for \"l\" (task 4) on stream \"v\"\n"
+            "  stream \"v\": \"l\" (task 4) waits for \"a\" (task 1) on stream \"s\"");
+}
+
+// --- against a model: relax the two equations until nothing changes ---
+
+struct Draw {
+  TaskGraph graph;
+  std::vector<std::vector<TaskId>> members;  // of each rendezvous
+};
+
+// A random graph that cannot get stuck: the members of a rendezvous are added one after the other, on different streams, and
+// depend only on what was added before the first of them.
+Draw random_graph(std::mt19937_64& random) {
+  const auto below = [&](std::uint64_t n) { return static_cast<std::uint32_t>(random() % n); };
+  Draw draw;
+  const std::uint32_t streams = 1 + below(8);
+  for (std::uint32_t s = 0; s < streams; ++s) draw.graph.add_stream("s" + std::to_string(s));
+  std::vector<std::uint32_t> order(streams);
+  const std::uint32_t steps = below(60);
+  for (std::uint32_t i = 0; i < steps; ++i) {
+    const auto added = static_cast<std::uint32_t>(draw.graph.task_count());
+    for (std::uint32_t s = 0; s < streams; ++s) order[s] = s;
+    std::shuffle(order.begin(), order.end(), random);
+    const std::uint32_t group = below(4) == 0 ? 1 + below(streams) : 0;
+    const RendezvousId rendezvous = group > 0 ? draw.graph.add_rendezvous() : RendezvousId{};
+    std::vector<TaskId> members;
+    for (std::uint32_t m = 0; m < std::max(group, 1u); ++m) {
+      std::vector<TaskId> dependencies;
+      for (std::uint32_t d = added > 0 ? below(4) : 0; d > 0; --d) dependencies.push_back(TaskId{below(added)});
+      const KindId kind = draw.graph.add_kind({"k", 0, SimTime{below(20)}, {}});
+      members.push_back(draw.graph.add(StreamId{order[m]}, kind, dependencies, rendezvous));
+    }
+    if (group > 0) draw.members.push_back(members);
+  }
+  return draw;
+}
+
+Trace relax(const Draw& draw) {
+  const TaskGraph& graph = draw.graph;
+  Trace trace;
+  trace.start.assign(graph.task_count(), SimTime{0});
+  trace.end.assign(graph.task_count(), SimTime{0});
+  std::vector<SimTime> duration(graph.task_count());
+  for (std::uint32_t t = 0; t < graph.task_count(); ++t) duration[t] = graph.kind_of(TaskId{t}).duration;
+  for (const auto& members : draw.members) {
+    SimTime longest;
+    for (const TaskId m : members) longest = std::max(longest, duration[m.value]);
+    for (const TaskId m : members) duration[m.value] = longest;
+  }
+  for (bool changed = true; changed;) {
+    changed = false;
+    const auto raise = [&](TaskId task, SimTime start) {
+      if (start > trace.start[task.value]) trace.start[task.value] = start, changed = true;
+    };
+    for (std::uint32_t t = 0; t < graph.task_count(); ++t) {
+      for (const TaskId d : graph.dependencies(TaskId{t})) raise(TaskId{t}, trace.end[d.value]);
+      const SimTime end = trace.start[t] + duration[t];
+      if (end > trace.end[t]) trace.end[t] = end, changed = true;
+      if (const TaskId next = graph.next_in_stream(TaskId{t}); next.valid()) raise(next, trace.end[t]);
+    }
+    for (const auto& members : draw.members) {
+      SimTime latest;
+      for (const TaskId m : members) latest = std::max(latest, trace.start[m.value]);
+      for (const TaskId m : members) raise(m, latest);
+    }
+  }
+  return trace;
+}
+
+TEST(Engine, EqualsTheRelaxedEquationsOnRandomGraphs) {
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    std::mt19937_64 random(seed);
+    const Draw draw = random_graph(random);
+    const Trace expected = relax(draw), trace = run(draw.graph);
+    ASSERT_EQ(trace.start, expected.start) << "seed " << seed;
+    ASSERT_EQ(trace.end, expected.end) << "seed " << seed;
+    ASSERT_EQ(trace.makespan, trace.end.empty() ? SimTime{} : *std::max_element(trace.end.begin(), trace.end.end())) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace trillion
