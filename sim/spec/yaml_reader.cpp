@@ -1,0 +1,466 @@
+#include "sim/spec/yaml_reader.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "sim/base/closest_word.h"
+
+namespace trillion {
+
+struct YamlReader::State {
+  std::shared_ptr<const YamlDocument> document;
+  Diagnostics* diagnostics = nullptr;
+  const YamlNode* node = nullptr;  // nullptr: the mapping is absent or no mapping; said already, so everything below is silent
+  YamlPosition position;           // of the key that opened it
+  std::string path;                // "gpu", "curves[3]"; empty for the root
+
+  std::vector<std::string> known;                             // keys asked for, in order
+  std::vector<std::string> missing;                           // required and absent
+  std::set<std::string, std::less<>> failed;                  // keys with a diagnostic
+  std::map<std::string, std::string, std::less<>> spellings;  // first name -> name written
+  std::vector<std::string> defaults;
+  std::vector<std::pair<std::string, std::shared_ptr<State>>> children;
+
+  void ask(std::string_view key) {
+    if (std::find(known.begin(), known.end(), key) == known.end()) known.emplace_back(key);
+  }
+
+  void complain(const YamlPosition& at, std::string message, std::string hint = {}) const {
+    diagnostics->add({document->location(at), std::move(message), document->source_line(at), std::move(hint)});
+  }
+
+  std::string full(std::string_view key) const { return path.empty() ? std::string(key) : path + "." + std::string(key); }
+
+  // The value of an optional or required key; nullptr when it is absent (which is noted when it is required).
+  const YamlNode* value(std::string_view key, bool required) {
+    ask(key);
+    if (node == nullptr) return nullptr;
+    const YamlNode* found = node->find(key);
+    if (found != nullptr && found->kind != YamlNode::Kind::null) return found;
+    if (required && found != nullptr) {
+      fail(key, found->position, "'" + full(key) + "' has no value");
+    } else if (required && !failed.contains(key)) {
+      missing.emplace_back(key);
+      failed.emplace(key);
+    }
+    return nullptr;
+  }
+
+  void fail(std::string_view key, const YamlPosition& at, std::string message, std::string hint = {}) {
+    complain(at, std::move(message), std::move(hint));
+    failed.emplace(key);
+  }
+
+  void note_default(std::string_view key, const std::string& value) {
+    if (node != nullptr && !failed.contains(key)) defaults.push_back(full(key) + ": " + value);
+  }
+
+  std::shared_ptr<State> child(std::string key, const YamlNode* below, const YamlPosition& at) {
+    auto state = std::make_shared<State>();
+    state->document = document;
+    state->diagnostics = diagnostics;
+    state->node = below;
+    state->position = at;
+    state->path = full(key);
+    children.emplace_back(std::move(key), state);
+    return state;
+  }
+};
+
+namespace {
+
+std::string found_text(const YamlNode& node) {
+  switch (node.kind) {
+    case YamlNode::Kind::null: return "nothing";
+    case YamlNode::Kind::list: return "a list";
+    case YamlNode::Kind::mapping: return "a mapping";
+    case YamlNode::Kind::scalar: break;
+  }
+  return "'" + node.text.substr(0, 60) + (node.text.size() > 60 ? "..." : "") + "'";
+}
+
+// YAML 1.1's booleans: true to one reader, text to the next.
+bool is_ambiguous_word(const YamlNode& node) {
+  static constexpr std::string_view kWords[] = {"y", "n", "yes", "no", "on", "off"};
+  return !node.quoted &&
+         std::any_of(std::begin(kWords), std::end(kWords), [&](std::string_view w) { return edit_distance(w, node.text) == 0; });
+}
+
+// What is wrong with a scalar, or nothing. The getters differ only in this and in the type.
+struct Complaint {
+  std::string message, hint;
+};
+
+template <class T>
+using Parse = std::function<std::optional<Complaint>(const YamlNode&, T&)>;
+
+std::optional<Complaint> parse_integer(const YamlNode& node, std::int64_t& value) {
+  const std::string expected = "expected a whole number, found " + found_text(node);
+  if (node.kind != YamlNode::Kind::scalar) return Complaint{expected, ""};
+  if (node.quoted) return Complaint{expected + " in quotes", "leave out the quotes"};
+  const ParsedNumber number = parse_number(node.text);
+  if (!number.ok()) return Complaint{"expected a whole number: " + number.problem, number.hint};
+  const auto [end, error] = std::from_chars(node.text.data(), node.text.data() + node.text.size(), value);
+  if (error == std::errc::result_out_of_range) return Complaint{expected + ", which is outside the range of 64-bit integers", ""};
+  if (error != std::errc{} || end != node.text.data() + node.text.size()) {
+    const bool whole = number.value == std::floor(number.value) && std::abs(number.value) < 9e15;
+    return Complaint{expected, whole ? "write " + std::to_string(static_cast<std::int64_t>(number.value)) : ""};
+  }
+  return std::nullopt;
+}
+
+std::optional<Complaint> parse_double(const YamlNode& node, double& value) {
+  if (node.kind != YamlNode::Kind::scalar) return Complaint{"expected a number, found " + found_text(node), ""};
+  if (node.quoted) return Complaint{"expected a number, found " + found_text(node) + " in quotes", "leave out the quotes"};
+  const ParsedNumber number = parse_number(node.text);
+  if (!number.ok()) return Complaint{"expected a number: " + number.problem, number.hint};
+  value = number.value;
+  return std::nullopt;
+}
+
+std::optional<Complaint> parse_bool(const YamlNode& node, bool& value) {
+  const std::string expected = "expected true or false, found " + found_text(node);
+  if (node.kind != YamlNode::Kind::scalar) return Complaint{expected, ""};
+  if (node.quoted) return Complaint{expected + " in quotes", "leave out the quotes"};
+  if (is_ambiguous_word(node))
+    return Complaint{expected + ", which is ambiguous: a boolean to some readers, text to others", "write true or false"};
+  if (node.text != "true" && node.text != "false") {
+    const auto nearest = closest_word(node.text, {"true", "false"});
+    return Complaint{expected, nearest ? "did you mean '" + *nearest + "'?" : ""};
+  }
+  value = node.text == "true";
+  return std::nullopt;
+}
+
+std::optional<Complaint> parse_text(const YamlNode& node, std::string& value) {
+  if (node.kind != YamlNode::Kind::scalar) return Complaint{"expected text, found " + found_text(node), ""};
+  const bool number = !node.quoted && parse_number(node.text).ok();
+  const bool boolean = !node.quoted && (node.text == "true" || node.text == "false");
+  if (number || boolean) {
+    return Complaint{"expected text, found the " + std::string(number ? "number " : "boolean ") + found_text(node), "put it in quotes"};
+  }
+  if (is_ambiguous_word(node))
+    return Complaint{found_text(node) + " is ambiguous: a boolean to some readers, text to others", "put it in quotes"};
+  value = node.text;
+  return std::nullopt;
+}
+
+Parse<double> parse_of_dimension(Dimension dimension) {
+  return [dimension](const YamlNode& node, double& value) -> std::optional<Complaint> {
+    if (node.kind != YamlNode::Kind::scalar) {
+      return Complaint{"expected a value with one of the units " + accepted_units(dimension) + ", found " + found_text(node), ""};
+    }
+    const ParsedNumber number = parse_quantity(node.text, dimension);
+    if (!number.ok()) return Complaint{number.problem, number.hint};
+    value = number.value;
+    return std::nullopt;
+  };
+}
+
+std::string one_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+Parse<std::size_t> parse_of_names(const std::vector<std::string>& names) {
+  return [&names](const YamlNode& node, std::size_t& value) -> std::optional<Complaint> {
+    const auto found = node.kind == YamlNode::Kind::scalar ? std::find(names.begin(), names.end(), node.text) : names.end();
+    if (found != names.end()) {
+      value = static_cast<std::size_t>(found - names.begin());
+      return std::nullopt;
+    }
+    const auto nearest = node.kind == YamlNode::Kind::scalar ? closest_word(node.text, names) : std::nullopt;
+    return Complaint{"found " + found_text(node) + "; accepted is one of " + one_of(names),
+                     nearest ? "did you mean '" + *nearest + "'?" : ""};
+  };
+}
+
+// One value: required without a fallback. `show` writes the fallback into the list of defaults.
+template <class State, class T>
+T read_one(State& state, std::string_view key, const Parse<T>& parse, const std::optional<T>& fallback) {
+  T value = fallback.value_or(T{});
+  const YamlNode* node = state.value(key, !fallback.has_value());
+  if (node == nullptr) return value;
+  T parsed{};
+  if (auto complaint = parse(*node, parsed)) {
+    state.fail(key, node->position, "'" + state.full(key) + "': " + complaint->message, complaint->hint);
+    return value;
+  }
+  return parsed;
+}
+
+// A list; empty when the key is absent or holds no list.
+template <class State, class T>
+std::optional<std::vector<T>> read_list(State& state, std::string_view key, const Parse<T>& parse) {
+  const YamlNode* node = state.value(key, false);
+  if (node == nullptr) return std::nullopt;
+  if (node->kind != YamlNode::Kind::list) {
+    state.fail(key, node->position, "'" + state.full(key) + "': expected a list, found " + found_text(*node), "write it as [a, b, c]");
+    return std::nullopt;
+  }
+  std::vector<T> values;
+  values.reserve(node->items.size());
+  for (std::size_t i = 0; i < node->items.size(); ++i) {
+    T value{};
+    if (auto complaint = parse(node->items[i], value)) {
+      state.fail(key, node->items[i].position, "'" + state.full(key) + "[" + std::to_string(i) + "]': " + complaint->message,
+                 complaint->hint);
+    }
+    values.push_back(std::move(value));
+  }
+  return values;
+}
+
+}  // namespace
+
+void Diagnostics::throw_if_any() const {
+  if (all_.empty()) return;
+  std::vector<std::string> files;
+  const auto rank = [&](const Diagnostic& d) { return std::find(files.begin(), files.end(), d.where.file) - files.begin(); };
+  for (const Diagnostic& d : all_) {
+    if (rank(d) == static_cast<std::ptrdiff_t>(files.size())) files.push_back(d.where.file);
+  }
+  std::vector<Diagnostic> sorted = all_;
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const Diagnostic& a, const Diagnostic& b) {
+    return std::tuple(rank(a), a.where.line, a.where.column) < std::tuple(rank(b), b.where.line, b.where.column);
+  });
+  throw InputError(std::move(sorted));
+}
+
+YamlReader YamlReader::open(YamlDocument document, Diagnostics& diagnostics) {
+  auto state = std::make_shared<State>();
+  state->document = std::make_shared<const YamlDocument>(std::move(document));
+  state->diagnostics = &diagnostics;
+  state->node = &state->document->root();
+  state->position = state->node->position;
+  return YamlReader(std::move(state));
+}
+
+bool YamlReader::has(std::string_view key) const {
+  const YamlNode* found = state_->node == nullptr ? nullptr : state_->node->find(key);
+  return found != nullptr && found->kind != YamlNode::Kind::null;
+}
+
+std::string YamlReader::spelling(std::initializer_list<std::string_view> names) {
+  for (const std::string_view name : names) {
+    if (has(name)) {
+      state_->spellings[std::string(*names.begin())] = std::string(name);
+      return std::string(name);
+    }
+  }
+  return std::string(*names.begin());
+}
+
+std::int64_t YamlReader::integer(std::string_view key, std::optional<std::int64_t> fallback) {
+  if (fallback && !has(key)) state_->note_default(key, std::to_string(*fallback));
+  return read_one<State, std::int64_t>(*state_, key, parse_integer, fallback);
+}
+
+double YamlReader::number(std::string_view key, std::optional<double> fallback) {
+  if (fallback && !has(key)) state_->note_default(key, exact_number_text(*fallback));
+  return read_one<State, double>(*state_, key, parse_double, fallback);
+}
+
+double YamlReader::count(std::string_view key, std::optional<double> fallback) { return quantity_value(key, Dimension::count, fallback); }
+
+bool YamlReader::boolean(std::string_view key, std::optional<bool> fallback) {
+  if (fallback && !has(key)) state_->note_default(key, *fallback ? "true" : "false");
+  return read_one<State, bool>(*state_, key, parse_bool, fallback);
+}
+
+std::string YamlReader::text(std::string_view key, std::optional<std::string> fallback) {
+  if (fallback && !fallback->empty() && !has(key)) state_->note_default(key, *fallback);
+  return read_one<State, std::string>(*state_, key, parse_text, fallback);
+}
+
+double YamlReader::quantity_value(std::string_view key, Dimension dimension, std::optional<double> fallback) {
+  if (fallback && !has(key)) state_->note_default(key, quantity_text(*fallback, dimension));
+  return read_one<State, double>(*state_, key, parse_of_dimension(dimension), fallback);
+}
+
+std::size_t YamlReader::choice_index(std::string_view key, const std::vector<std::string>& names, std::optional<std::size_t> fallback) {
+  if (fallback && !has(key)) state_->note_default(key, names[*fallback]);
+  return read_one<State, std::size_t>(*state_, key, parse_of_names(names), fallback);
+}
+
+std::optional<std::vector<std::int64_t>> YamlReader::integers(std::string_view key) {
+  return read_list<State, std::int64_t>(*state_, key, parse_integer);
+}
+
+std::optional<std::vector<double>> YamlReader::numbers(std::string_view key) {
+  return read_list<State, double>(*state_, key, parse_double);
+}
+
+std::optional<std::vector<std::string>> YamlReader::texts(std::string_view key) {
+  return read_list<State, std::string>(*state_, key, parse_text);
+}
+
+std::optional<std::vector<double>> YamlReader::quantity_values(std::string_view key, Dimension dimension) {
+  return read_list<State, double>(*state_, key, parse_of_dimension(dimension));
+}
+
+std::optional<std::vector<std::size_t>> YamlReader::choice_indices(std::string_view key, const std::vector<std::string>& names) {
+  return read_list<State, std::size_t>(*state_, key, parse_of_names(names));
+}
+
+YamlReader YamlReader::mapping(std::string_view key) {
+  const YamlNode* node = state_->value(key, true);
+  if (node == nullptr) return YamlReader(state_->child(std::string(key), nullptr, state_->position));
+  if (node->kind == YamlNode::Kind::mapping) return YamlReader(state_->child(std::string(key), node, node->position));
+  state_->fail(key, node->position, "'" + state_->full(key) + "': expected a mapping, found " + found_text(*node));
+  return YamlReader(state_->child(std::string(key), nullptr, node->position));
+}
+
+std::optional<YamlReader> YamlReader::optional_mapping(std::string_view key) {
+  state_->ask(key);
+  if (!has(key)) return std::nullopt;
+  return mapping(key);
+}
+
+std::vector<YamlReader> YamlReader::mappings(std::string_view key) {
+  const YamlNode* node = state_->value(key, false);
+  std::vector<YamlReader> list;
+  if (node == nullptr) return list;
+  if (node->kind != YamlNode::Kind::list) {
+    state_->fail(key, node->position, "'" + state_->full(key) + "': expected a list of mappings, found " + found_text(*node));
+    return list;
+  }
+  for (std::size_t i = 0; i < node->items.size(); ++i) {
+    const YamlNode& item = node->items[i];
+    const std::string name = std::string(key) + "[" + std::to_string(i) + "]";
+    const bool good = item.kind == YamlNode::Kind::mapping;
+    if (!good) state_->fail(key, item.position, "'" + state_->full(name) + "': expected a mapping, found " + found_text(item));
+    if (good) list.push_back(YamlReader(state_->child(name, &item, item.position)));
+  }
+  return list;
+}
+
+Provenance YamlReader::provenance() {
+  static constexpr std::array<std::string_view, 4> kOriginNames = {"measured", "paper", "vendor", "assumed"};
+  Provenance p;
+  p.origin = choice<Origin>("origin", kOriginNames);
+  p.source = text("source");
+  return p;
+}
+
+YamlNode::Kind YamlReader::kind_of(std::string_view key) const {
+  const YamlNode* found = state_->node == nullptr ? nullptr : state_->node->find(key);
+  return found == nullptr ? YamlNode::Kind::null : found->kind;
+}
+
+std::vector<std::string> YamlReader::keys() const {
+  std::vector<std::string> names;
+  if (state_->node == nullptr) return names;
+  for (const YamlEntry& entry : state_->node->entries) names.push_back(entry.key);
+  return names;
+}
+
+void YamlReader::ignore(std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) state_->ask(key);
+}
+
+bool YamlReader::failed(std::string_view key) const { return state_->node == nullptr || state_->failed.contains(key); }
+
+void YamlReader::problem(std::string_view path, std::string message, std::string hint) {
+  if (state_->node == nullptr) return;
+  const std::size_t dot = path.find('.');
+  const std::string first(path.substr(0, dot));
+  if (dot != std::string_view::npos) {
+    for (const auto& [name, below] : state_->children) {
+      if (name == first) return YamlReader(below).problem(path.substr(dot + 1), std::move(message), std::move(hint));
+    }
+  }
+  const auto other = state_->spellings.find(first);
+  const std::string& key = other == state_->spellings.end() ? first : other->second;
+  const YamlNode* node = state_->node->find(key);
+  if (!key.empty()) message = "'" + state_->full(key) + "': " + message;
+  state_->fail(key, node == nullptr ? state_->position : node->position, std::move(message), std::move(hint));
+}
+
+namespace {
+bool names_key(std::string_view message, std::string_view key) {
+  const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+  for (std::size_t at = message.find(key); at != std::string_view::npos; at = message.find(key, at + 1)) {
+    const bool begins = at == 0 || !is_word(message[at - 1]);
+    const bool ends = at + key.size() == message.size() || !is_word(message[at + key.size()]);
+    if (begins && ends) return true;
+  }
+  return false;
+}
+}  // namespace
+
+void YamlReader::report(const std::vector<std::string>& messages, std::string_view prefix) {
+  if (!prefix.empty()) {
+    const std::size_t dot = prefix.find('.');
+    for (const auto& [name, below] : state_->children) {
+      if (name == prefix.substr(0, dot))
+        return YamlReader(below).report(messages, dot == std::string_view::npos ? "" : prefix.substr(dot + 1));
+    }
+    return;  // never asked for, or absent and said so
+  }
+  // Keys that were in error before these messages; one validate() may well say two things about one key.
+  std::set<std::string> failed_before;
+  const std::function<void(const State&)> collect = [&](const State& state) {
+    failed_before.insert(state.failed.begin(), state.failed.end());
+    for (const auto& [first, written] : state.spellings) {
+      if (state.failed.contains(written)) failed_before.insert(first);
+    }
+    for (const auto& [name, below] : state.children) collect(*below);
+  };
+  collect(*state_);
+  for (const std::string& message : messages) {
+    const bool stale =
+        std::any_of(failed_before.begin(), failed_before.end(), [&](const std::string& key) { return names_key(message, key); });
+    if (stale) continue;
+    const std::size_t colon = message.find(": ");
+    if (colon == std::string::npos) {
+      problem("", message);
+    } else {
+      problem(message.substr(0, colon), message.substr(colon + 2));
+    }
+  }
+}
+
+void YamlReader::finish() {
+  State& s = *state_;
+  if (s.node == nullptr) return;
+  std::vector<std::string> missing = s.missing;
+  for (std::size_t i = 0; i < s.node->entries.size(); ++i) {
+    const YamlEntry& entry = s.node->entries[i];
+    const auto first = std::find_if(s.node->entries.begin(), s.node->entries.end(), [&](const YamlEntry& e) { return e.key == entry.key; });
+    if (static_cast<std::size_t>(first - s.node->entries.begin()) != i) {
+      const int line = first->position.line;
+      s.complain(entry.position, "duplicate key '" + s.full(entry.key) + "'" + (line > 0 ? ", first on line " + std::to_string(line) : ""),
+                 "keep one of the two");
+      continue;
+    }
+    if (std::find(s.known.begin(), s.known.end(), entry.key) != s.known.end()) continue;
+    // A misspelt required key: the missing one is the likeliest meaning, and one mistake is one complaint.
+    auto nearest = closest_word(entry.key, missing);
+    if (nearest) missing.erase(std::find(missing.begin(), missing.end(), *nearest));
+    if (!nearest) nearest = closest_word(entry.key, s.known);
+    s.complain(entry.position, "unknown key '" + s.full(entry.key) + "'",
+               nearest ? "did you mean '" + *nearest + "'?" : "accepted are " + one_of(s.known));
+  }
+  for (const std::string& key : missing) s.complain(s.position, "missing key '" + s.full(key) + "'");
+  for (const auto& [name, below] : s.children) YamlReader(below).finish();
+}
+
+std::vector<std::string> YamlReader::defaults() const {
+  std::vector<std::string> all = state_->defaults;
+  for (const auto& [name, below] : state_->children) {
+    const std::vector<std::string> more = YamlReader(below).defaults();
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
+SourceLocation YamlReader::location() const { return state_->document->location(state_->position); }
+
+}  // namespace trillion

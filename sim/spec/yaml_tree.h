@@ -1,0 +1,86 @@
+// A YAML or JSON file as a plain tree in which every key and value knows where it was written. Nothing of yaml-cpp shows.
+//
+// The tree is strict where YAML is lax: duplicate keys are kept (the reader reports them), anchors, aliases, tags, merge keys,
+// several documents and non-text keys are errors, and so are control characters, invalid UTF-8 and nesting deeper than
+// kMaxYamlDepth. A text that cannot be read at all throws InputError with line and column; nothing else ever escapes.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/base/error.h"
+
+namespace trillion {
+
+inline constexpr std::size_t kMaxYamlDepth = 64;
+inline constexpr std::size_t kMaxYamlBytes = 64u << 20;
+
+// Line and column count from 1. `source` 0 is the file, n > 0 the n-th override.
+struct YamlPosition {
+  int source = 0;
+  int line = 0, column = 0;
+};
+
+struct YamlEntry;
+
+struct YamlNode {
+  enum class Kind { null, scalar, list, mapping };
+
+  Kind kind = Kind::null;
+  std::string text;     // of a scalar
+  bool quoted = false;  // a scalar in quotes or a block: text, whatever it looks like
+  std::vector<YamlNode> items;
+  std::vector<YamlEntry> entries;  // in file order, duplicates included
+  YamlPosition position;
+
+  // The first entry with this key, or nullptr.
+  const YamlNode* find(std::string_view key) const;
+  YamlNode* find(std::string_view key);
+};
+
+struct YamlEntry {
+  std::string key;
+  YamlPosition position;  // of the key
+  YamlNode value;
+};
+
+// One file and the overrides applied to it. The root is a mapping.
+class YamlDocument {
+ public:
+  // Throws InputError: no such file, a folder, not a regular file, too large, not YAML, not a mapping.
+  static YamlDocument from_file(const std::string& path);
+  static YamlDocument from_text(std::string text, std::string name);
+
+  // "plan.tensor_parallel=8": sets (or adds) the value at the dotted path, as if the file said so; keys that nobody knows are
+  // reported by the reader like any other. The value is taken as it is, except that [...], {...} and "..." are YAML.
+  // `shown` is what diagnostics show instead of a position: "--set plan.tensor_parallel=8".
+  // Throws InputError: no '=', an empty key, a path through something that is not a mapping.
+  void apply_override(std::string_view assignment, std::string shown);
+
+  const YamlNode& root() const { return root_; }
+  const std::string& name() const { return sources_.front().name; }
+  SourceLocation location(const YamlPosition& position) const;
+  // The line as written; empty for overrides and beyond the file.
+  std::string source_line(const YamlPosition& position) const;
+
+ private:
+  struct Source {
+    std::string name;
+    std::string text;
+  };
+
+  YamlNode root_;
+  std::vector<Source> sources_;
+};
+
+// Splits "a.b.c=value" into path and value. Throws InputError, located at `shown`.
+struct Assignment {
+  std::vector<std::string> path;
+  std::string value;
+};
+Assignment parse_assignment(std::string_view text, const std::string& shown);
+
+}  // namespace trillion
