@@ -1,0 +1,77 @@
+// A block is a stretch of the model that one stage executes as a unit: an embedding, a decoder layer, a head, a
+// multi-token-prediction module. It is the list of its kernels, cut at the points where another chunk's kernels may slip in.
+//
+//   forward           before_exchange  [dispatch]  experts  [combine]
+//   input gradient    [combine_backward]  experts_backward  [dispatch_backward]  before_exchange_backward
+//   weight gradient   experts_weight  before_exchange_weight
+//
+// In a decoder layer before_exchange is attention (with norms, projections and gate) and experts is the feed-forward network,
+// routed or dense; a dense layer has no exchanges. An embedding or a head is all before_exchange.
+//
+// The kernels and their order are those of DeepSeek-V3's published profile (deepseek-ai/profile-data@4496024), see
+// calibration/raw/h800/deepseek-trace.jsonl; a BF16 block is the same without quantisation.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/moe/expert_load.h"
+#include "sim/spec/model.h"
+#include "sim/spec/plan.h"
+#include "sim/spec/training.h"
+#include "sim/workload/device_mesh.h"
+#include "sim/workload/operation.h"
+
+namespace trillion {
+
+enum class BlockKind : std::uint8_t {
+  embedding,
+  dense_layer,
+  moe_layer,
+  head,       // final norm, output projection, loss
+  mtp_layer,  // a multi-token-prediction module: two norms, a projection of both inputs, a decoder layer
+  mtp_head,   // its output: the shared head again, without parameters of its own
+};
+inline constexpr std::size_t kBlockKindCount = 6;
+
+// Bytes that the backward pass needs, held from the forward pass on; named, for the memory table.
+struct SavedTensor {
+  std::string name;
+  Bytes bytes;
+  LoadScale scale = LoadScale::none;
+};
+
+// Parameters of one rank's share of a block.
+struct BlockParameters {
+  double dense = 0;   // replicated over data and context parallel ranks
+  double expert = 0;  // replicated over expert-data-parallel ranks
+  double total() const { return dense + expert; }
+};
+
+struct Block {
+  BlockKind kind = BlockKind::dense_layer;
+  std::string name;
+  Operations before_exchange, experts;
+  Operations recompute;  // what the backward pass runs again before anything else (plan.recompute: layer)
+  Operations experts_backward, before_exchange_backward;
+  Operations experts_weight, before_exchange_weight;
+  std::optional<Operation> dispatch, combine, combine_backward, dispatch_backward;
+  std::vector<SavedTensor> saved;
+  BlockParameters parameters;
+};
+
+// What a block's kernels depend on besides the model.
+struct BlockContext {
+  const Model& model;
+  const Plan& plan;
+  const Training& training;
+  const LayerRouting& routing;        // mean routing, which sizes the exchanges
+  DType fp8_type = DType::fp8_block;  // what the software stack means by plan.precision: fp8
+  Group tensor, context, expert;
+};
+
+Block make_block(BlockKind kind, const BlockContext& context);
+
+}  // namespace trillion

@@ -1,0 +1,87 @@
+#include "sim/workload/kind_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace trillion {
+
+WireBytes wire_bytes(const Collective& c) {
+  const double n = static_cast<double>(c.ranks), g = static_cast<double>(c.ranks_per_node);
+  const bool one_node = c.ranks <= c.ranks_per_node;
+  switch (c.kind) {
+    case CollectiveKind::expert_dispatch:
+    case CollectiveKind::expert_combine: return {c.bytes, c.scale_up_bytes};
+    case CollectiveKind::send_recv:
+    case CollectiveKind::broadcast: return one_node ? WireBytes{{}, c.bytes} : WireBytes{c.bytes, {}};
+    case CollectiveKind::all_to_all: return {c.bytes * ((n - g) / n) * (one_node ? 0.0 : 1.0), c.bytes * ((std::min(n, g) - 1) / n)};
+    case CollectiveKind::all_reduce:
+    case CollectiveKind::all_gather:
+    case CollectiveKind::reduce_scatter: {
+      // A ring passes every byte over every member but one; only the node's last member sends it to the next node, and each of
+      // the node's g rings has another last member.
+      const Bytes ring = c.bytes * ((n - 1) / n) * (c.kind == CollectiveKind::all_reduce ? 2.0 : 1.0);
+      if (one_node) return {{}, ring};
+      return {ring / g, g > 1 ? ring * ((g - 1) / g) : Bytes{}};
+    }
+  }
+  return {};
+}
+
+Operation at_load(Operation op, const LayerRouting& r) {
+  const auto scale = [&](std::int64_t rows) {
+    return static_cast<std::int64_t>(std::ceil(static_cast<double>(rows) * r.rank_load_max_over_mean));
+  };
+  if (op.scale == LoadScale::rank_load) {
+    if (auto* gemm = std::get_if<GroupedGemm>(&op.what)) {
+      for (std::int64_t& m : gemm->m) m = scale(m);
+    } else if (auto* memory = std::get_if<MemoryBound>(&op.what)) {
+      memory->read *= r.rank_load_max_over_mean;
+      memory->written *= r.rank_load_max_over_mean;
+    }
+  } else if (op.scale == LoadScale::exchange) {
+    auto& exchange = std::get<Collective>(op.what);
+    exchange.bytes *= r.scale_out_max_over_mean;
+    exchange.scale_up_bytes *= r.rank_load_max_over_mean;
+  }
+  return op;
+}
+
+KernelTime KindTable::time(const Operation& op) const {
+  if (const auto* collective = std::get_if<Collective>(&op.what)) return timing_.time(*collective, conditions_.load);
+  return std::visit(
+      [&](const auto& kernel) -> KernelTime {
+        if constexpr (std::is_same_v<std::decay_t<decltype(kernel)>, Collective>) {
+          return {};
+        } else {
+          return timing_.time(Kernel{kernel}, conditions_);
+        }
+      },
+      op.what);
+}
+
+KindId KindTable::kind(const Operation& op, const LayerRouting& routing) { return intern(op, routing, {}); }
+
+KindId KindTable::kind_on_links(const Operation& op, const RankLinks& sender, const RankLinks& receiver, const LayerRouting& routing) {
+  const WireBytes wire = wire_bytes(std::get<Collective>(at_load(op, routing).what));
+  std::vector<LinkUse> links;
+  if (wire.nic.value() > 0) links = {{sender.nic_send, wire.nic}, {receiver.nic_receive, wire.nic}};
+  if (wire.nvlink.value() > 0) links.push_back({sender.nvlink, wire.nvlink});
+  return intern(op, routing, std::move(links));
+}
+
+KindId KindTable::intern(const Operation& op, const LayerRouting& routing, std::vector<LinkUse> links) {
+  const KernelTime loaded = op.scale == LoadScale::none ? time(op) : time(at_load(op, routing));
+  const Seconds gap = op.lane == Lane::compute ? gap_ : Seconds{};
+  const KindId id =
+      graph_.add_kind({op.label, static_cast<std::uint16_t>(op.category), SimTime::from(loaded.time + gap), std::move(links)});
+  if (id.value == evidence_.size()) {
+    const SimTime balanced = op.scale == LoadScale::none ? SimTime::from(loaded.time + gap) : SimTime::from(time(op).time + gap);
+    const double t = std::max(loaded.time.value(), 1e-12);
+    evidence_.push_back({loaded.curve, loaded.extrapolated, static_cast<float>(loaded.low.value() / t),
+                         static_cast<float>(loaded.high.value() / t), balanced});
+  }
+  return id;
+}
+
+}  // namespace trillion

@@ -1,0 +1,59 @@
+// From operations to task kinds: asks timing once for every distinct operation and remembers which evidence the time leans on.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/engine/task_graph.h"
+#include "sim/moe/expert_load.h"
+#include "sim/timing/timing.h"
+#include "sim/workload/operation.h"
+
+namespace trillion {
+
+// What a task kind's duration rests on; parallel to the graph's kinds.
+struct Evidence {
+  std::uint32_t curve = 0;  // index into Timing::curves()
+  bool extrapolated = false;
+  float low = 1, high = 1;  // 90 % interval relative to the time
+  SimTime balanced;         // the duration on perfectly even expert load: the rest is waiting for the busiest rank
+};
+
+// Links of one simulated rank.
+struct RankLinks {
+  LinkId nic_send, nic_receive, nvlink;
+};
+
+// Bytes that one rank of the group puts on its NIC and on NVLink.
+struct WireBytes {
+  Bytes nic, nvlink;
+};
+WireBytes wire_bytes(const Collective& collective);
+
+// The operation as the busiest rank of its expert-parallel group runs it.
+Operation at_load(Operation operation, const LayerRouting& routing);
+
+class KindTable {
+ public:
+  // `conditions` holds for every kernel; `kernel_gap` is what the device idles between two kernels of a full queue.
+  KindTable(TaskGraph& graph, const Timing& timing, const Conditions& conditions, Seconds kernel_gap)
+      : graph_(graph), timing_(timing), conditions_(conditions), gap_(kernel_gap) {}
+
+  KindId kind(const Operation& operation, const LayerRouting& routing = {});
+  // A communication whose bytes share the rank's links with others.
+  KindId kind_on_links(const Operation& operation, const RankLinks& sender, const RankLinks& receiver, const LayerRouting& routing = {});
+
+  const std::vector<Evidence>& evidence() const { return evidence_; }
+
+ private:
+  KernelTime time(const Operation& operation) const;
+  KindId intern(const Operation& operation, const LayerRouting& routing, std::vector<LinkUse> links);
+
+  TaskGraph& graph_;
+  const Timing& timing_;
+  Conditions conditions_;
+  Seconds gap_;
+  std::vector<Evidence> evidence_;
+};
+
+}  // namespace trillion

@@ -1,0 +1,38 @@
+// A linear layer as kernels: one GEMM per product, and in FP8 the quantisation kernels around it.
+//
+// FP8 recipe of the DeepSeek-V3 report, section 3.3, as its published profile shows it on the device:
+//   forward          cast the input per token (1x128 scales), GEMM
+//   input gradient   cast the output gradient per token, transpose the FP8 weight, GEMM
+//   weight gradient  cast and transpose input and output gradient per channel (128x1 scales), GEMM accumulating in FP32
+// Weights are quantised once per step, after the optimizer (workload/step_end.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "sim/workload/operation.h"
+
+namespace trillion {
+
+struct Linear {
+  std::string name;
+  std::int64_t tokens = 0;
+  std::int64_t in = 0, out = 0;  // this rank's share
+  Category category = Category::attention;
+  DType type = DType::bf16;  // of the three products
+};
+
+void add_forward(Operations& ops, const Linear& linear);
+void add_forward_of_quantised(Operations& ops, const Linear& linear);  // the input is in FP8 already
+void add_input_gradient(Operations& ops, const Linear& linear);
+void add_weight_operands(Operations& ops, const Linear& linear);  // the casts of the weight gradient
+void add_weight_gradient(Operations& ops, const Linear& linear);  // its GEMM
+
+// A kernel whose time is the bytes it moves.
+Operation memory_operation(std::string label, Category category, MemoryKernel kernel, Bytes read, Bytes written);
+
+// Quantisation of `elements` BF16 values; scales are FP32, one per 128 values.
+Operation cast_operation(std::string label, double elements);
+Operation cast_transpose_operation(std::string label, double elements);
+
+}  // namespace trillion

@@ -1,0 +1,69 @@
+// (Model, Plan) -> TaskGraph: every pipeline action becomes its kernels on the streams of its rank.
+//
+// Folding: replicas that behave alike are simulated once. One simulated rank stands for all GPUs of its pipeline rank; its expert
+// exchanges and expert kernels are those of the busiest member of its expert-parallel group, whom all others wait for.
+//
+// Overlap is nobody's factor here: a rank's streams run at the same time, and what is hidden follows from the order of the
+// kernels and their dependencies. In an overlapped pair the kernels of a forward and a backward chunk alternate block by block
+// in the order of DeepSeek-V3's published profile:
+//
+//   compute:   attention F | experts B | experts W, experts F | attention B, attention W
+//   exchange:  combine B   | dispatch F | dispatch B           | combine F
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "sim/engine/task_graph.h"
+#include "sim/moe/expert_load.h"
+#include "sim/spec/scenario.h"
+#include "sim/timing/timing.h"
+#include "sim/workload/device_mesh.h"
+#include "sim/workload/kind_table.h"
+#include "sim/workload/schedule.h"
+#include "sim/workload/stage.h"
+
+namespace trillion {
+
+// The tasks of one pipeline action: consecutive ids.
+struct ActionSpan {
+  std::int32_t rank = 0;
+  std::int32_t position = 0;  // in PipelineSchedule::ranks[rank]
+  TaskId first, end;          // [first, end)
+};
+
+struct LoweredStep {
+  TaskGraph graph;
+  std::vector<Evidence> evidence;                         // per kind
+  std::vector<std::array<StreamId, kLaneCount>> streams;  // per simulated rank
+  std::vector<RankLinks> links;                           // per simulated rank
+  std::vector<ActionSpan> spans;                          // in order of ids
+  TaskId step_end;                                        // first task of the optimizer step; later ids belong to it too
+};
+
+// The stages' blocks, and with them everything that depends on the cut.
+struct StageCut {
+  std::vector<Stage> stages;
+  std::vector<std::int64_t> first_layer;  // of each stage
+};
+
+// What the lowering reads besides the scenario.
+struct LoweringInput {
+  const Scenario& scenario;
+  const DeviceMesh& mesh;
+  const PipelineSchedule& schedule;
+  const StageCut& cut;
+  const ExpertLoad& load;
+  const Timing& timing;
+};
+
+LoweredStep lower(const LoweringInput& input);
+
+// The blocks' surroundings as the scenario sets them. `routing` must outlive the result.
+BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing);
+
+// SMs that kernels run on: what the expert-parallel library's persistent communication kernels leave over.
+Conditions kernel_conditions(const Scenario& scenario, const Timing& timing);
+
+}  // namespace trillion

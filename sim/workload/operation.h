@@ -1,0 +1,69 @@
+// One kernel or one communication of one rank, before it has a time: what a block of the model (workload/block.h) is made of.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "sim/base/quantity.h"
+#include "sim/spec/kernel.h"
+
+namespace trillion {
+
+// What an operation is charged to in the report: `compute_s` for kernels, `exposed_s` for communication.
+enum class Category : std::uint8_t {
+  attention,
+  dense_ffn,
+  experts,
+  gate,
+  embedding_and_head,
+  norm_and_elementwise,
+  cast_and_quantize,
+  recompute,
+  optimizer,
+  // Communication from here on.
+  expert_all_to_all,
+  pipeline_p2p,
+  tensor_parallel,
+  context_parallel,
+  gradient_reduce,
+  parameter_gather,
+};
+inline constexpr std::size_t kCategoryCount = 15;
+constexpr bool is_communication(Category c) { return c >= Category::expert_all_to_all; }
+
+// The stream of its rank that an operation runs on. Streams are in order; between streams only dependencies order.
+enum class Lane : std::uint8_t {
+  compute,
+  expert,             // dispatch and combine
+  tensor,             // tensor- and context-parallel collectives
+  pipeline_forward,   // sends of activations to the next stage
+  pipeline_backward,  // sends of gradients to the previous stage
+  gather,             // parameter all-gather
+  reduce,             // gradient reduction
+};
+inline constexpr std::size_t kLaneCount = 7;
+inline constexpr std::array<std::string_view, kLaneCount> kLaneNames = {
+    "compute", "expert all-to-all", "tensor parallel", "pipeline forward", "pipeline backward", "parameter gather", "gradient reduce"};
+
+// How the work of an operation grows with the routing of its micro-batch (moe/expert_load.h).
+enum class LoadScale : std::uint8_t {
+  none,
+  rank_load,  // token copies that this rank's experts received
+  exchange,   // dispatch and combine: the busiest NIC and the busiest receiver set the pace
+};
+
+struct Operation {
+  std::string label;
+  Category category = Category::norm_and_elementwise;
+  Lane lane = Lane::compute;
+  std::variant<Gemm, GroupedGemm, Attention, MemoryBound, Collective> what;
+  LoadScale scale = LoadScale::none;
+};
+
+using Operations = std::vector<Operation>;
+
+}  // namespace trillion

@@ -1,0 +1,63 @@
+#include "sim/workload/passes.h"
+
+namespace trillion {
+
+Sizes::Sizes(const BlockContext& c)
+    : tokens(c.plan.micro_batch_size * c.training.sequence_length / c.plan.context_parallel),
+      residual_tokens(c.plan.sequence_parallel ? tokens / c.plan.tensor_parallel : tokens),
+      sequences(c.plan.micro_batch_size),
+      hidden(c.model.hidden_size),
+      tensor(c.plan.tensor_parallel),
+      linear_type(c.plan.precision == Precision::fp8 ? c.fp8_type : DType::bf16) {}
+
+void add_norm(Passes& p, const BlockContext& c, const std::string& name) {
+  const Sizes s(c);
+  const bool rms = c.model.normalisation == Normalisation::rms_norm;
+  const MemoryKernel forward = rms ? MemoryKernel::rms_norm : MemoryKernel::layer_norm;
+  const MemoryKernel backward = rms ? MemoryKernel::rms_norm_backward : MemoryKernel::layer_norm_backward;
+  p.forward.push_back(memory_operation(name, Category::norm_and_elementwise, forward, s.residual(), s.residual()));
+  p.saved.push_back({name + " input", s.residual()});
+  if (c.plan.recomputes(RecomputeModule::norm)) {
+    p.backward.insert(p.backward.begin(), memory_operation(name + " again", Category::recompute, forward, s.residual(), s.residual()));
+  } else {
+    p.saved.push_back({name + " output", s.residual()});
+  }
+  // Reads the gradient and the input, writes the input's gradient.
+  p.backward.push_back(memory_operation(name + " backward", Category::norm_and_elementwise, backward, 2 * s.residual(), s.residual()));
+}
+
+namespace {
+
+Operation tensor_collective(const BlockContext& c, const std::string& label, CollectiveKind kind) {
+  const Sizes s(c);
+  return {label, Category::tensor_parallel, Lane::tensor,
+          Collective{.kind = kind,
+                     .bytes = s.bf16(s.hidden),
+                     .ranks = c.tensor.size,
+                     .ranks_per_node = c.tensor.ranks_per_node,
+                     .scale_up_bytes = {}}};
+}
+
+}  // namespace
+
+void add_tensor_entry(Passes& p, const BlockContext& c, const std::string& name) {
+  if (c.plan.tensor_parallel == 1) return;
+  if (c.plan.sequence_parallel) {
+    p.forward.push_back(tensor_collective(c, name + " all-gather", CollectiveKind::all_gather));
+    p.backward.push_back(tensor_collective(c, name + " reduce-scatter gradient", CollectiveKind::reduce_scatter));
+  } else {
+    p.backward.push_back(tensor_collective(c, name + " all-reduce gradient", CollectiveKind::all_reduce));
+  }
+}
+
+void add_tensor_exit(Passes& p, const BlockContext& c, const std::string& name) {
+  if (c.plan.tensor_parallel == 1) return;
+  if (c.plan.sequence_parallel) {
+    p.forward.push_back(tensor_collective(c, name + " reduce-scatter", CollectiveKind::reduce_scatter));
+    p.backward.insert(p.backward.begin(), tensor_collective(c, name + " all-gather gradient", CollectiveKind::all_gather));
+  } else {
+    p.forward.push_back(tensor_collective(c, name + " all-reduce", CollectiveKind::all_reduce));
+  }
+}
+
+}  // namespace trillion

@@ -1,0 +1,52 @@
+// The three passes of one module of a layer (attention, a feed-forward network, a head) on one rank, and what the forward pass
+// must keep for the other two.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/workload/block.h"
+#include "sim/workload/linear.h"
+
+namespace trillion {
+
+struct Passes {
+  Operations forward, backward, weight;
+  std::vector<SavedTensor> saved;
+};
+
+// Sizes that all modules share. A micro-batch's tokens on this rank: `tokens` inside attention and the linear layers;
+// `residual_tokens` on the residual stream, which sequence parallelism splits over the tensor-parallel group.
+struct Sizes {
+  explicit Sizes(const BlockContext& context);
+  std::int64_t tokens = 0, residual_tokens = 0;
+  std::int64_t sequences = 0;
+  std::int64_t hidden = 0;
+  std::int64_t tensor = 1;
+  DType linear_type = DType::bf16;  // of the layers that the precision recipe quantises
+
+  // Bytes of a BF16 activation with so many channels.
+  Bytes bf16(std::int64_t channels) const { return Bytes{2.0 * static_cast<double>(tokens) * static_cast<double>(channels)}; }
+  Bytes residual() const { return Bytes{2.0 * static_cast<double>(residual_tokens) * static_cast<double>(hidden)}; }
+  bool fp8() const { return linear_type != DType::bf16; }
+};
+
+Passes latent_attention(const BlockContext& context);         // MLA
+Passes grouped_query_attention(const BlockContext& context);  // MHA, GQA, MQA
+Passes dense_feed_forward(const BlockContext& context);
+Passes gate(const BlockContext& context);                 // router scores and top-k, up to the dispatch
+Passes routed_feed_forward(const BlockContext& context);  // shared and routed experts, between dispatch and combine
+Passes embedding(const BlockContext& context);
+Passes output_head(const BlockContext& context);     // final norm, projection, loss
+Passes mtp_projection(const BlockContext& context);  // multi-token prediction: norms and the projection of both inputs
+
+// Normalisation of the residual stream and its recomputation, as plan.recompute says. `name` tells which.
+void add_norm(Passes& passes, const BlockContext& context, const std::string& name);
+
+// Tensor-parallel communication around a pair of column- and row-split layers: what enters and what leaves.
+// With sequence parallelism all-gather in and reduce-scatter out (Korthikanti et al. 2022), else an all-reduce out (Megatron-LM);
+// the backward pass mirrors it.
+void add_tensor_entry(Passes& passes, const BlockContext& context, const std::string& name);
+void add_tensor_exit(Passes& passes, const BlockContext& context, const std::string& name);
+
+}  // namespace trillion

@@ -1,0 +1,65 @@
+#include "sim/workload/resolved_block.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace trillion {
+
+namespace {
+
+ResolvedOperations resolve(KindTable& kinds, const Operations& ops, const LayerRouting& routing) {
+  ResolvedOperations out;
+  out.reserve(ops.size());
+  for (const Operation& op : ops) out.push_back({kinds.kind(op, routing), op.lane});
+  return out;
+}
+
+}  // namespace
+
+BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<RankLinks> links)
+    : kinds_(kinds), load_(load), links_(std::move(links)) {
+  const std::size_t samples = std::max<std::size_t>(1, load.samples.size());
+  for (auto& slots : kernels_) slots.resize(samples);
+  for (auto& slots : exchanges_) slots.resize(samples * links_.size());
+}
+
+std::size_t BlockResolver::sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const {
+  if (!block(kind).dispatch || load_.samples.empty()) return 0;
+  return static_cast<std::size_t>(&load_.at(layer, micro_batch) - load_.samples.data());
+}
+
+const LayerRouting& BlockResolver::sample(std::size_t index) const { return load_.samples.empty() ? even_ : load_.samples[index]; }
+
+const ResolvedBlock& BlockResolver::kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) {
+  const std::size_t i = sample_index(kind, layer, micro_batch);
+  std::optional<ResolvedBlock>& slot = kernels_[index(kind)][i];
+  if (!slot) {
+    const Block& b = block(kind);
+    const LayerRouting& routing = b.dispatch ? sample(i) : even_;
+    slot = ResolvedBlock{resolve(kinds_, b.before_exchange, routing),
+                         resolve(kinds_, b.experts, routing),
+                         resolve(kinds_, b.recompute, routing),
+                         resolve(kinds_, b.experts_backward, routing),
+                         resolve(kinds_, b.before_exchange_backward, routing),
+                         resolve(kinds_, b.experts_weight, routing),
+                         resolve(kinds_, b.before_exchange_weight, routing)};
+  }
+  return *slot;
+}
+
+const ResolvedExchanges& BlockResolver::exchanges(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t rank) {
+  const std::size_t i = sample_index(kind, layer, micro_batch);
+  const auto r = static_cast<std::size_t>(rank);
+  std::optional<ResolvedExchanges>& slot = exchanges_[index(kind)][r * kernels_[index(kind)].size() + i];
+  if (!slot) {
+    const Block& b = block(kind);
+    const auto on_links = [&](const std::optional<Operation>& op) -> std::optional<KindId> {
+      if (!op) return std::nullopt;
+      return kinds_.kind_on_links(*op, links_[r], links_[r], sample(i));
+    };
+    slot = ResolvedExchanges{on_links(b.dispatch), on_links(b.combine), on_links(b.combine_backward), on_links(b.dispatch_backward)};
+  }
+  return *slot;
+}
+
+}  // namespace trillion

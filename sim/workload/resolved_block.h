@@ -1,0 +1,57 @@
+// A block whose operations are task kinds: what the lowering copies, micro-batch after micro-batch.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "sim/workload/block.h"
+#include "sim/workload/kind_table.h"
+
+namespace trillion {
+
+struct ResolvedOperation {
+  KindId kind;
+  Lane lane = Lane::compute;
+};
+using ResolvedOperations = std::vector<ResolvedOperation>;
+
+struct ResolvedBlock {
+  ResolvedOperations before_exchange, experts, recompute, experts_backward, before_exchange_backward, experts_weight,
+      before_exchange_weight;
+};
+
+struct ResolvedExchanges {
+  std::optional<KindId> dispatch, combine, combine_backward, dispatch_backward;
+};
+
+// Resolves on first use and remembers. Kernels depend on (block, routing sample), exchanges also on the rank, whose links they use.
+class BlockResolver {
+ public:
+  BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<RankLinks> links);
+
+  // REQUIRES: before the first use of `kind`.
+  void add(BlockKind kind, Block block) { blocks_.at(index(kind)) = std::move(block); }
+  const Block& block(BlockKind kind) const { return *blocks_.at(index(kind)); }
+
+  const ResolvedBlock& kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch);
+  const ResolvedExchanges& exchanges(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t rank);
+
+ private:
+  static std::size_t index(BlockKind kind) { return static_cast<std::size_t>(kind); }
+  // Blocks without routed experts have one sample only.
+  std::size_t sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const;
+  const LayerRouting& sample(std::size_t index) const;
+
+  KindTable& kinds_;
+  const ExpertLoad& load_;
+  std::vector<RankLinks> links_;
+  LayerRouting even_;
+  std::array<std::optional<Block>, kBlockKindCount> blocks_;
+  std::array<std::vector<std::optional<ResolvedBlock>>, kBlockKindCount> kernels_;        // [block][sample]
+  std::array<std::vector<std::optional<ResolvedExchanges>>, kBlockKindCount> exchanges_;  // [block][rank x samples + sample]
+};
+
+}  // namespace trillion

@@ -1,0 +1,33 @@
+#include "sim/workload/stage.h"
+
+#include <numeric>
+
+#include "sim/base/error.h"
+
+namespace trillion {
+
+std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_t>& layers_per_stage) {
+  CHECK(std::accumulate(layers_per_stage.begin(), layers_per_stage.end(), std::int64_t{0}) == model.num_hidden_layers);
+  std::vector<Stage> stages(layers_per_stage.size());
+  stages.front().push_back(BlockKind::embedding);
+  std::int64_t layer = 0;
+  for (std::size_t s = 0; s < stages.size(); ++s) {
+    for (std::int64_t i = 0; i < layers_per_stage[s]; ++i, ++layer) {
+      stages[s].push_back(model.is_moe_layer(layer) ? BlockKind::moe_layer : BlockKind::dense_layer);
+    }
+  }
+  stages.back().push_back(BlockKind::head);
+  for (std::int64_t i = 0; i < model.num_nextn_predict_layers; ++i) {
+    stages.back().push_back(BlockKind::mtp_layer);
+    stages.back().push_back(BlockKind::mtp_head);
+  }
+  return stages;
+}
+
+std::vector<std::int64_t> first_layers(const std::vector<std::int64_t>& layers_per_stage) {
+  std::vector<std::int64_t> first(layers_per_stage.size());
+  std::exclusive_scan(layers_per_stage.begin(), layers_per_stage.end(), first.begin(), std::int64_t{0});
+  return first;
+}
+
+}  // namespace trillion

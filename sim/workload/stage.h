@@ -1,0 +1,26 @@
+// Which blocks a pipeline stage executes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "sim/spec/infeasible.h"
+#include "sim/spec/model.h"
+#include "sim/spec/plan.h"
+#include "sim/workload/block.h"
+
+namespace trillion {
+
+// Blocks of one stage in forward order.
+using Stage = std::vector<BlockKind>;
+
+// The model cut into stages: decoder layers as layers_per_stage says; the embedding opens the first stage; head, then each
+// multi-token-prediction module with its head, close the last one.
+// REQUIRES: layers_per_stage adds up to the model's layers.
+std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_t>& layers_per_stage);
+
+// Index of the first decoder layer of a stage: layers are numbered through the model, so that routing can tell them apart.
+std::vector<std::int64_t> first_layers(const std::vector<std::int64_t>& layers_per_stage);
+
+}  // namespace trillion

@@ -1,0 +1,72 @@
+#include "sim/workload/step_end.h"
+
+#include "sim/workload/linear.h"
+
+namespace trillion {
+
+namespace {
+
+std::optional<Operation> collective(const char* label, Category category, Lane lane, CollectiveKind kind, Bytes bytes, const Group& group) {
+  if (group.size == 1 || bytes.value() == 0) return std::nullopt;
+  return Operation{
+      label, category, lane,
+      Collective{.kind = kind, .bytes = bytes, .ranks = group.size, .ranks_per_node = group.ranks_per_node, .scale_up_bytes = {}}};
+}
+
+Group copied(Group group, std::int64_t copies) {
+  // The other copy of a stage lives half a cluster away: it adds members, none of them on the same node.
+  group.size *= copies;
+  return group;
+}
+
+}  // namespace
+
+GradientGroups gradient_groups(const DeviceMesh& mesh, std::int64_t copies) {
+  return {copied(mesh.data(), copies), copied(mesh.expert_data(), copies)};
+}
+
+BlockReduction gradient_reduction(const BlockParameters& p, const GradientGroups& groups, const Plan& plan, const Training& training) {
+  const CollectiveKind kind = plan.sharding == Sharding::none ? CollectiveKind::all_reduce : CollectiveKind::reduce_scatter;
+  const Bytes each{static_cast<double>(training.optimizer_state.gradient_reduce_bytes)};
+  return {collective("reduce gradients", Category::gradient_reduce, Lane::reduce, kind, each * p.dense, groups.dense),
+          collective("reduce expert gradients", Category::gradient_reduce, Lane::reduce, kind, each * p.expert, groups.expert)};
+}
+
+BlockReduction parameter_gather(const BlockParameters& p, const GradientGroups& groups, const Plan& plan) {
+  if (plan.sharding == Sharding::none) return {};
+  const Bytes each{2};
+  return {
+      collective("gather parameters", Category::parameter_gather, Lane::gather, CollectiveKind::all_gather, each * p.dense, groups.dense),
+      collective("gather expert parameters", Category::parameter_gather, Lane::gather, CollectiveKind::all_gather, each * p.expert,
+                 groups.expert)};
+}
+
+double optimizer_shard(const BlockParameters& p, const GradientGroups& groups, const Plan& plan) {
+  if (plan.sharding == Sharding::none) return p.total();
+  return p.dense / static_cast<double>(groups.dense.size) + p.expert / static_cast<double>(groups.expert.size);
+}
+
+OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& world, const Plan& plan, const Training& training) {
+  const OptimizerState& state = training.optimizer_state;
+  const double gradient = static_cast<double>(state.gradient_bytes);
+  const double kept = static_cast<double>(state.master_weight_bytes + 2 * state.moment_bytes);
+  OptimizerKernels k{
+      memory_operation("gradient norm", Category::optimizer, MemoryKernel::gradient_norm, Bytes{gradient * held.shard}, Bytes{4}),
+      {"exchange gradient norm", Category::gradient_reduce, Lane::reduce,
+       Collective{.kind = CollectiveKind::all_reduce,
+                  .bytes = Bytes{4},
+                  .ranks = world.size,
+                  .ranks_per_node = world.ranks_per_node,
+                  .scale_up_bytes = {}}},
+      // Reads gradient, master weight and moments; writes the last two back and the working copy in BF16.
+      memory_operation("optimizer update", Category::optimizer, MemoryKernel::adam, Bytes{(gradient + kept) * held.shard},
+                       Bytes{(kept + 2) * held.shard}),
+      std::nullopt};
+  if (plan.precision == Precision::fp8) {
+    k.quantise = cast_operation("quantise weights", held.whole);
+    k.quantise->category = Category::optimizer;
+  }
+  return k;
+}
+
+}  // namespace trillion

@@ -1,0 +1,47 @@
+// What follows the last micro-batch: gradients meet over the data-parallel replicas, are clipped by their global norm, the
+// optimizer updates this rank's shard, and the new parameters are gathered.
+//
+// Dense parameters are replicated over the data-parallel group, routed experts over the (smaller) expert-data-parallel group;
+// with DualPipe every stage lives on two pipeline ranks, so both groups double.
+#pragma once
+
+#include <optional>
+
+#include "sim/spec/training.h"
+#include "sim/workload/block.h"
+#include "sim/workload/device_mesh.h"
+
+namespace trillion {
+
+// The two kinds of parameters have groups of their own.
+struct GradientGroups {
+  Group dense, expert;
+};
+// `copies`: pipeline ranks that hold the same stage (DualPipe: 2).
+GradientGroups gradient_groups(const DeviceMesh& mesh, std::int64_t copies);
+
+// Gradients of one block; empty where there is nobody to share with.
+struct BlockReduction {
+  std::optional<Operation> dense, expert;
+};
+BlockReduction gradient_reduction(const BlockParameters& p, const GradientGroups& groups, const Plan& plan, const Training& training);
+
+// Parameters of one block, gathered in BF16.
+BlockReduction parameter_gather(const BlockParameters& p, const GradientGroups& groups, const Plan& plan);
+
+// Parameters whose optimizer state one rank holds.
+double optimizer_shard(const BlockParameters& p, const GradientGroups& groups, const Plan& plan);
+
+// Parameters of one rank: those whose optimizer state it holds, and those that it computes with.
+struct HeldParameters {
+  double shard = 0, whole = 0;
+};
+
+// Kernels of clipping, update and, in FP8, quantisation of the weights for the next step. `world`: all GPUs of the run.
+struct OptimizerKernels {
+  Operation gradient_norm, norm_exchange, update;
+  std::optional<Operation> quantise;
+};
+OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& world, const Plan& plan, const Training& training);
+
+}  // namespace trillion
