@@ -20,7 +20,9 @@ struct YamlReader::State {
   YamlPosition position;           // of the key that opened it
   std::string path;                // "gpu", "curves[3]"; empty for the root
 
-  std::vector<std::string> known;                             // keys asked for, in order
+  std::vector<std::string> known;    // keys asked for, in order
+  std::vector<std::string> ignored;  // known and not read
+  bool spelling_only = false;
   std::vector<std::string> missing;                           // required and absent
   std::set<std::string, std::less<>> failed;                  // keys with a diagnostic
   std::map<std::string, std::string, std::less<>> spellings;  // first name -> name written
@@ -60,6 +62,9 @@ struct YamlReader::State {
   void note_default(std::string_view key, const std::string& value) {
     if (node != nullptr && !failed.contains(key)) defaults.push_back(full(key) + ": " + value);
   }
+
+  std::optional<std::string> nearest_key(const std::string& key);
+  void finish();
 
   std::shared_ptr<State> child(std::string key, const YamlNode* below, const YamlPosition& at) {
     auto state = std::make_shared<State>();
@@ -255,8 +260,19 @@ std::vector<std::string> YamlReader::keys() const {
   return names;
 }
 
-void YamlReader::ignore(std::initializer_list<std::string_view> keys) {
-  for (const std::string_view key : keys) state_->ask(key);
+void YamlReader::ignore(std::span<const std::string_view> keys) { state_->ignored.insert(state_->ignored.end(), keys.begin(), keys.end()); }
+
+void YamlReader::judge_spelling_only() { state_->spelling_only = true; }
+
+const YamlNode* YamlReader::node(std::string_view key) const { return state_->node == nullptr ? nullptr : state_->node->find(key); }
+
+const YamlDocument& YamlReader::document() const { return *state_->document; }
+
+YamlDocument YamlReader::subdocument(std::string_view key) {
+  state_->ask(key);
+  const YamlNode* found = node(key);
+  CHECK(found != nullptr && found->kind == YamlNode::Kind::mapping);
+  return state_->document->subdocument(*found);
 }
 
 bool YamlReader::failed(std::string_view key) const { return state_->node == nullptr || state_->failed.contains(key); }
@@ -321,30 +337,44 @@ void YamlReader::report(const std::vector<std::string>& messages, std::string_vi
   }
 }
 
-void YamlReader::finish() {
-  State& s = *state_;
-  if (s.node == nullptr) return;
-  std::vector<std::string> missing = s.missing;
-  for (std::size_t i = 0; i < s.node->entries.size(); ++i) {
-    const YamlEntry& entry = s.node->entries[i];
-    const auto first = std::find_if(s.node->entries.begin(), s.node->entries.end(), [&](const YamlEntry& e) { return e.key == entry.key; });
-    if (static_cast<std::size_t>(first - s.node->entries.begin()) != i) {
-      const int line = first->position.line;
-      s.complain(entry.position, "duplicate key '" + s.full(entry.key) + "'" + (line > 0 ? ", first on line " + std::to_string(line) : ""),
-                 "keep one of the two");
-      continue;
-    }
-    if (std::find(s.known.begin(), s.known.end(), entry.key) != s.known.end()) continue;
-    // A misspelt required key: the missing one is the likeliest meaning, and one mistake is one complaint.
-    auto nearest = closest_word(entry.key, missing);
-    if (nearest) missing.erase(std::find(missing.begin(), missing.end(), *nearest));
-    if (!nearest) nearest = closest_word(entry.key, s.known);
-    s.complain(entry.position, "unknown key '" + s.full(entry.key) + "'",
-               nearest ? "did you mean '" + *nearest + "'?" : "accepted are " + comma_list(s.known));
-  }
-  for (const std::string& key : missing) s.complain(s.position, "missing key '" + s.full(key) + "'");
-  for (const auto& [name, below] : s.children) YamlReader(below).finish();
+namespace {
+bool contains(const std::vector<std::string>& list, std::string_view word) {
+  return std::find(list.begin(), list.end(), word) != list.end();
 }
+}  // namespace
+
+// The nearest key that could have been meant, the missing ones first: a misspelt required key is one mistake, not two.
+std::optional<std::string> YamlReader::State::nearest_key(const std::string& key) {
+  if (auto nearest = closest_word(key, missing)) {
+    missing.erase(std::find(missing.begin(), missing.end(), *nearest));
+    return nearest;
+  }
+  if (auto nearest = closest_word(key, known)) return nearest;
+  return closest_word(key, ignored);
+}
+
+void YamlReader::State::finish() {
+  if (node == nullptr) return;
+  std::map<std::string_view, int> first_lines;
+  for (const YamlEntry& entry : node->entries) {
+    const auto [first, is_new] = first_lines.emplace(entry.key, entry.position.line);
+    if (!is_new) {
+      const std::string line = first->second > 0 ? ", first on line " + std::to_string(first->second) : "";
+      complain(entry.position, "duplicate key '" + full(entry.key) + "'" + line, "keep one of the two");
+    } else if (!contains(known, entry.key) && !contains(ignored, entry.key)) {
+      const auto nearest = nearest_key(entry.key);
+      if (!nearest && spelling_only) continue;
+      complain(entry.position, "unknown key '" + full(entry.key) + "'",
+               nearest ? "did you mean '" + *nearest + "'?" : "accepted are " + comma_list(known));
+    }
+  }
+  for (const std::string& key : missing) {
+    if (!spelling_only) complain(position, "missing key '" + full(key) + "'");
+  }
+  for (const auto& [name, below] : children) below->finish();
+}
+
+void YamlReader::finish() { state_->finish(); }
 
 std::vector<std::string> YamlReader::defaults() const {
   std::vector<std::string> all = state_->defaults;

@@ -25,6 +25,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,7 +41,7 @@ namespace trillion {
 class Diagnostics {
  public:
   void add(Diagnostic diagnostic) { all_.push_back(std::move(diagnostic)); }
-  // Runs `read` and keeps what it throws, so that a second broken file is reported beside the first.
+  // What another file's reading threw, so that two broken files are reported together.
   void add(const InputError& error) { all_.insert(all_.end(), error.diagnostics().begin(), error.diagnostics().end()); }
   bool empty() const { return all_.empty(); }
   std::size_t size() const { return all_.size(); }
@@ -56,6 +57,12 @@ class YamlReader {
  public:
   // `diagnostics` must outlive the reader; the document is shared.
   static YamlReader open(YamlDocument document, Diagnostics& diagnostics);
+  // The mapping at `key` as a document of its own: what was written inline instead of a file name. Only its keys are checked
+  // by the reader of that document. REQUIRES: kind_of(key) is a mapping.
+  YamlDocument subdocument(std::string_view key);
+  // The document and the node that is being read here, for callers that combine files (load_scenario).
+  const YamlNode* node(std::string_view key) const;
+  const YamlDocument& document() const;
 
   // The key is there and is not null.
   bool has(std::string_view key) const;
@@ -113,7 +120,11 @@ class YamlReader {
   // Every key that is written here, in file order.
   std::vector<std::string> keys() const;
   // Known keys that are not read.
-  void ignore(std::initializer_list<std::string_view> keys);
+  void ignore(std::span<const std::string_view> keys);
+  void ignore(std::initializer_list<std::string_view> keys) { ignore(std::span(keys.begin(), keys.size())); }
+  // What this mapping holds cannot be judged as a whole (an unknown model family, say): finish() then names misspelt keys
+  // only, and no missing ones.
+  void judge_spelling_only();
 
   // A complaint of the caller's about one of this mapping's values; "a.b" goes into nested mappings. An absent key puts it on
   // the mapping itself.

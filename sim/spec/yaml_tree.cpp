@@ -269,16 +269,56 @@ YamlDocument YamlDocument::from_file(const std::string& path) {
   return from_text(text.str(), path);
 }
 
+namespace {
+
+// Moves every position of a tree to the sources of the document that takes it over.
+void shift_sources(YamlNode& node, int by) {
+  node.position.source += by;
+  for (YamlNode& item : node.items) shift_sources(item, by);
+  for (YamlEntry& entry : node.entries) {
+    entry.position.source += by;
+    shift_sources(entry.value, by);
+  }
+}
+
+void lay_over(YamlNode& below, YamlNode top) {
+  for (YamlEntry& entry : top.entries) {
+    YamlNode* same = below.find(entry.key);
+    if (same == nullptr) {
+      below.entries.push_back(std::move(entry));
+    } else if (same->kind == YamlNode::Kind::mapping && entry.value.kind == YamlNode::Kind::mapping) {
+      lay_over(*same, std::move(entry.value));
+    } else {
+      *same = std::move(entry.value);
+    }
+  }
+}
+
+}  // namespace
+
+YamlDocument YamlDocument::subdocument(const YamlNode& mapping) const {
+  YamlDocument document;
+  document.sources_ = sources_;
+  document.root_ = mapping;
+  return document;
+}
+
+void YamlDocument::overlay(const YamlDocument& top) {
+  YamlNode root = top.root_;
+  shift_sources(root, static_cast<int>(sources_.size()));
+  sources_.insert(sources_.end(), top.sources_.begin(), top.sources_.end());
+  lay_over(root_, std::move(root));
+}
+
 SourceLocation YamlDocument::location(const YamlPosition& position) const {
   const Source& source = sources_[static_cast<std::size_t>(position.source)];
-  return position.source > 0 ? SourceLocation{source.name, 0, 0} : SourceLocation{source.name, position.line, position.column};
+  return source.text.empty() ? SourceLocation{source.name, 0, 0} : SourceLocation{source.name, position.line, position.column};
 }
 
 std::string YamlDocument::source_line(const YamlPosition& position) const {
   // A line that no terminal shows whole (a config.json without line breaks) would only hide the message.
   constexpr std::size_t kLongest = 200;
-  if (position.source > 0) return {};
-  std::string line = line_of(sources_.front().text, position.line);
+  std::string line = line_of(sources_[static_cast<std::size_t>(position.source)].text, position.line);
   return line.size() > kLongest ? std::string() : line;
 }
 

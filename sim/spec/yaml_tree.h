@@ -18,7 +18,7 @@ namespace trillion {
 inline constexpr std::size_t kMaxYamlDepth = 64;
 inline constexpr std::size_t kMaxYamlBytes = 64u << 20;
 
-// Line and column count from 1. `source` 0 is the file, n > 0 the n-th override.
+// Line and column count from 1. `source` tells the files and overrides that make up a document apart.
 struct YamlPosition {
   int source = 0;
   int line = 0, column = 0;
@@ -47,7 +47,7 @@ struct YamlEntry {
   YamlNode value;
 };
 
-// One file and the overrides applied to it. The root is a mapping.
+// One file, what is laid over it and the overrides applied to it. The root is a mapping.
 class YamlDocument {
  public:
   // Throws InputError: no such file, a folder, not a regular file, too large, not YAML, not a mapping.
@@ -60,16 +60,22 @@ class YamlDocument {
   // Throws InputError: no '=', an empty key, a path through something that is not a mapping.
   void apply_override(std::string_view assignment, std::string shown);
 
+  // A mapping of this document as a document of its own, at the same positions.
+  YamlDocument subdocument(const YamlNode& mapping) const;
+  // Lays `top` over this document: its keys replace or add, mapping by mapping. Positions stay those of the file that a value
+  // was written in.
+  void overlay(const YamlDocument& top);
+
   const YamlNode& root() const { return root_; }
   const std::string& name() const { return sources_.front().name; }
   SourceLocation location(const YamlPosition& position) const;
-  // The line as written; empty for overrides and beyond the file.
+  // The line as written; empty for overrides.
   std::string source_line(const YamlPosition& position) const;
 
  private:
   struct Source {
     std::string name;
-    std::string text;
+    std::string text;  // empty for an override, which has no lines
   };
 
   YamlNode root_;
