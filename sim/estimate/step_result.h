@@ -10,6 +10,7 @@
 #include "sim/spec/origin.h"
 #include "sim/spec/plan.h"
 #include "sim/spec/training.h"
+#include "sim/workload/memory.h"
 
 namespace trillion {
 
@@ -30,13 +31,6 @@ struct ComputeSeconds {
   Seconds total() const {
     return attention + dense_ffn + experts + gate + embedding_and_head + norm_and_elementwise + cast_and_quantize + recompute + optimizer;
   }
-};
-
-struct StageMemory {
-  std::int64_t stage = 0;  // pipeline rank; with DualPipe it holds two stages
-  Bytes parameters, gradients, optimizer, activations, buffers, overhead;
-  std::int64_t in_flight = 0;  // micro-batches whose activations are held at the peak
-  Bytes peak() const { return parameters + gradients + optimizer + activations + buffers + overhead; }
 };
 
 struct LinkTraffic {
@@ -76,6 +70,7 @@ struct StepResult {
   std::vector<std::int64_t> layers_per_stage;
   std::int64_t data_parallel = 1;
   std::int64_t micro_batches = 1;                  // per replica and step
+  std::int64_t slowest_rank = 0;                   // the pipeline rank whose phases and exposed seconds these are
   double time_low_ratio = 1, time_high_ratio = 1;  // 90 % interval of `time`, relative
   std::uint64_t events = 0, tasks = 0;
 };

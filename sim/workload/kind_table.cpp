@@ -6,6 +6,28 @@
 
 namespace trillion {
 
+namespace {
+
+Flops work_of(const Operation& op) {
+  return std::visit(
+      [](const auto& what) {
+        using What = std::decay_t<decltype(what)>;
+        if constexpr (std::is_same_v<What, Collective> || std::is_same_v<What, MemoryBound>) {
+          return Flops{};
+        } else {
+          return flops(what);
+        }
+      },
+      op.what);
+}
+
+WireBytes wire_of(const Operation& op) {
+  const auto* collective = std::get_if<Collective>(&op.what);
+  return collective ? wire_bytes(*collective) : WireBytes{};
+}
+
+}  // namespace
+
 WireBytes wire_bytes(const Collective& c) {
   const double n = static_cast<double>(c.ranks), g = static_cast<double>(c.ranks_per_node);
   const bool one_node = c.ranks <= c.ranks_per_node;
@@ -79,7 +101,7 @@ KindId KindTable::intern(const Operation& op, const LayerRouting& routing, std::
     const SimTime balanced = op.scale == LoadScale::none ? SimTime::from(loaded.time + gap) : SimTime::from(time(op).time + gap);
     const double t = std::max(loaded.time.value(), 1e-12);
     evidence_.push_back({loaded.curve, loaded.extrapolated, static_cast<float>(loaded.low.value() / t),
-                         static_cast<float>(loaded.high.value() / t), balanced});
+                         static_cast<float>(loaded.high.value() / t), balanced, work_of(op), wire_of(op)});
   }
   return id;
 }

@@ -11,24 +11,26 @@
 
 namespace trillion {
 
+// Bytes that one rank of the group puts on its NIC and on NVLink.
+struct WireBytes {
+  Bytes nic, nvlink;
+};
+WireBytes wire_bytes(const Collective& collective);
+
 // What a task kind's duration rests on; parallel to the graph's kinds.
 struct Evidence {
   std::uint32_t curve = 0;  // index into Timing::curves()
   bool extrapolated = false;
   float low = 1, high = 1;  // 90 % interval relative to the time
   SimTime balanced;         // the duration on perfectly even expert load: the rest is waiting for the busiest rank
+  Flops work;               // arithmetic on even load
+  WireBytes wire;           // of one rank
 };
 
 // Links of one simulated rank.
 struct RankLinks {
   LinkId nic_send, nic_receive, nvlink;
 };
-
-// Bytes that one rank of the group puts on its NIC and on NVLink.
-struct WireBytes {
-  Bytes nic, nvlink;
-};
-WireBytes wire_bytes(const Collective& collective);
 
 // The operation as the busiest rank of its expert-parallel group runs it.
 Operation at_load(Operation operation, const LayerRouting& routing);

@@ -24,6 +24,20 @@ std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_
   return stages;
 }
 
+std::int64_t stage_count(const Plan& plan) {
+  switch (plan.schedule) {
+    case ScheduleKind::zb_v:
+    case ScheduleKind::dualpipe_v: return 2 * plan.pipeline_parallel;
+    case ScheduleKind::interleaved_1f1b: return plan.virtual_pipeline_stages * plan.pipeline_parallel;
+    case ScheduleKind::gpipe:
+    case ScheduleKind::one_f_one_b:
+    case ScheduleKind::zb_h1:
+    case ScheduleKind::zb_h2:
+    case ScheduleKind::dualpipe: return plan.pipeline_parallel;
+  }
+  return plan.pipeline_parallel;
+}
+
 std::vector<std::int64_t> first_layers(const std::vector<std::int64_t>& layers_per_stage) {
   std::vector<std::int64_t> first(layers_per_stage.size());
   std::exclusive_scan(layers_per_stage.begin(), layers_per_stage.end(), first.begin(), std::int64_t{0});

@@ -20,6 +20,10 @@ using Stage = std::vector<BlockKind>;
 // REQUIRES: layers_per_stage adds up to the model's layers.
 std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_t>& layers_per_stage);
 
+// Stages that the plan's schedule cuts the model into: pipeline ranks times the model chunks of a rank. DualPipe holds every stage
+// twice, which makes two chunks a rank but no more stages.
+std::int64_t stage_count(const Plan& plan);
+
 // Index of the first decoder layer of a stage: layers are numbered through the model, so that routing can tell them apart.
 std::vector<std::int64_t> first_layers(const std::vector<std::int64_t>& layers_per_stage);
 

@@ -1,0 +1,154 @@
+#include "sim/estimate/prepare.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "sim/base/number_text.h"
+#include "sim/workload/block.h"
+#include "sim/workload/feasibility.h"
+#include "sim/workload/stage_split.h"
+
+namespace trillion {
+
+namespace {
+
+Seconds time_of(const Operations& ops, const Timing& timing, const Conditions& conditions) {
+  Seconds sum;
+  for (const Operation& op : ops) {
+    std::visit(
+        [&](const auto& what) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(what)>, Collective>) sum += timing.time(Kernel{what}, conditions).time;
+        },
+        op.what);
+  }
+  return sum;
+}
+
+// Kernels of all three passes: what a block costs its stage for one micro-batch.
+double block_cost(BlockKind kind, const BlockContext& context, const Timing& timing, const Conditions& conditions) {
+  const Block b = make_block(kind, context);
+  Seconds sum;
+  for (const Operations* ops : {&b.before_exchange, &b.experts, &b.recompute, &b.experts_backward, &b.before_exchange_backward,
+                                &b.experts_weight, &b.before_exchange_weight}) {
+    sum += time_of(*ops, timing, conditions);
+  }
+  return sum.value();
+}
+
+std::vector<std::int64_t> even_split(const Scenario& s, const DeviceMesh& mesh, const ExpertLoad& load, const Timing& timing) {
+  const BlockContext context = block_context(s, mesh, load.mean);
+  const Conditions conditions = kernel_conditions(s, timing);
+  const auto cost = [&](BlockKind k) { return block_cost(k, context, timing, conditions); };
+  const double dense = cost(BlockKind::dense_layer), moe = s.model.moe ? cost(BlockKind::moe_layer) : 0;
+  std::vector<double> layers;
+  for (std::int64_t l = 0; l < s.model.num_hidden_layers; ++l) layers.push_back(s.model.is_moe_layer(l) ? moe : dense);
+  double last = cost(BlockKind::head);
+  if (s.model.num_nextn_predict_layers > 0) {
+    last += static_cast<double>(s.model.num_nextn_predict_layers) * (cost(BlockKind::mtp_layer) + cost(BlockKind::mtp_head));
+  }
+  const bool paired =
+      s.plan.schedule == ScheduleKind::dualpipe || s.plan.schedule == ScheduleKind::dualpipe_v || s.plan.schedule == ScheduleKind::zb_v;
+  return split_layers(layers, cost(BlockKind::embedding), last, {.stages = stage_count(s.plan), .paired = paired});
+}
+
+ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
+  if (!s.model.moe) return {};
+  const Group group = mesh.expert();
+  const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel /
+                              (s.plan.sequence_parallel ? s.plan.tensor_parallel : 1);
+  return expert_load(s.model, s.plan, s.training, {group.size, group.ranks_per_node, tokens}, s.seed);
+}
+
+// Two chunks of MoE layers, one forward and one backward, on one rank: the unit of DeepSeek's published profile.
+PreparedStep prepare_pair(const Scenario& s, const DeviceMesh& mesh) {
+  const auto layers = static_cast<std::size_t>(s.pair_layers);
+  PreparedStep step{s.plan, mesh, load_of(s, mesh), parse_schedule("(0F1;0B0)"), {}, {}};
+  step.cut = {{Stage(layers, s.model.moe ? BlockKind::moe_layer : BlockKind::dense_layer)}, {s.model.num_hidden_layers - s.pair_layers}};
+  step.plan.data_parallel = mesh.data_parallel();
+  step.plan.layers_per_stage = {s.pair_layers};
+  return step;
+}
+
+// Changes that make a plan smaller, each tried on its own.
+std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan) {
+  std::vector<std::pair<std::string, Plan>> out;
+  const auto add = [&](std::string what, auto change) {
+    Plan p = plan;
+    change(p);
+    out.emplace_back(std::move(what), std::move(p));
+  };
+  using enum RecomputeModule;
+  if (!plan.recomputes(activation) || !plan.recomputes(norm)) {
+    add("plan.recompute: selective", [](Plan& p) { p.recompute = {norm, mla_up_projection, activation}; });
+  }
+  if (!plan.recomputes(layer)) add("plan.recompute: full", [](Plan& p) { p.recompute = {layer}; });
+  if (plan.sharding == Sharding::none) add("plan.sharding: zero-1", [](Plan& p) { p.sharding = Sharding::zero_1; });
+  if (plan.micro_batch_size > 1) {
+    add("plan.micro_batch_size: " + std::to_string(plan.micro_batch_size / 2), [](Plan& p) { p.micro_batch_size /= 2; });
+  }
+  const auto double_axis = [&](const char* key, std::int64_t Plan::*axis) {
+    add(std::string("plan.") + key + ": " + std::to_string(2 * (plan.*axis)), [axis](Plan& p) {
+      p.*axis *= 2;
+      p.data_parallel.reset();
+      p.layers_per_stage.reset();
+    });
+  };
+  double_axis("tensor_parallel", &Plan::tensor_parallel);
+  double_axis("pipeline_parallel", &Plan::pipeline_parallel);
+  double_axis("expert_parallel", &Plan::expert_parallel);
+  return out;
+}
+
+Bytes peak(const std::vector<StageMemory>& memory) {
+  Bytes largest;
+  for (const StageMemory& m : memory) largest = std::max(largest, m.peak());
+  return largest;
+}
+
+std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing) {
+  if (auto why = why_layout_impossible(scenario)) return *why;
+  Scenario s = scenario;
+  const DeviceMesh mesh(s.plan, s.cluster);
+  if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);
+  PreparedStep step{s.plan,
+                    mesh,
+                    load_of(s, mesh),
+                    make_schedule(s.plan.schedule, s.plan.pipeline_parallel, micro_batches(s), s.plan.virtual_pipeline_stages),
+                    {},
+                    {}};
+  step.plan.data_parallel = mesh.data_parallel();
+  if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(s, mesh, step.load, timing);
+  step.cut = {make_stages(s.model, *step.plan.layers_per_stage), first_layers(*step.plan.layers_per_stage)};
+  step.memory = memory_of_ranks({s, step.mesh, step.schedule, step.cut, step.load.mean});
+  return step;
+}
+
+std::vector<std::string> what_would_help(const Scenario& scenario, const Timing& timing, Bytes now) {
+  std::vector<std::string> help;
+  for (auto& [what, plan] : smaller_plans(scenario.plan)) {
+    Scenario s = scenario;
+    s.plan = plan;
+    const auto outcome = lay_out(s, timing);
+    const auto* step = std::get_if<PreparedStep>(&outcome);
+    if (!step || !(peak(step->memory) < now)) continue;
+    const bool fits = peak(step->memory) <= s.cluster.gpu.usable_memory;
+    help.push_back(what + " needs " + bytes_text(peak(step->memory)) + (fits ? " and fits" : ", still too much alone"));
+  }
+  return help;
+}
+
+}  // namespace
+
+std::variant<PreparedStep, Infeasible> prepare(const Scenario& scenario, const Timing& timing) {
+  auto outcome = lay_out(scenario, timing);
+  const auto* step = std::get_if<PreparedStep>(&outcome);
+  if (!step) return outcome;
+  if (auto why = why_memory_short(step->memory, scenario.cluster.gpu)) {
+    why->help = what_would_help(scenario, timing, peak(step->memory));
+    return *why;
+  }
+  return outcome;
+}
+
+}  // namespace trillion

@@ -1,0 +1,176 @@
+#include "sim/estimate/summarize.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/estimate/timeline.h"
+#include "sim/workload/counts.h"
+
+namespace trillion {
+
+namespace {
+
+constexpr double kNormal90 = 1.645;  // standard deviations in half of a 90 % interval
+
+// Sums over all tasks, by what the kinds carry.
+struct Totals {
+  std::array<Seconds, kCategoryCount> balanced{};  // compute categories, even load
+  Seconds straggler;                               // of compute, beyond even load
+  Flops work;
+  WireBytes wire;
+  std::vector<Seconds> by_curve;
+  std::vector<bool> extrapolated;
+  std::vector<double> spread;  // largest relative half-width that the curve gave
+};
+
+Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
+  Totals t;
+  t.by_curve.resize(curves);
+  t.extrapolated.resize(curves);
+  t.spread.resize(curves);
+  std::vector<std::uint64_t> count(step.graph.kind_count());
+  std::vector<Seconds> busy(step.graph.kind_count());
+  for (std::uint32_t i = 0; i < step.graph.task_count(); ++i) {
+    const KindId k = step.graph.kind_id_of(TaskId{i});
+    ++count[k.value];
+    busy[k.value] += (trace.end[i] - trace.start[i]).seconds();
+  }
+  for (std::size_t k = 0; k < count.size(); ++k) {
+    const Evidence& e = step.evidence[k];
+    const TaskKind& kind = step.graph.kind(KindId{static_cast<std::uint32_t>(k)});
+    const double n = static_cast<double>(count[k]);
+    const auto category = static_cast<Category>(kind.tag);
+    t.work += e.work * n;
+    t.wire.nic += e.wire.nic * n;
+    t.wire.nvlink += e.wire.nvlink * n;
+    t.by_curve[e.curve] += busy[k];
+    t.extrapolated[e.curve] = t.extrapolated[e.curve] || e.extrapolated;
+    t.spread[e.curve] = std::max(t.spread[e.curve], static_cast<double>(e.high - e.low) / 2);
+    if (is_communication(category)) continue;
+    t.balanced[kind.tag] += e.balanced.seconds() * n;
+    t.straggler += (kind.duration.seconds() - e.balanced.seconds()) * n;
+  }
+  return t;
+}
+
+ComputeSeconds compute_seconds(const Totals& t, double ranks) {
+  const auto of = [&](Category c) { return t.balanced[static_cast<std::size_t>(c)] / ranks; };
+  return {of(Category::attention),
+          of(Category::dense_ffn),
+          of(Category::experts),
+          of(Category::gate),
+          of(Category::embedding_and_head),
+          of(Category::norm_and_elementwise),
+          of(Category::cast_and_quantize),
+          of(Category::recompute),
+          of(Category::optimizer)};
+}
+
+std::vector<OriginShare> origin_shares(const Totals& t, const Timing& timing) {
+  Seconds all;
+  for (const Seconds s : t.by_curve) all += s;
+  std::vector<OriginShare> out;
+  for (std::size_t c = 0; c < t.by_curve.size(); ++c) {
+    if (t.by_curve[c].value() <= 0) continue;
+    const CurveInfo& info = timing.curve(static_cast<std::uint32_t>(c));
+    out.push_back({info.name, info.provenance, t.by_curve[c] / all, static_cast<bool>(t.extrapolated[c])});
+  }
+  std::stable_sort(out.begin(), out.end(), [](const OriginShare& a, const OriginShare& b) { return a.share_of_time > b.share_of_time; });
+  return out;
+}
+
+// The step is a sum of kernels of a few curves, and a curve's error is common to its kernels: to first order the step moves by
+// share x error, the curves' errors add as squares. (Redrawing every curve and simulating again agrees; tests/estimate.)
+double relative_spread(const LoweredStep& step, const Trace& trace, std::int32_t rank, const Totals& t) {
+  std::vector<Seconds> busy(t.by_curve.size());
+  for (const TaskId task : step.graph.tasks_of(step.streams[static_cast<std::size_t>(rank)][static_cast<std::size_t>(Lane::compute)])) {
+    busy[step.evidence[step.graph.kind_id_of(task).value].curve] += (trace.end[task.value] - trace.start[task.value]).seconds();
+  }
+  double variance = 0;
+  for (std::size_t c = 0; c < busy.size(); ++c) {
+    const double sigma = busy[c] / trace.makespan.seconds() * t.spread[c] / kNormal90;
+    variance += sigma * sigma;
+  }
+  return kNormal90 * std::sqrt(variance);
+}
+
+RoutingResult routing_of(const Scenario& s, const ExpertLoad& load) {
+  RoutingResult r;
+  r.balance = load.balance;
+  if (!s.model.moe) return r;
+  r.tokens_per_expert_max_over_mean = load.mean.tokens_per_expert_max_over_mean;
+  r.rank_load_max_over_mean = load.mean.rank_load_max_over_mean;
+  r.nodes_per_token_mean = load.mean.nodes_per_token;
+  const double hidden = static_cast<double>(s.model.hidden_size);
+  const double both_ways = s.plan.precision == Precision::fp8 ? 1.03125 + 2 : 4;  // dispatch and combine of one value
+  r.bytes_per_token_scale_out = Bytes{hidden * both_ways * load.mean.remote_nodes_per_token};
+  r.bytes_per_token_scale_up = Bytes{hidden * both_ways * load.mean.local_ranks_per_token};
+  return r;
+}
+
+std::vector<LinkTraffic> traffic_of(const Scenario& s, const Totals& t, double ranks, Seconds time) {
+  const double gpus = s.extent == Extent::step ? static_cast<double>(s.cluster.gpus()) : 1.0;
+  const double copies = gpus / ranks;
+  std::vector<LinkTraffic> out;
+  const double nics = gpus * static_cast<double>(s.cluster.scale_out.nics_per_node) / static_cast<double>(s.cluster.gpus_per_node);
+  const auto add = [&](const char* name, const char* kind, Bytes bytes, BytesPerSecond capacity) {
+    out.push_back({name, kind, bytes * copies, bytes * copies / time / capacity});
+  };
+  add("NVLink, one way", "nvlink", t.wire.nvlink, s.cluster.scale_up.bandwidth * gpus);
+  add("NIC, one way", "nic", t.wire.nic, s.cluster.scale_out.nic_bandwidth * nics);
+  return out;
+}
+
+}  // namespace
+
+StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep& step, const Trace& trace, const Timing& timing) {
+  const double ranks = static_cast<double>(p.schedule.ranks.size());
+  const Totals t = total(step, trace, timing.curves().size());
+
+  std::int32_t slowest = 0;
+  Seconds most_busy;
+  for (std::size_t r = 0; r < p.schedule.ranks.size(); ++r) {
+    const Seconds busy = compute_busy(step, trace, static_cast<std::int32_t>(r));
+    if (busy > most_busy) {
+      most_busy = busy;
+      slowest = static_cast<std::int32_t>(r);
+    }
+  }
+  const RankTimeline timeline = rank_timeline(step, p.schedule, trace, slowest);
+
+  StepResult r;
+  r.time = trace.makespan.seconds();
+  r.phases = timeline.phases;
+  r.exposed = timeline.exposed;
+  r.exposed.straggler = t.straggler / ranks;
+  r.compute = compute_seconds(t, ranks);
+  r.memory = p.memory;
+  r.routing = routing_of(s, p.load);
+  r.traffic = traffic_of(s, t, ranks, r.time);
+  r.origins = origin_shares(t, timing);
+  r.layers_per_stage = *p.plan.layers_per_stage;
+  r.data_parallel = *p.plan.data_parallel;
+  r.micro_batches = p.schedule.micro_batches;
+  r.slowest_rank = slowest;
+  const double spread = relative_spread(step, trace, slowest, t);
+  r.time_low_ratio = 1 - spread;
+  r.time_high_ratio = 1 + spread;
+  r.events = trace.events;
+  r.tasks = step.graph.task_count();
+
+  const double gpus = s.extent == Extent::step ? static_cast<double>(s.cluster.gpus()) : 1.0;
+  const std::int64_t sequences = s.extent == Extent::step ? s.training.global_batch_size : s.plan.micro_batch_size;
+  r.tokens = static_cast<double>(sequences) * static_cast<double>(s.training.sequence_length);
+  const TokenFlops flops = flops_per_token(s.model, s.training.sequence_length);
+  const double share = s.extent == Extent::step ? 1.0 : static_cast<double>(s.pair_layers) / static_cast<double>(s.model.num_hidden_layers);
+  r.model_flops_causal = flops.causal * r.tokens * share;
+  r.model_flops_noncausal = flops.noncausal * r.tokens * share;
+  r.hardware_flops = t.work * (gpus / ranks);
+  return r;
+}
+
+}  // namespace trillion

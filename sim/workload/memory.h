@@ -1,0 +1,39 @@
+// Peak memory of each pipeline rank, from its parameters, gradients, optimizer shard, the activations that the schedule keeps in
+// flight, buffers and the software stack's own share.
+//
+//   parameters   2 bytes each (BF16), 3 in FP8 (the quantised copy is made once per step); ZeRO-3: the shard and two gathered blocks
+//   gradients    training.optimizer_state.gradient_bytes each; ZeRO-2 and 3: the shard and one block
+//   optimizer    master weight and moments of the shard (none: of everything)
+//   activations  walked through the rank's own order: a forward pass adds what its blocks save, a backward pass (the weight
+//                gradient, where it is split off) frees it
+//   buffers      received and sent activations of the pipeline, rows of the expert exchange, operands of the largest kernel
+//   overhead     context, communicator buffers, workspaces, and the allocator's fragmentation as a fraction of all of the above
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "sim/workload/lower.h"
+
+namespace trillion {
+
+struct StageMemory {
+  std::int64_t stage = 0;            // pipeline rank; its blocks are those of `stages` (with DualPipe two)
+  std::vector<std::int32_t> stages;
+  Bytes parameters, gradients, optimizer, activations, buffers, overhead;
+  std::int64_t in_flight = 0;  // micro-batches whose activations are held at the peak
+  Bytes peak() const { return parameters + gradients + optimizer + activations + buffers + overhead; }
+};
+
+// What memory depends on: LoweringInput without timing.
+struct MemoryInput {
+  const Scenario& scenario;
+  const DeviceMesh& mesh;
+  const PipelineSchedule& schedule;
+  const StageCut& cut;
+  const LayerRouting& routing;
+};
+
+std::vector<StageMemory> memory_of_ranks(const MemoryInput& input);
+
+}  // namespace trillion
