@@ -284,7 +284,8 @@ void shift_sources(YamlNode& node, int by) {
 void lay_over(YamlNode& below, YamlNode top) {
   for (YamlEntry& entry : top.entries) {
     YamlNode* same = below.find(entry.key);
-    if (same == nullptr) {
+    const bool duplicate = &entry.value != top.find(entry.key);  // kept, for the reader to complain about
+    if (same == nullptr || duplicate) {
       below.entries.push_back(std::move(entry));
     } else if (same->kind == YamlNode::Kind::mapping && entry.value.kind == YamlNode::Kind::mapping) {
       lay_over(*same, std::move(entry.value));

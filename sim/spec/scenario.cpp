@@ -1,0 +1,55 @@
+#include "sim/spec/scenario.h"
+
+#include <numeric>
+
+#include "sim/spec/problems.h"
+
+namespace trillion {
+
+namespace {
+
+void check_layers_per_stage(const Scenario& s, Problems& p) {
+  if (!s.plan.layers_per_stage) return;
+  const std::vector<std::int64_t>& layers = *s.plan.layers_per_stage;
+  const std::int64_t sum = std::accumulate(layers.begin(), layers.end(), std::int64_t{0});
+  p.require(sum == s.model.num_hidden_layers, "plan.layers_per_stage",
+            "adds up to " + std::to_string(sum) + " layers; model.num_hidden_layers is " + std::to_string(s.model.num_hidden_layers));
+}
+
+void check_extent(const Scenario& s, Problems& p) {
+  if (s.extent == Extent::step) {
+    p.require(s.pair_layers == 0, "pair_layers", "belongs to extent: overlapped_pair");
+    return;
+  }
+  p.within("pair_layers", s.pair_layers, 1, s.model.num_hidden_layers);
+  const bool pairs = s.plan.schedule == ScheduleKind::dualpipe || s.plan.schedule == ScheduleKind::dualpipe_v;
+  p.require(pairs, "plan.schedule", "extent: overlapped_pair needs dualpipe or dualpipe-v");
+}
+
+}  // namespace
+
+std::vector<std::string> Scenario::validate() const {
+  Problems p;
+  if (!model.moe) {
+    p.require(plan.expert_parallel == 1, "plan.expert_parallel",
+              "the model has no experts; accepted is 1, found " + std::to_string(plan.expert_parallel));
+    p.require(plan.expert_tensor_parallel == 1, "plan.expert_tensor_parallel",
+              "the model has no experts; accepted is 1, found " + std::to_string(plan.expert_tensor_parallel));
+    p.require(!plan.recomputes(RecomputeModule::moe), "plan.recompute", "'moe': the model has no experts");
+  }
+  if (!model.mla)
+    p.require(!plan.recomputes(RecomputeModule::mla_up_projection), "plan.recompute",
+              "'mla_up_projection': the model has no latent attention");
+  p.require(plan.precision != Precision::fp8 || cluster.gpu.peak_fp8.value() > 0, "plan.precision",
+            "fp8: " + cluster.gpu.name + " has no FP8 (gpu.peak_fp8)");
+  if (model.position_encoding == PositionEncoding::learned) {
+    p.require(training.sequence_length <= model.max_position_embeddings, "training.sequence_length",
+              std::to_string(training.sequence_length) + " is more than the model's learned positions, max_position_embeddings " +
+                  std::to_string(model.max_position_embeddings));
+  }
+  check_layers_per_stage(*this, p);
+  check_extent(*this, p);
+  return p.take();
+}
+
+}  // namespace trillion
