@@ -1,0 +1,109 @@
+#include "sim/moe/expert_load.h"
+
+#include <algorithm>
+
+#include "sim/base/error.h"
+#include "sim/base/random.h"
+#include "sim/moe/balancing.h"
+#include "sim/moe/dispatch.h"
+#include "sim/moe/gate.h"
+#include "sim/moe/placement.h"
+
+namespace trillion {
+namespace {
+
+constexpr std::uint64_t kLayers = 4;
+constexpr std::uint64_t kMicroBatches = 12;  // per layer
+constexpr std::int64_t kTokensPerDomain = 2048;
+constexpr std::int64_t kUniformTokens = 16384;
+
+constexpr std::uint64_t kStreamToken = 0x746f6b;
+constexpr std::uint64_t kStreamSequence = 0x736571;
+constexpr std::uint64_t kStreamPick = 0x706963;
+
+Placement placement_of(const Plan& plan, std::int64_t experts, std::int64_t ranks) {
+  return plan.expert_placement == ExpertPlacement::round_robin ? round_robin_placement(experts, ranks)
+                                                               : contiguous_placement(experts, ranks);
+}
+
+// Which domain each rank's tokens belong to. Sequences lie one after the other over the ranks; each has one domain.
+Table draw_sources(const Training& training, const ExpertGroup& group, std::int64_t domains, const Random& random) {
+  Table sources(group.ranks, domains);
+  const std::int64_t length = std::max<std::int64_t>(1, training.sequence_length);
+  for (std::int64_t r = 0; r < group.ranks; ++r)
+    for (std::int64_t at = r * group.tokens_per_rank, end = at + group.tokens_per_rank; at < end;) {
+      const std::int64_t sequence = at / length, next = std::min(end, (sequence + 1) * length);
+      const double draw = random.uniform(static_cast<std::uint64_t>(sequence)) * static_cast<double>(domains);
+      sources.at(r, std::min(domains - 1, static_cast<std::int64_t>(draw))) += static_cast<double>(next - at);
+      at = next;
+    }
+  return sources;
+}
+
+std::vector<TokenChoices> sample_choices(const Gate& gate, std::int64_t tokens, const Random& random) {
+  std::vector<TokenChoices> by_domain(static_cast<std::size_t>(gate.domains()));
+  for (std::int64_t d = 0; d < gate.domains(); ++d) gate.route({d, d * tokens, tokens}, random, by_domain[static_cast<std::size_t>(d)]);
+  return by_domain;
+}
+
+LayerRouting mean_of(const std::vector<LayerRouting>& samples) {
+  LayerRouting mean{0, 0, 0, 0, 0, 0};
+  const double share = 1.0 / static_cast<double>(samples.size());
+  for (const LayerRouting& s : samples) {
+    mean.tokens_per_expert_max_over_mean += share * s.tokens_per_expert_max_over_mean;
+    mean.rank_load_max_over_mean += share * s.rank_load_max_over_mean;
+    mean.scale_out_max_over_mean += share * s.scale_out_max_over_mean;
+    mean.remote_nodes_per_token += share * s.remote_nodes_per_token;
+    mean.local_ranks_per_token += share * s.local_ranks_per_token;
+    mean.nodes_per_token += share * s.nodes_per_token;
+  }
+  return mean;
+}
+
+// Equal loads by decree; where tokens go follows from an unskewed gate.
+LayerRouting forced_routing(const GateShape& shape, const Placement& placement, const ExpertGroup& group, std::uint64_t seed) {
+  const Gate gate(shape, draw_affinities(shape.experts, {}, seed, 0));
+  const RoutingTables tables = tabulate(sample_choices(gate, kUniformTokens, Random(seed, kStreamToken)), placement, group);
+  Table sources(group.ranks, 1);
+  std::fill(sources.value.begin(), sources.value.end(), 1.0);
+  LayerRouting result = micro_batch_routing(tables, sources, group);
+  result.tokens_per_expert_max_over_mean = result.rank_load_max_over_mean = result.scale_out_max_over_mean = 1;
+  return result;
+}
+
+}  // namespace
+
+const LayerRouting& ExpertLoad::at(std::int64_t layer, std::int64_t micro_batch) const {
+  CHECK(!samples.empty());
+  const Random pick(seed, mix64(kStreamPick) + static_cast<std::uint64_t>(layer));
+  return samples[pick.bits(static_cast<std::uint64_t>(micro_batch)) % samples.size()];
+}
+
+ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group, std::uint64_t seed) {
+  CHECK(model.moe.has_value());
+  CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.tokens_per_rank >= 1);
+  const GateShape shape = gate_shape(*model.moe);
+  const Placement placement = placement_of(plan, shape.experts, group.ranks);
+  ExpertLoad result;
+  result.balance = training.routing.balance;
+  result.seed = seed;
+  if (result.balance == Balance::measured) throw InputError("training.routing.balance 'measured' needs measured expert loads");
+  if (result.balance == Balance::forced) {
+    result.samples.push_back(forced_routing(shape, placement, group, seed));
+    result.mean = result.samples[0];
+    return result;
+  }
+  for (std::uint64_t layer = 0; layer < kLayers; ++layer) {
+    const Gate gate = balanced_gate(shape, training.routing, seed, layer);
+    const Random tokens(seed, mix64(kStreamToken) + layer);
+    const RoutingTables tables = tabulate(sample_choices(gate, kTokensPerDomain, tokens), placement, group);
+    for (std::uint64_t m = 0; m < kMicroBatches; ++m) {
+      const Random sequences(seed, mix64(kStreamSequence) + layer * kMicroBatches + m);
+      result.samples.push_back(micro_batch_routing(tables, draw_sources(training, group, gate.domains(), sequences), group));
+    }
+  }
+  result.mean = mean_of(result.samples);
+  return result;
+}
+
+}  // namespace trillion

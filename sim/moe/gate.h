@@ -1,0 +1,130 @@
+// The gate of a mixture of experts at token level: which experts each token chooses. Expert numbers and tokens; no ranks, no time.
+//
+// MODEL. Affinity of a token of domain d for expert e, in the units of the router's logits:
+//     logit = popularity_skew * P[e] + domain_skew * D[d][e] + G[token][e]       P, D standard normal per layer, G standard Gumbel
+// With Gumbel noise the unbiased, ungrouped top-k is sampling without replacement with weights w = exp(logit without noise)
+// (Plackett-Luce; Yellott 1977), so a skew *is* the standard deviation of the experts' log-popularity, as training.routing says.
+//     score = sigmoid(logit + offset)                      the score the gate sees (DeepSeek-V3 report, eq. 13-15)
+//     key   = score + bias[e]                              the bias steers the choice only (loss-free balancing, eq. 16)
+// The offset places the k-th of `experts` equal experts at kTypicalScore = 0.5 for sigmoid gates. Softmax is the same formula: p = e^l /
+// (e^l + the others), the others at their typical sum, which puts the k-th expert at 1 / (k (ln experts + 0.58)); the order of the
+// experts within a token is exact in both.
+// Node limit (V3 section 2.1.2; V2 section 2.1.3): experts form `groups` equal blocks; a group scores the sum of its best
+// `group_scores` keys; the best `top_groups` groups stay; the top-k keys within them win. Shared experts are not routed: absent here.
+//
+// SKEW DEFAULTS (spec/training.h), from published routing figures alone:
+//   domain_skew   Wang et al. (arXiv:2408.15664) Fig. 3: a 64-expert top-6 model's loss-free MaxVio per training batch settles at about
+//   0.1-0.2
+//                 (1152 sequences a batch, from memory); DeepSeek-V3 report Fig. 9: relative load up to ~10 times the mean for some
+//                 expert/domain pairs without auxiliary loss (the bound there is 64 / 6 = 10.7).
+//   See the table at the end of balancing.h for what each value of the skew gives, and what it means for DeepSeek-V3.
+//   popularity_skew  0.6 is assumed: loss-free and batch-wise balancing remove it; it shows only with `none` and, scaled,
+//   `auxiliary_sequence`.
+//
+// SAMPLING. The noisy weights of a token are an exponential race: expert e arrives at rate w[e], score = 1 / (1 + rho t). Keys above a
+// threshold are a Poisson process, so a token costs ~Poisson(24) candidate draws from an alias table instead of one draw per expert.
+// Where the candidates cannot settle the choice the race is run to its end; the result is exactly the dense gate's distribution (a test
+// compares).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/base/random.h"
+#include "sim/spec/model.h"
+
+namespace trillion {
+
+inline constexpr double kTypicalScore = 0.5;
+
+struct GateShape {
+  std::int64_t experts = 0;
+  std::int64_t top_k = 0;
+  std::int64_t groups = 1;
+  std::int64_t top_groups = 1;
+  std::int64_t group_scores = 1;
+  GateScore score = GateScore::sigmoid;
+
+  bool limited() const { return top_groups < groups; }
+};
+
+// REQUIRES: validated model (groups divide the experts, top_groups' experts are at least top_k).
+GateShape gate_shape(const MixtureOfExperts& moe);
+
+// Log-weights of one layer's router: rows are domains, columns experts.
+struct Affinities {
+  std::int64_t domains = 0, experts = 0;
+  std::vector<double> log_weight;  // [domain][expert]
+
+  double& at(std::int64_t domain, std::int64_t expert) { return log_weight[static_cast<std::size_t>(domain * experts + expert)]; }
+  double at(std::int64_t domain, std::int64_t expert) const { return log_weight[static_cast<std::size_t>(domain * experts + expert)]; }
+};
+
+struct RouterSkew {
+  double popularity = 0;
+  double domain = 0;
+  std::int64_t domains = 1;
+};
+
+// One layer's router before balancing; the same values for one (seed, layer) whatever else is drawn.
+Affinities draw_affinities(std::int64_t experts, const RouterSkew& skew, std::uint64_t seed, std::uint64_t layer);
+
+// What a run of tokens chose: token t holds expert[t * top_k .. + top_k), in no particular order, all different.
+struct TokenChoices {
+  std::int64_t top_k = 0;
+  std::vector<std::uint16_t> expert;
+
+  std::int64_t tokens() const { return static_cast<std::int64_t>(expert.size()) / top_k; }
+  std::span<const std::uint16_t> of(std::int64_t token) const {
+    return std::span(expert).subspan(static_cast<std::size_t>(token * top_k), static_cast<std::size_t>(top_k));
+  }
+};
+
+// Tokens [first, first + count) of one domain.
+struct TokenRange {
+  std::int64_t domain = 0;
+  std::int64_t first = 0, count = 0;
+};
+
+class Gate {
+ public:
+  // REQUIRES: affinities.experts == shape.experts <= 65535, 1 <= top_k <= experts of top_groups groups.
+  Gate(const GateShape& shape, const Affinities& affinities);
+
+  // Replaces the balancing bias, one per expert (zero at first).
+  void set_bias(std::span<const double> bias);
+  std::span<const double> bias() const { return bias_; }
+  const GateShape& shape() const { return shape_; }
+  std::int64_t domains() const { return domains_; }
+
+  // Appends the choices of a range of tokens. A token's choice depends on (random, its number, its domain) alone.
+  void route(const TokenRange& range, const Random& random, TokenChoices& choices) const;
+  // The same distribution by drawing every expert's noise: slow, the reference of the tests and the way of small gates.
+  void route_dense(const TokenRange& range, const Random& random, TokenChoices& choices) const;
+
+  struct Scratch;  // per call; defined in the source
+
+ private:
+  struct Slot {  // alias table (Walker 1977): bucket b is expert b below `keep`, else `other`
+    std::uint32_t keep = 0;
+    std::uint16_t other = 0;
+  };
+  void prepare(std::int64_t domain);
+  void draw_candidates(std::int64_t domain, std::uint64_t key, Scratch& scratch) const;
+  void finish_race(std::int64_t domain, std::uint64_t key, Scratch& scratch) const;
+
+  GateShape shape_;
+  std::int64_t domains_ = 0;
+  double rho_ = 1;                      // score = 1 / (1 + rho_ * race time)
+  std::vector<double> weight_, bias_;   // [domain][expert], [expert]
+  std::vector<Slot> slots_;             // [domain][expert]
+  std::vector<float> steepness_;        // [domain][expert]: rho_ * race time at u = 1 of a candidate
+  std::vector<float> bias_f_;           // [expert]
+  std::vector<double> threshold_;       // [domain]: the key that u = 1 stands for
+  std::vector<float> reach_;            // [domain]: candidates have u in (0, reach)
+  std::vector<float> bound_;            // [domain]: no expert without a candidate has a larger key
+  std::vector<std::uint32_t> poisson_;  // cumulative distribution of the number of candidates, scaled by 2^32
+};
+
+}  // namespace trillion
