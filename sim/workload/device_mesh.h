@@ -1,5 +1,11 @@
 // Who talks to whom: two grids over the same GPUs, as in Megatron-LM. Dense layers: tp-cp-dp-pp. Expert layers: etp-ep-edp-pp.
-// Rank order: the first named axis varies fastest, so tensor-parallel neighbours share a node.
+// Rank order: the first named axis varies fastest, so tensor-parallel neighbours share a node; pp is outermost in both, so a
+// pipeline stage is one run of consecutive GPUs in either grid (Megatron-LM parallel_state.py, RankGenerator, order tp-cp-ep-dp-pp).
+//
+//   tp cp dp pp = etp ep edp pp = GPUs of the cluster; dp and edp follow from the others
+//
+// Example, DeepSeek-V3 on 2048 GPUs in nodes of 8 with pp 16 and ep 64: dp 128 with stride 1, ep 64 with stride 1 over 8 nodes,
+// edp 2 with stride 64, pipeline neighbours 128 GPUs apart.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +22,9 @@ namespace trillion {
 // One axis's communication group, as any of its members sees it.
 struct Group {
   std::int64_t size = 1;
-  std::int64_t stride = 1;          // distance in GPUs between neighbours
-  std::int64_t ranks_per_node = 1;  // members that share one scale-up domain
+  std::int64_t stride = 1;  // distance in GPUs between neighbours
+  // Members that share one scale-up domain. Where domains cut groups unevenly: the fewest that any domain with a member holds.
+  std::int64_t ranks_per_node = 1;
   bool within_node() const { return ranks_per_node >= size; }
 };
 
@@ -41,7 +48,9 @@ class DeviceMesh {
   std::int64_t data_parallel_ = 1, gpus_ = 1;
 };
 
-// Sizes that do not multiply to the cluster; empty when they do.
+// Sizes that do not multiply to the cluster; empty when they do. Names the product, and for every axis that alone could be changed
+// the value that fits: "tensor_parallel 8 x ... x data_parallel 16 = 2048 GPUs, the cluster has 1024", help
+// "plan.data_parallel: 8 would fit". Looks at sizes only: whether experts or heads can be split so is the model's business.
 std::optional<Infeasible> why_mesh_impossible(const Plan& plan, const Cluster& cluster);
 
 }  // namespace trillion

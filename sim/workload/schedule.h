@@ -6,7 +6,12 @@
 //   2I0, 2W0   input gradient alone, weight gradient alone
 //   (1F3;2B0)  a forward and a backward executed as one overlapped pair (DualPipe)
 //
-// Text and value are inverses: parse_schedule(to_text(s)) == s.
+// One line per pipeline rank, actions separated by commas; PyTorch's CSV dumps read as they are: an empty cell is idle time and
+// means nothing, since a rank executes its list in order and waits by itself; blank lines are skipped; a pair may carry
+// PyTorch's suffix "OVERLAP_F_B". Text and value are inverses: parse_schedule(to_text(s)) == s.
+//
+// DualPipe: p ranks, p stages, M micro-batches in all. 0 .. M/2 - 1 enter at rank 0 and find stage s on rank s; M/2 .. M - 1 enter
+// at rank p - 1 and find stage s on rank p - 1 - s. So a rank holds two stages and (stage, micro-batch) names one rank.
 //
 // Sources: ../shared facts, schedules.md: Megatron-LM schedules.py (1F1B, interleaved), arXiv:2401.10241 (ZB-H1, ZB-H2),
 // arXiv:2405.15362 (ZB-V), deepseek-ai/DualPipe@3da1bbe (DualPipe, DualPipeV).
@@ -45,6 +50,7 @@ struct PipelineSchedule {
   friend bool operator==(const PipelineSchedule&, const PipelineSchedule&) = default;
 
   // The rank that runs `stage` for `micro_batch`. With DualPipe the two directions put one stage on two ranks.
+  // Searches the lists; for many questions build a PassIndex (workload/schedule_index.h).
   std::int32_t rank_of(std::int32_t stage, std::int32_t micro_batch) const;
   // Stages whose parameters a rank holds, ascending.
   std::vector<std::int32_t> stages_of(std::int32_t rank) const;
@@ -57,8 +63,11 @@ std::optional<std::string> why_not(ScheduleKind kind, std::int64_t ranks, std::i
 PipelineSchedule make_schedule(ScheduleKind kind, std::int64_t ranks, std::int64_t micro_batches, std::int64_t virtual_stages);
 
 std::string to_text(const Action& action);
-std::string to_text(const PipelineSchedule& schedule);   // one line per rank, actions separated by commas
-PipelineSchedule parse_schedule(std::string_view text);  // throws InputError with line and column
+std::string to_text(const PipelineSchedule& schedule);  // one line per rank, actions separated by commas
+
+// Throws InputError with line and column: unknown words, numbers out of range, a pass twice, a micro-batch that misses a pass (every
+// stage needs F and either B or I and W for each), a rank without actions. `file` is what the message names.
+PipelineSchedule parse_schedule(std::string_view text, const std::string& file = "schedule");
 
 // Executes the order symbolically. Empty when every action can run; else the head of every blocked rank and what it waits for.
 std::optional<std::string> find_deadlock(const PipelineSchedule& schedule);

@@ -1,0 +1,165 @@
+// Two grids over the same GPUs. The algebra first:
+//   tp cp dp pp = etp ep edp pp = GPUs;   a group's neighbours are `stride` apart, tp < cp < dp < pp and etp < ep < edp < pp;
+//   ranks_per_node is what counting the members of every group in every scale-up domain gives;
+//   the mesh is impossible exactly when a product does not fit, and each value offered as help makes it possible.
+#include "sim/workload/device_mesh.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <sstream>
+#include <vector>
+
+#include "sim/base/error.h"
+#include "sim/base/random.h"
+
+namespace trillion {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Cluster cluster_of(std::int64_t nodes, std::int64_t gpus_per_node = 8, std::int64_t domain = 8) {
+  Cluster cluster;
+  cluster.nodes = nodes;
+  cluster.gpus_per_node = gpus_per_node;
+  cluster.scale_up.domain_gpus = domain;
+  return cluster;
+}
+
+std::vector<std::int64_t> numbers(const Group& g) { return {g.size, g.stride, g.ranks_per_node}; }
+
+// Fewest members in a domain that has one, over all groups, counted GPU by GPU.
+std::int64_t counted_ranks_per_node(const Group& g, const Cluster& cluster) {
+  std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> members;  // (group, domain)
+  for (std::int64_t gpu = 0; gpu < cluster.gpus(); ++gpu) {
+    const std::int64_t group = gpu / (g.size * g.stride) * g.stride + gpu % g.stride;
+    ++members[{group, gpu / cluster.scale_up.domain_gpus}];
+  }
+  std::int64_t fewest = g.size;
+  for (const auto& [key, count] : members) fewest = std::min(fewest, count);
+  return fewest;
+}
+
+TEST(DeviceMeshTest, DeepSeekV3On2048Gpus) {
+  Plan plan;
+  plan.pipeline_parallel = 16;
+  plan.expert_parallel = 64;
+  const DeviceMesh mesh(plan, cluster_of(256));
+  EXPECT_EQ(mesh.gpus(), 2048);
+  EXPECT_EQ(mesh.data_parallel(), 128);
+  EXPECT_THAT(numbers(mesh.tensor()), ElementsAre(1, 1, 1));
+  EXPECT_THAT(numbers(mesh.data()), ElementsAre(128, 1, 8));
+  EXPECT_THAT(numbers(mesh.expert()), ElementsAre(64, 1, 8));  // over 8 nodes
+  EXPECT_FALSE(mesh.expert().within_node());
+  EXPECT_THAT(numbers(mesh.expert_data()), ElementsAre(2, 64, 1));
+  EXPECT_THAT(numbers(mesh.pipeline()), ElementsAre(16, 128, 1));
+}
+
+TEST(DeviceMeshTest, TensorNeighboursShareANodeAndExpertsIgnoreTheTensorGrid) {
+  Plan plan;
+  plan.tensor_parallel = 4;
+  plan.context_parallel = 2;
+  plan.pipeline_parallel = 2;
+  plan.expert_parallel = 8;
+  plan.expert_tensor_parallel = 2;
+  const DeviceMesh mesh(plan, cluster_of(16));  // 128 GPUs, 64 a stage
+  EXPECT_EQ(mesh.data_parallel(), 8);
+  EXPECT_THAT(numbers(mesh.tensor()), ElementsAre(4, 1, 4));
+  EXPECT_TRUE(mesh.tensor().within_node());
+  EXPECT_THAT(numbers(mesh.context()), ElementsAre(2, 4, 2));
+  EXPECT_THAT(numbers(mesh.data()), ElementsAre(16, 4, 2));  // context x data: they hold the same parameters
+  EXPECT_THAT(numbers(mesh.expert_tensor()), ElementsAre(2, 1, 2));
+  EXPECT_THAT(numbers(mesh.expert()), ElementsAre(8, 2, 4));
+  EXPECT_THAT(numbers(mesh.expert_data()), ElementsAre(4, 16, 1));
+}
+
+TEST(DeviceMeshTest, AScaleUpDomainMayBeLargerThanANode) {
+  Plan plan;
+  plan.expert_parallel = 64;
+  const DeviceMesh mesh(plan, cluster_of(32, 4, 64));
+  EXPECT_TRUE(mesh.expert().within_node());
+}
+
+TEST(DeviceMeshPropertyTest, GroupsTileTheClusterAndCountsAgree) {
+  const std::uint64_t seed = 20250401;
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  const Random random(seed, 0);
+  std::uint64_t draw = 0;
+  const auto pick = [&](std::vector<std::int64_t> values) { return values[random.bits(draw++) % values.size()]; };
+  for (int round = 0; round < 300; ++round) {
+    Plan plan;
+    plan.tensor_parallel = pick({1, 2, 3, 4, 8});
+    plan.context_parallel = pick({1, 2, 4});
+    plan.pipeline_parallel = pick({1, 2, 3, 4});
+    plan.data_parallel = pick({1, 2, 4, 6, 12});
+    const std::int64_t stage = plan.tensor_parallel * plan.context_parallel * *plan.data_parallel;
+    plan.expert_tensor_parallel = pick({1, 1, 2});
+    plan.expert_parallel = pick({1, 2, 3, 4, 8, 16});
+    const Cluster cluster = cluster_of(stage * plan.pipeline_parallel, 1, pick({1, 4, 8, 72}));
+    const bool fits = stage % (plan.expert_tensor_parallel * plan.expert_parallel) == 0;
+    ASSERT_EQ(!why_mesh_impossible(plan, cluster), fits);
+    if (!fits) continue;
+    const DeviceMesh mesh(plan, cluster);
+    EXPECT_EQ(mesh.data().size * mesh.tensor().size * mesh.pipeline().size, cluster.gpus());
+    EXPECT_EQ(mesh.data().stride * mesh.data().size, mesh.pipeline().stride);
+    EXPECT_EQ(mesh.expert().stride, mesh.expert_tensor().size);
+    EXPECT_EQ(mesh.expert_data().stride, mesh.expert().stride * mesh.expert().size);
+    EXPECT_EQ(mesh.expert_data().stride * mesh.expert_data().size, mesh.pipeline().stride);
+    for (const Group& g :
+         {mesh.tensor(), mesh.context(), mesh.data(), mesh.pipeline(), mesh.expert(), mesh.expert_tensor(), mesh.expert_data()}) {
+      EXPECT_EQ(g.ranks_per_node, counted_ranks_per_node(g, cluster))
+          << g.size << " with stride " << g.stride << " in domains of " << cluster.scale_up.domain_gpus;
+    }
+  }
+}
+
+TEST(DeviceMeshTest, NamesTheProductThatDoesNotFitAndWhatWould) {
+  Plan plan;
+  plan.tensor_parallel = 8;
+  plan.pipeline_parallel = 16;
+  plan.data_parallel = 16;
+  const auto why = why_mesh_impossible(plan, cluster_of(128));
+  ASSERT_TRUE(why);
+  EXPECT_EQ(why->reason,
+            "tensor_parallel 8 x context_parallel 1 x pipeline_parallel 16 x data_parallel 16 = 2048 GPUs, the cluster has 1024");
+  EXPECT_THAT(why->help,
+              ElementsAre("plan.tensor_parallel: 4 would fit", "plan.pipeline_parallel: 8 would fit", "plan.data_parallel: 8 would fit"));
+}
+
+TEST(DeviceMeshTest, WithoutDataParallelOneReplicaMustDivideTheCluster) {
+  Plan plan;
+  plan.tensor_parallel = 8;
+  plan.pipeline_parallel = 12;
+  const auto why = why_mesh_impossible(plan, cluster_of(128));
+  ASSERT_TRUE(why);
+  EXPECT_THAT(why->reason, HasSubstr("= 96 GPUs of one replica, which does not divide the cluster's 1024"));
+  EXPECT_THAT(why->help, ElementsAre("plan.pipeline_parallel: 8 or 16 would fit"));
+}
+
+TEST(DeviceMeshTest, ExpertsMustDivideAStage) {
+  Plan plan;
+  plan.pipeline_parallel = 16;
+  plan.expert_parallel = 96;
+  const auto why = why_mesh_impossible(plan, cluster_of(256));
+  ASSERT_TRUE(why);
+  EXPECT_THAT(why->reason, HasSubstr("expert_parallel 96 = 96"));
+  EXPECT_THAT(why->reason, HasSubstr("128 GPUs of a pipeline stage"));
+  EXPECT_THAT(why->help, ElementsAre("plan.expert_parallel: 64 or 128 would fit"));
+}
+
+TEST(DeviceMeshTest, SizesOfAUserNeverOverflowOrDivideByZero) {
+  Plan plan;
+  plan.tensor_parallel = 4'000'000'000'000'000'000;
+  plan.pipeline_parallel = 4'000'000'000'000'000'000;
+  EXPECT_TRUE(why_mesh_impossible(plan, cluster_of(1)));
+  plan = {};
+  plan.expert_parallel = 0;
+  EXPECT_THAT(why_mesh_impossible(plan, cluster_of(1))->reason, "expert_parallel is 0");
+  EXPECT_THROW(DeviceMesh(plan, cluster_of(1)), InternalError);
+}
+
+}  // namespace
+}  // namespace trillion
