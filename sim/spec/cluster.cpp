@@ -32,13 +32,13 @@ void check_gpu(const Gpu& gpu, Problems& p) {
   check_provenance("gpu", gpu.provenance, p);
 }
 
-void check_scale_up(const Cluster& c, bool counts, Problems& p) {
+void check_scale_up(const Cluster& c, bool counted, Problems& p) {
   const ScaleUp& up = c.scale_up;
-  if (p.within("scale_up.domain_gpus", up.domain_gpus, 1, kMostNodes) && counts) {
-    const bool fits = up.domain_gpus <= c.gpus() && (up.domain_gpus % c.gpus_per_node == 0 || c.gpus_per_node % up.domain_gpus == 0);
-    p.require(fits, "scale_up.domain_gpus",
-              "must be a multiple or a divisor of gpus_per_node, " + std::to_string(c.gpus_per_node) + ", and at most the cluster's " +
-                  std::to_string(c.gpus()) + " GPUs, found " + std::to_string(up.domain_gpus));
+  if (p.within("scale_up.domain_gpus", up.domain_gpus, 1, kMostNodes) && counted) {
+    const bool whole = up.domain_gpus % c.gpus_per_node == 0 || c.gpus_per_node % up.domain_gpus == 0;
+    p.require(whole, "scale_up.domain_gpus",
+              "must be a multiple or a divisor of gpus_per_node, " + std::to_string(c.gpus_per_node) + ", found " +
+                  std::to_string(up.domain_gpus));
   }
   p.positive("scale_up.bandwidth", up.bandwidth);
   p.not_negative("scale_up.latency", up.latency);
@@ -77,10 +77,10 @@ FlopsPerSecond Gpu::peak(DType dtype) const {
 
 std::vector<std::string> Cluster::validate() const {
   Problems p;
-  const bool some_nodes = p.within("nodes", nodes, 1, kMostNodes);
+  p.within("nodes", nodes, 1, kMostNodes);
   const bool some_gpus = p.within("gpus_per_node", gpus_per_node, 1, 1 << 10);
   check_gpu(gpu, p);
-  check_scale_up(*this, some_nodes && some_gpus, p);
+  check_scale_up(*this, some_gpus, p);
   check_scale_out(*this, p);
   if (price) {
     p.not_negative("price.per_gpu", price->per_gpu);

@@ -60,6 +60,7 @@ struct Model {
   bool attention_sinks = false;     // one learned logit per head (gpt-oss)
   Activation activation = Activation::swiglu;
   Normalisation normalisation = Normalisation::rms_norm;
+  bool norm_weights = true;  // false: norms without trained weights (OLMo)
   PositionEncoding position_encoding = PositionEncoding::rope;
   std::optional<LatentAttention> mla;
   std::optional<MixtureOfExperts> moe;

@@ -268,6 +268,8 @@ const YamlNode* YamlReader::node(std::string_view key) const { return state_->no
 
 const YamlDocument& YamlReader::document() const { return *state_->document; }
 
+Diagnostics& YamlReader::diagnostics() const { return *state_->diagnostics; }
+
 YamlDocument YamlReader::subdocument(std::string_view key) {
   state_->ask(key);
   const YamlNode* found = node(key);

@@ -63,6 +63,7 @@ class YamlReader {
   // The document and the node that is being read here, for callers that combine files (load_scenario).
   const YamlNode* node(std::string_view key) const;
   const YamlDocument& document() const;
+  Diagnostics& diagnostics() const;
 
   // The key is there and is not null.
   bool has(std::string_view key) const;

@@ -304,6 +304,10 @@ YamlDocument YamlDocument::subdocument(const YamlNode& mapping) const {
   return document;
 }
 
+void YamlDocument::remove(std::string_view key) {
+  std::erase_if(root_.entries, [&](const YamlEntry& entry) { return entry.key == key; });
+}
+
 void YamlDocument::overlay(const YamlDocument& top) {
   YamlNode root = top.root_;
   shift_sources(root, static_cast<int>(sources_.size()));

@@ -66,6 +66,8 @@ class YamlDocument {
   // was written in.
   void overlay(const YamlDocument& top);
 
+  void remove(std::string_view key);  // of the root; every entry with that key
+
   const YamlNode& root() const { return root_; }
   const std::string& name() const { return sources_.front().name; }
   SourceLocation location(const YamlPosition& position) const;

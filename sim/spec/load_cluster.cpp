@@ -1,0 +1,91 @@
+#include "sim/spec/load.h"
+
+namespace trillion {
+
+namespace {
+
+constexpr std::array<std::string_view, 2> kFabricKindNames = {"fat-tree", "rail-only"};
+
+Gpu read_gpu(YamlReader r) {
+  Gpu gpu;
+  gpu.name = r.text("name");
+  gpu.sms = r.integer("sms");
+  gpu.peak_bf16 = r.quantity<FlopsPerSecond>("peak_bf16");
+  gpu.peak_fp8 = r.quantity<FlopsPerSecond>("peak_fp8", FlopsPerSecond{0});  // left out: the chip has none
+  gpu.peak_fp32 = r.quantity<FlopsPerSecond>("peak_fp32");
+  gpu.memory = r.quantity<Bytes>("memory");
+  gpu.usable_memory = r.quantity<Bytes>("usable_memory");
+  gpu.memory_bandwidth = r.quantity<BytesPerSecond>("memory_bandwidth");
+  gpu.l2_cache = r.quantity<Bytes>("l2_cache");
+  gpu.power_limit = r.quantity<Watts>("power_limit");
+  gpu.host_bandwidth = r.quantity<BytesPerSecond>("host_bandwidth");
+  gpu.provenance = r.provenance();
+  return gpu;
+}
+
+ScaleUp read_scale_up(YamlReader r) {
+  ScaleUp up;
+  up.domain_gpus = r.integer("domain_gpus");
+  up.bandwidth = r.quantity<BytesPerSecond>("bandwidth");
+  up.latency = r.quantity<Seconds>("latency");
+  up.provenance = r.provenance();
+  return up;
+}
+
+ScaleOut read_scale_out(YamlReader r) {
+  ScaleOut out;
+  out.nics_per_node = r.integer("nics_per_node");
+  out.nic_bandwidth = r.quantity<BytesPerSecond>("nic_bandwidth");
+  out.kind = r.choice<FabricKind>("kind", kFabricKindNames);
+  out.rails = r.boolean("rails");
+  out.layers = r.integer("layers");
+  out.switch_ports = r.integer("switch_ports");
+  out.oversubscription = r.number("oversubscription", out.oversubscription);
+  out.nic_latency = r.quantity<Seconds>("nic_latency");
+  out.hop_latency = r.quantity<Seconds>("hop_latency");
+  out.provenance = r.provenance();
+  return out;
+}
+
+Power read_power(YamlReader& r) {
+  Power power;
+  power.node_other = r.quantity<Watts>("node_other");
+  power.pue = r.number("pue");
+  power.energy_price = r.quantity<UsdPerJoule>("energy_price");
+  power.provenance = r.provenance();
+  return power;
+}
+
+}  // namespace
+
+Cluster read_cluster(YamlReader& r) {
+  Cluster c;
+  c.name = r.text("name");
+  c.nodes = r.integer("nodes");
+  c.gpus_per_node = r.integer("gpus_per_node");
+  c.gpu = read_gpu(r.mapping("gpu"));
+  c.scale_up = read_scale_up(r.mapping("scale_up"));
+  const bool network = c.nodes != 1 || r.has("scale_out");  // one node needs none
+  if (network) c.scale_out = read_scale_out(r.mapping("scale_out"));
+  if (auto price = r.optional_mapping("price")) {
+    const UsdPerSecond per_gpu = price->quantity<UsdPerSecond>("per_gpu");
+    c.price = Price{per_gpu, price->provenance()};
+  }
+  if (auto power = r.optional_mapping("power")) c.power = read_power(*power);
+  r.ignore({"scale_out"});
+  r.report(c.validate());
+  return c;
+}
+
+Cluster load_cluster(const std::string& path, const Overrides& overrides) {
+  YamlDocument document = YamlDocument::from_file(path);
+  for (const std::string& o : overrides) document.apply_override(o, "--set " + o);
+  Diagnostics diagnostics;
+  YamlReader reader = YamlReader::open(std::move(document), diagnostics);
+  Cluster cluster = read_cluster(reader);
+  reader.finish();
+  diagnostics.throw_if_any();
+  return cluster;
+}
+
+}  // namespace trillion

@@ -1,0 +1,230 @@
+#include <filesystem>
+#include <utility>
+
+#include "sim/base/closest_word.h"
+#include "sim/spec/load.h"
+#include "sim/spec/load_calibration.h"
+
+namespace trillion {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string normal(const fs::path& path) { return path.lexically_normal().string(); }
+
+// The scenario's file: the path itself, or scenario.yaml in the folder.
+fs::path scenario_file(const std::string& path) {
+  std::error_code error;
+  return fs::is_directory(path, error) ? fs::path(path) / "scenario.yaml" : fs::path(path);
+}
+
+std::string scenario_name(const fs::path& file) {
+  if (file.stem() != "scenario") return file.stem().string();
+  std::error_code error;
+  const fs::path folder = fs::weakly_canonical(file, error).parent_path();
+  return error || folder.filename().empty() ? "scenario" : folder.filename().string();
+}
+
+bool is_part(std::string_view key) { return key == "model" || key == "cluster" || key == "calibration"; }
+
+// What belongs to the scenario's own text, and what goes on to the files it names: "model.hidden_size=8" for `model`.
+struct SplitOverrides {
+  YamlDocument scenario;
+  std::vector<std::pair<std::string, std::string>> parts;  // (part, whole override)
+};
+
+SplitOverrides apply_overrides(YamlDocument scenario, const Overrides& overrides) {
+  SplitOverrides split{std::move(scenario), {}};
+  for (const std::string& text : overrides) {
+    const std::string shown = "--set " + text;
+    const Assignment a = parse_assignment(text, shown);
+    const YamlNode* part = split.scenario.root().find(a.path.front());
+    const bool in_file = is_part(a.path.front()) && a.path.size() > 1 && part != nullptr && part->kind == YamlNode::Kind::scalar;
+    if (in_file) {
+      split.parts.emplace_back(a.path.front(), text);
+    } else {
+      split.scenario.apply_override(text, shown);
+    }
+  }
+  return split;
+}
+
+struct PartSource {
+  std::string key;  // model, cluster or calibration
+  const fs::path& scenario;
+  const SplitOverrides& split;
+};
+
+// The model's, cluster's or calibration's own text.
+struct Part {
+  std::optional<YamlDocument> document;
+  std::string file;  // as the report names it; "inline" for a mapping without a base
+};
+
+// A path in the scenario is relative to the scenario; one from the command line to the working directory, where it is there.
+fs::path resolve(const YamlReader& root, std::string_view key, const fs::path& scenario, const std::string& written) {
+  const SourceLocation where = root.document().location(root.node(key)->position);
+  std::error_code error;
+  if (where.line == 0 && fs::exists(written, error)) return written;
+  return scenario.parent_path() / written;
+}
+
+// Opens a file; what is wrong with it is said at the place that names it when it is not there.
+std::optional<YamlDocument> open_file(YamlReader& reader, std::string_view key, const fs::path& path, Diagnostics& diagnostics) {
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    reader.problem(key, "there is no file " + normal(path));
+    return std::nullopt;
+  }
+  try {
+    return YamlDocument::from_file(normal(path));
+  } catch (const InputError& e) {
+    diagnostics.add(e);
+    return std::nullopt;
+  }
+}
+
+// `key: path`, `key: {base: path, ...changes}` or `key: {...everything}`.
+Part open_part(YamlReader& root, const std::string& key, const fs::path& scenario, Diagnostics& diagnostics) {
+  Part part;
+  if (root.kind_of(key) != YamlNode::Kind::mapping) {
+    const std::string written = root.text(key);
+    if (root.failed(key)) return part;
+    const fs::path path = resolve(root, key, scenario, written);
+    part.file = normal(path);
+    part.document = open_file(root, key, path, diagnostics);
+    return part;
+  }
+  YamlDocument inline_text = root.subdocument(key);
+  const YamlNode* base = inline_text.root().find("base");
+  if (base == nullptr) {
+    part.file = "inline";
+    part.document = std::move(inline_text);
+    return part;
+  }
+  YamlReader reader = root.mapping(key);
+  reader.judge_spelling_only();  // the other keys are the base file's
+  const std::string written = reader.text("base");
+  if (reader.failed("base")) return part;
+  const fs::path path = resolve(reader, "base", scenario, written);
+  part.file = normal(path);
+  part.document = open_file(reader, "base", path, diagnostics);
+  if (part.document) {
+    inline_text.remove("base");
+    part.document->overlay(inline_text);
+  }
+  return part;
+}
+
+void apply_part_overrides(Part& part, const std::string& key, const SplitOverrides& split, Diagnostics& diagnostics) {
+  for (const auto& [name, text] : split.parts) {
+    if (name != key || !part.document) continue;
+    try {
+      part.document->apply_override(text.substr(key.size() + 1), "--set " + text);
+    } catch (const InputError& e) {
+      diagnostics.add(e);
+    }
+  }
+}
+
+void note_defaults(Scenario& s, const std::string& prefix, const YamlReader& reader) {
+  for (const std::string& line : reader.defaults()) s.defaults.push_back(prefix + line);
+}
+
+// Opens one part with its overrides, reads it with `read`, and remembers what it took for granted.
+template <class Read>
+void read_part(Scenario& s, YamlReader& root, const PartSource& source, const Read& read) {
+  Part part = open_part(root, source.key, source.scenario, root.diagnostics());
+  apply_part_overrides(part, source.key, source.split, root.diagnostics());
+  if (!part.document) return;
+  YamlReader reader = YamlReader::open(std::move(*part.document), root.diagnostics());
+  read(reader, part.file);
+  reader.finish();
+  if (source.key != "calibration") note_defaults(s, source.key + ".", reader);  // a profile is written by a program
+}
+
+void read_parts(Scenario& s, YamlReader& root, const SplitOverrides& split, const fs::path& file) {
+  read_part(s, root, {"model", file, split}, [&](YamlReader& reader, const std::string& from) {
+    s.model_file = from;
+    s.model = read_model(reader, from == "inline" ? s.name : default_model_name(from));
+  });
+  read_part(s, root, {"cluster", file, split}, [&](YamlReader& reader, const std::string& from) {
+    s.cluster_file = from;
+    s.cluster = read_cluster(reader);
+  });
+  read_part(s, root, {"calibration", file, split}, [&](YamlReader& reader, const std::string& from) {
+    s.calibration_file = from;
+    s.calibration = read_calibration(reader);
+  });
+}
+
+}  // namespace
+
+Scenario load_scenario(const std::string& path, const Overrides& overrides) {
+  static constexpr std::array<std::string_view, 2> kExtentNames = {"step", "overlapped_pair"};
+  const fs::path file = scenario_file(path);
+  const SplitOverrides split = apply_overrides(YamlDocument::from_file(normal(file)), overrides);
+  Diagnostics diagnostics;
+  YamlReader root = YamlReader::open(split.scenario, diagnostics);
+  Scenario s;
+  s.name = scenario_name(file);
+  s.question = root.text("question");
+  read_parts(s, root, split, file);
+  YamlReader training = root.mapping("training"), plan = root.mapping("plan");
+  s.training = read_training(training);
+  s.plan = read_plan(plan);
+  s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
+  if (s.extent == Extent::overlapped_pair || root.has("pair_layers")) s.pair_layers = root.integer("pair_layers");
+  root.ignore({"pair_layers"});
+  if (diagnostics.empty()) root.report(s.validate());
+  root.finish();
+  note_defaults(s, "", root);
+  diagnostics.throw_if_any();
+  return s;
+}
+
+namespace {
+fs::path expected_file(const std::string& path) {
+  const fs::path file = scenario_file(path);
+  return file.filename() == "expected.yaml" ? file : file.parent_path() / "expected.yaml";
+}
+}  // namespace
+
+bool has_expected(const std::string& scenario_path) {
+  std::error_code error;
+  return fs::is_regular_file(expected_file(scenario_path), error);
+}
+
+Expected load_expected(const std::string& path) {
+  Diagnostics diagnostics;
+  YamlReader root = YamlReader::open(YamlDocument::from_file(normal(expected_file(path))), diagnostics);
+  Expected expected;
+  for (YamlReader& r : root.mappings("figures")) {
+    ExpectedFigure f;
+    f.quantity = r.text("quantity");
+    f.published = r.count("published");
+    f.tolerance = r.number("tolerance");
+    f.provenance = r.provenance();
+    if (!r.failed("published") && f.published == 0) r.problem("published", "must not be zero: the error is relative to it");
+    if (!r.failed("tolerance") && !(f.tolerance > 0 && f.tolerance < 1))
+      r.problem("tolerance", "must be between 0 and 1, the accepted relative error");
+    expected.push_back(std::move(f));
+  }
+  if (expected.empty() && diagnostics.empty()) root.problem("figures", "lists no published figure");
+  root.finish();
+  diagnostics.throw_if_any();
+  return expected;
+}
+
+InputKind kind_of_file(const std::string& path) {
+  const YamlDocument document = YamlDocument::from_file(path);
+  const auto has = [&](std::string_view key) { return document.root().find(key) != nullptr; };
+  if (has("plan") || has("question")) return InputKind::scenario;
+  if (has("figures")) return InputKind::expected;
+  if (has("gpus_per_node") || has("scale_up")) return InputKind::cluster;
+  if (has("chip") || has("stack")) return InputKind::calibration;
+  return InputKind::model;
+}
+
+}  // namespace trillion

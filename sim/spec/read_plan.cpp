@@ -1,0 +1,90 @@
+#include "sim/spec/load.h"
+
+namespace trillion {
+
+namespace {
+
+std::vector<RecomputeModule> read_recompute(YamlReader& r) {
+  using enum RecomputeModule;
+  if (r.kind_of("recompute") == YamlNode::Kind::list)
+    return r.choices<RecomputeModule>("recompute", kRecomputeModuleNames).value_or(std::vector<RecomputeModule>{});
+  enum class Amount { none, selective, full };
+  static constexpr std::array<std::string_view, 3> kAmounts = {"none", "selective", "full"};
+  switch (r.choice<Amount>("recompute", kAmounts, Amount::none)) {
+    case Amount::none: return {};
+    case Amount::selective: return {norm, activation};  // attention is fused in every stack we calibrate
+    case Amount::full: return {layer};
+  }
+  return {};
+}
+
+OptimizerState read_optimizer_state(YamlReader& r) {
+  OptimizerState s;
+  s.master_weight_bytes = r.integer("master_weight_bytes", s.master_weight_bytes);
+  s.moment_bytes = r.integer("moment_bytes", s.moment_bytes);
+  s.gradient_bytes = r.integer("gradient_bytes", s.gradient_bytes);
+  s.gradient_reduce_bytes = r.integer("gradient_reduce_bytes", s.gradient_reduce_bytes);
+  return s;
+}
+
+BatchRamp read_ramp(YamlReader& r) {
+  BatchRamp ramp;
+  ramp.from = r.integer("from");
+  ramp.to = r.integer("to");
+  ramp.tokens = r.count("tokens");
+  ramp.stairs = r.integer("stairs", ramp.stairs);
+  return ramp;
+}
+
+Routing read_routing(YamlReader& r) {
+  Routing routing;
+  routing.balance = r.choice<Balance>("balance", kBalanceNames, routing.balance);
+  routing.popularity_skew = r.number("popularity_skew", routing.popularity_skew);
+  routing.domain_skew = r.number("domain_skew", routing.domain_skew);
+  routing.domains = r.integer("domains", routing.domains);
+  if (r.has("origin") || r.has("source")) routing.provenance = r.provenance();
+  r.ignore({"origin", "source"});
+  return routing;
+}
+
+}  // namespace
+
+Plan read_plan(YamlReader& r) {
+  Plan p;
+  p.tensor_parallel = r.integer("tensor_parallel", p.tensor_parallel);
+  p.sequence_parallel = r.boolean("sequence_parallel", p.sequence_parallel);
+  p.context_parallel = r.integer("context_parallel", p.context_parallel);
+  p.pipeline_parallel = r.integer("pipeline_parallel", p.pipeline_parallel);
+  p.virtual_pipeline_stages = r.integer("virtual_pipeline_stages", p.virtual_pipeline_stages);
+  p.expert_parallel = r.integer("expert_parallel", p.expert_parallel);
+  p.expert_tensor_parallel = r.integer("expert_tensor_parallel", p.expert_tensor_parallel);
+  if (r.has("data_parallel")) p.data_parallel = r.integer("data_parallel");
+  p.micro_batch_size = r.integer("micro_batch_size", p.micro_batch_size);
+  // Without a pipeline there is nothing to schedule; with one the schedule moves the answer, so it is asked for.
+  const bool pipeline = p.pipeline_parallel > 1 || r.failed("pipeline_parallel");
+  p.schedule =
+      pipeline ? r.choice<ScheduleKind>("schedule", kScheduleNames) : r.choice<ScheduleKind>("schedule", kScheduleNames, p.schedule);
+  p.layers_per_stage = r.integers("layers_per_stage");
+  p.sharding = r.choice<Sharding>("sharding", kShardingNames, p.sharding);
+  p.recompute = read_recompute(r);
+  p.precision = r.choice<Precision>("precision", kPrecisionNames, p.precision);
+  p.expert_placement = r.choice<ExpertPlacement>("expert_placement", kExpertPlacementNames, p.expert_placement);
+  r.ignore({"data_parallel"});
+  r.report(p.validate());
+  return p;
+}
+
+Training read_training(YamlReader& r) {
+  Training t;
+  t.sequence_length = r.integer("sequence_length");
+  t.global_batch_size = r.integer("global_batch_size");
+  t.tokens = r.count("tokens", 0);
+  t.optimizer = r.text("optimizer", t.optimizer);
+  if (auto state = r.optional_mapping("optimizer_state")) t.optimizer_state = read_optimizer_state(*state);
+  if (auto ramp = r.optional_mapping("batch_size_schedule")) t.batch_size_schedule = read_ramp(*ramp);
+  if (auto routing = r.optional_mapping("routing")) t.routing = read_routing(*routing);
+  r.report(t.validate());
+  return t;
+}
+
+}  // namespace trillion
