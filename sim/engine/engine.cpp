@@ -2,20 +2,42 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 #include "sim/base/error.h"
+#include "sim/engine/event_queue.h"
+#include "sim/engine/flow_set.h"
 #include "sim/engine/stuck_graph.h"
 
 namespace trillion {
 
 namespace {
 
+std::vector<double> link_capacities(const TaskGraph& graph) {
+  std::vector<double> out;
+  for (std::uint32_t l = 0; l < graph.link_count(); ++l) out.push_back(graph.link_capacity(LinkId{l}).value());
+  return out;
+}
+
+// Only flows need a clock: where nothing shares a link, the end of a task is known with its start, so a stream runs ahead until
+// its head needs an end that is not known yet. The starts and ends of flows go through the event queue in the order of time.
+// A flow lives in the slot of one of its streams, its lead.
 class Simulation {
  public:
-  explicit Simulation(const TaskGraph& graph) : graph_(graph), streams_(graph.stream_count()), gatherings_(graph.rendezvous_count()) {
+  explicit Simulation(const TaskGraph& graph)
+      : graph_(graph),
+        streams_(graph.stream_count()),
+        gatherings_(graph.rendezvous_count()),
+        events_(graph.stream_count()),
+        flows_(link_capacities(graph), graph.stream_count()) {
     for (std::uint32_t s = 0; s < streams_.size(); ++s) streams_[s].head = graph_.first_of(StreamId{s});
-    durations_.reserve(graph.kind_count());
-    for (std::uint32_t k = 0; k < graph.kind_count(); ++k) durations_.push_back(graph.kind(KindId{k}).duration);
+    paces_.reserve(graph.kind_count());
+    for (std::uint32_t k = 0; k < graph.kind_count(); ++k) {
+      const TaskKind& kind = graph.kind(KindId{k});
+      const bool moves = std::any_of(kind.links.begin(), kind.links.end(), [](const LinkUse& use) { return use.bytes.value() > 0; });
+      paces_.push_back({kind.duration, moves});
+    }
+    moved_.assign(graph.kind_count(), 0);
     trace_.start.assign(graph.task_count(), kNotYet);
     trace_.end.assign(graph.task_count(), kNotYet);
   }
@@ -25,8 +47,10 @@ class Simulation {
       runnable_.push_back(s);
       advance_runnable();
     }
+    while (!events_.empty()) apply_instant(events_.next_time());
     if (ended_ != graph_.task_count()) throw StuckGraph(describe_stuck(graph_, trace_));
-    trace_.events = ended_;
+    trace_.events += ended_;
+    sum_link_bytes();
     return std::move(trace_);
   }
 
@@ -49,6 +73,11 @@ class Simulation {
     std::uint32_t first_arrived = kNone;
   };
 
+  struct Pace {
+    SimTime duration;
+    bool moves = false;  // bytes over links
+  };
+
   void advance_runnable() {
     while (!runnable_.empty()) {
       const std::uint32_t s = runnable_.back();
@@ -63,8 +92,10 @@ class Simulation {
     while (stream.head.valid() && dependencies_met(s)) {
       const TaskId task = stream.head;
       if (const RendezvousId id = graph_.rendezvous_of(task); id.valid()) return arrive(s, id);
+      const Pace& pace = paces_[graph_.kind_id_of(task).value];
+      if (pace.moves) return begin(s, stream.ready);
       trace_.start[task.value] = stream.ready;
-      finish(s, stream.ready + durations_[graph_.kind_id_of(task).value]);
+      finish(s, stream.ready + pace.duration);
     }
   }
 
@@ -90,13 +121,64 @@ class Simulation {
     streams_[s].next_arrived = gathering.first_arrived;
     gathering.first_arrived = s;
     gathering.ready = std::max(gathering.ready, streams_[s].ready);
-    if (++gathering.arrived < graph_.member_count(id)) return;
+    if (++gathering.arrived == graph_.member_count(id)) begin(s, gathering.ready);
+  }
+
+  // The heads of `lead` and of the streams chained to it start.
+  void begin(std::uint32_t lead, SimTime start) {
     SimTime longest;
-    for (std::uint32_t m = s; m != kNone; m = streams_[m].next_arrived) {
-      trace_.start[streams_[m].head.value] = gathering.ready;
-      longest = std::max(longest, durations_[graph_.kind_id_of(streams_[m].head).value]);
+    bool moves = false;
+    for (std::uint32_t m = lead; m != kNone; m = streams_[m].next_arrived) {
+      const Pace& pace = paces_[graph_.kind_id_of(streams_[m].head).value];
+      trace_.start[streams_[m].head.value] = start;
+      longest = std::max(longest, pace.duration);
+      moves = moves || pace.moves;
     }
-    finish_group(s, gathering.ready + longest);
+    if (moves) {
+      events_.schedule(lead, start);
+    } else {
+      finish_group(lead, start + longest);
+    }
+  }
+
+  // All events of one instant, then the rates, once.
+  void apply_instant(SimTime now) {
+    while (events_.next_time() == now) {
+      const std::uint32_t lead = events_.pop();
+      ++trace_.events;
+      if (flows_.active(lead)) {
+        flows_.end(lead);
+        finish_group(lead, now);
+        advance_runnable();
+      } else {
+        start_flow(lead);
+      }
+    }
+    for (const FlowSet::NewEnd& flow : flows_.resolve(now)) events_.schedule(flow.slot, flow.end);
+    CHECK(events_.next_time() > now, "an event would come after the rates of its instant were solved");
+  }
+
+  void start_flow(std::uint32_t lead) {
+    SimTime longest;
+    flow_uses_.clear();
+    for (std::uint32_t m = lead; m != kNone; m = streams_[m].next_arrived) {
+      const KindId id = graph_.kind_id_of(streams_[m].head);
+      const TaskKind& kind = graph_.kind(id);
+      longest = std::max(longest, kind.duration);
+      flow_uses_.insert(flow_uses_.end(), kind.links.begin(), kind.links.end());
+      ++moved_[id.value];
+    }
+    flows_.start(lead, longest, flow_uses_);
+  }
+
+  // Counted per kind and multiplied at the end: the order of events leaves no trace in the sum.
+  void sum_link_bytes() {
+    trace_.link_bytes.assign(graph_.link_count(), Bytes{0});
+    for (std::uint32_t k = 0; k < moved_.size(); ++k) {
+      for (const LinkUse& use : graph_.kind(KindId{k}).links) {
+        trace_.link_bytes[use.link.value] += static_cast<double>(moved_[k]) * use.bytes;
+      }
+    }
   }
 
   void finish_group(std::uint32_t first, SimTime end) {
@@ -126,21 +208,20 @@ class Simulation {
   }
 
   const TaskGraph& graph_;
-  std::vector<SimTime> durations_;  // per kind
+  std::vector<Pace> paces_;           // per kind
+  std::vector<std::uint64_t> moved_;  // per kind: how many of its tasks ran as flows
   std::vector<Stream> streams_;
   std::vector<Gathering> gatherings_;
   std::vector<std::uint32_t> runnable_;
+  EventQueue events_;  // a slot per stream
+  FlowSet flows_;
+  std::vector<LinkUse> flow_uses_;
   Trace trace_;
   std::size_t ended_ = 0;
 };
 
 }  // namespace
 
-Trace run(const TaskGraph& graph) {
-  for (std::uint32_t k = 0; k < graph.kind_count(); ++k) {
-    CHECK(graph.kind(KindId{k}).links.empty(), "tasks that use links are not supported yet");
-  }
-  return Simulation(graph).run();
-}
+Trace run(const TaskGraph& graph) { return Simulation(graph).run(); }
 
 }  // namespace trillion

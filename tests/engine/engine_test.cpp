@@ -9,11 +9,14 @@
 
 #include <random>
 
+#include "tests/engine/support/random_graph.h"
 #include "tests/engine/support/text_graph.h"
 
 namespace trillion {
 namespace {
 
+using test::Draw;
+using test::random_graph;
 using test::read_graph;
 using test::run_text;
 
@@ -89,38 +92,6 @@ TEST(StuckGraph, NamesAMemberThatIsItselfBlocked) {
 }
 
 // --- against a model: relax the two equations until nothing changes ---
-
-struct Draw {
-  TaskGraph graph;
-  std::vector<std::vector<TaskId>> members;  // of each rendezvous
-};
-
-// A random graph that cannot get stuck: the members of a rendezvous are added one after the other, on different streams, and
-// depend only on what was added before the first of them.
-Draw random_graph(std::mt19937_64& random) {
-  const auto below = [&](std::uint64_t n) { return static_cast<std::uint32_t>(random() % n); };
-  Draw draw;
-  const std::uint32_t streams = 1 + below(8);
-  for (std::uint32_t s = 0; s < streams; ++s) draw.graph.add_stream("s" + std::to_string(s));
-  std::vector<std::uint32_t> order(streams);
-  const std::uint32_t steps = below(60);
-  for (std::uint32_t i = 0; i < steps; ++i) {
-    const auto added = static_cast<std::uint32_t>(draw.graph.task_count());
-    for (std::uint32_t s = 0; s < streams; ++s) order[s] = s;
-    std::shuffle(order.begin(), order.end(), random);
-    const std::uint32_t group = below(4) == 0 ? 1 + below(streams) : 0;
-    const RendezvousId rendezvous = group > 0 ? draw.graph.add_rendezvous() : RendezvousId{};
-    std::vector<TaskId> members;
-    for (std::uint32_t m = 0; m < std::max(group, 1u); ++m) {
-      std::vector<TaskId> dependencies;
-      for (std::uint32_t d = added > 0 ? below(4) : 0; d > 0; --d) dependencies.push_back(TaskId{below(added)});
-      const KindId kind = draw.graph.add_kind({"k", 0, SimTime{below(20)}, {}});
-      members.push_back(draw.graph.add(StreamId{order[m]}, kind, dependencies, rendezvous));
-    }
-    if (group > 0) draw.members.push_back(members);
-  }
-  return draw;
-}
 
 Trace relax(const Draw& draw) {
   const TaskGraph& graph = draw.graph;

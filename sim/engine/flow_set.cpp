@@ -1,0 +1,152 @@
+#include "sim/engine/flow_set.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+#include "sim/base/error.h"
+
+namespace trillion {
+
+namespace {
+
+SimTime rounded_up(double picoseconds) {
+  const double ticks = std::ceil(picoseconds);
+  CHECK(ticks < 9.2e18, "a flow's end lies outside SimTime's range");
+  return SimTime{static_cast<std::int64_t>(ticks)};
+}
+
+}  // namespace
+
+FlowSet::FlowSet(std::vector<double> link_capacities, std::size_t slots) : flows_(slots) {
+  links_.reserve(link_capacities.size());
+  for (const double capacity : link_capacities) links_.push_back({capacity, 0, 0, {}});
+}
+
+void FlowSet::start(std::uint32_t slot, SimTime shortest, std::span<const LinkUse> uses) {
+  Flow& flow = flows_[slot];
+  CHECK(!flow.active, "the slot already holds a flow");
+  collect_uses(flow, uses);
+  double total = 0;
+  for (const Use& use : flow.uses) total = std::max(total, use.bytes);
+  CHECK(total > 0, "a flow needs bytes on a link");
+
+  flow.full = shortest;
+  flow.cap = shortest > SimTime{0} ? total / shortest.seconds().value() : std::numeric_limits<double>::infinity();
+  for (std::uint32_t u = 0; u < flow.uses.size(); ++u) {
+    Use& use = flow.uses[u];
+    Link& link = links_[use.link];
+    use.share = Share::of(use.bytes / total);
+    use.position = static_cast<std::uint32_t>(link.flows.size());
+    flow.full = std::max(flow.full, SimTime::from(Bytes{use.bytes} / BytesPerSecond{link.capacity}));
+    // By the very expression that the solver uses, so that a flow alone on its links comes out at its cap, bit for bit.
+    flow.cap = std::min(flow.cap, link.capacity / use.share.value());
+    link.flows.push_back({slot, u});
+    touched_links_.push_back(use.link);
+  }
+  flow.active = true;
+  flow.progressed = false;
+  flow.rate = 0;
+  flow.remaining = static_cast<double>(flow.full.picoseconds());
+}
+
+// One use per link, zeros left out. Sorted by bytes too, so that the sum does not depend on the order of a rendezvous' members.
+void FlowSet::collect_uses(Flow& flow, std::span<const LinkUse> uses) {
+  flow.uses.clear();
+  for (const LinkUse& use : uses) {
+    if (use.bytes.value() > 0) flow.uses.push_back({use.link.value, 0, use.bytes.value(), {}});
+  }
+  std::sort(flow.uses.begin(), flow.uses.end(),
+            [](const Use& a, const Use& b) { return std::tie(a.link, a.bytes) < std::tie(b.link, b.bytes); });
+  std::size_t kept = 0;
+  for (const Use& use : flow.uses) {
+    if (kept > 0 && flow.uses[kept - 1].link == use.link) {
+      flow.uses[kept - 1].bytes += use.bytes;
+    } else {
+      flow.uses[kept++] = use;
+    }
+  }
+  flow.uses.resize(kept);
+}
+
+void FlowSet::end(std::uint32_t slot) {
+  Flow& flow = flows_[slot];
+  CHECK(flow.active, "the slot holds no flow");
+  flow.active = false;
+  for (const Use& use : flow.uses) {
+    std::vector<Crossing>& flows = links_[use.link].flows;
+    const Crossing last = flows.back();
+    flows[use.position] = last;
+    flows_[last.slot].uses[last.use].position = use.position;
+    flows.pop_back();
+    touched_links_.push_back(use.link);
+  }
+}
+
+std::span<const FlowSet::NewEnd> FlowSet::resolve(SimTime now) {
+  new_ends_.clear();
+  collect_component();
+  touched_links_.clear();
+  if (component_flows_.size() == 1) {  // alone on all of its links
+    set_rate(component_flows_.front(), flows_[component_flows_.front()].cap, now);
+  } else if (component_flows_.size() > 1) {
+    const std::span<const double> rates = solve_component();
+    for (std::size_t i = 0; i < rates.size(); ++i) set_rate(component_flows_[i], rates[i], now);
+  }
+  return new_ends_;
+}
+
+void FlowSet::collect_component() {
+  ++visit_;
+  component_links_.clear();
+  component_flows_.clear();
+  for (const std::uint32_t link : touched_links_) visit_link(link);
+  for (std::size_t i = 0; i < component_links_.size(); ++i) {
+    for (const Crossing& crossing : links_[component_links_[i]].flows) {
+      Flow& flow = flows_[crossing.slot];
+      if (flow.visit == visit_) continue;
+      flow.visit = visit_;
+      component_flows_.push_back(crossing.slot);
+      for (const Use& use : flow.uses) visit_link(use.link);
+    }
+  }
+}
+
+void FlowSet::visit_link(std::uint32_t link) {
+  if (links_[link].visit == visit_) return;
+  links_[link].visit = visit_;
+  links_[link].local = static_cast<std::uint32_t>(component_links_.size());
+  component_links_.push_back(link);
+}
+
+std::span<const double> FlowSet::solve_component() {
+  problem_.clear();
+  for (const std::uint32_t link : component_links_) problem_.add_link(links_[link].capacity);
+  for (const std::uint32_t slot : component_flows_) {
+    problem_uses_.clear();
+    for (const Use& use : flows_[slot].uses) problem_uses_.push_back({links_[use.link].local, use.share});
+    problem_.add_flow(flows_[slot].cap, problem_uses_);
+  }
+  return solver_.solve(problem_);
+}
+
+void FlowSet::set_rate(std::uint32_t slot, double rate, SimTime now) {
+  Flow& flow = flows_[slot];
+  if (rate == flow.rate) return;
+  if (flow.rate > 0) {
+    const auto elapsed = static_cast<double>((now - flow.since).picoseconds());
+    flow.remaining = std::max(0.0, flow.remaining - elapsed * (flow.rate / flow.cap));
+    flow.progressed = true;
+  }
+  flow.since = now;
+  flow.rate = rate;
+  if (rate == flow.cap && !flow.progressed) {
+    new_ends_.push_back({slot, now + flow.full});
+  } else {
+    // Its end had not fired yet, so something is left, even if rounding says otherwise.
+    new_ends_.push_back({slot, now + std::max(SimTime{1}, rounded_up(flow.remaining * (flow.cap / rate)))});
+  }
+}
+
+}  // namespace trillion

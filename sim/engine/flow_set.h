@@ -1,0 +1,94 @@
+// The tasks that are moving bytes over links right now, and how fast.
+//
+// A flow has a shortest duration D and puts b_l bytes on link l, all at one pace: rate r (bytes of its largest b_l per second).
+//
+//   alone      it takes full = max(D, b_l / C_l over its links), exactly, in picoseconds
+//   shared     rates are max-min fair (net/max_min.h) with demands b_l / max b and the cap that `full` implies: two flows with
+//              one common link get equal bytes per second there unless something else holds one of them back
+//   re-rating  only the component of flows and links that is connected to a change is solved again; a flow whose rate comes out
+//              bit-equal keeps its end, so that what happens elsewhere never moves it
+//   ending     the caller ends a flow at the time that was last announced for it, never because little remains
+//
+// Work is counted in picoseconds at full pace. Progress at a fraction of it is a double; the end is rounded up to the next
+// picosecond. A flow that ran at full pace from start to end has taken exactly `full`.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/base/sim_time.h"
+#include "sim/engine/task_graph.h"
+#include "sim/net/max_min.h"
+
+namespace trillion {
+
+class FlowSet {
+ public:
+  // A flow's new end, to be scheduled in place of its former one.
+  struct NewEnd {
+    std::uint32_t slot;
+    SimTime end;
+  };
+
+  // A slot holds at most one flow at a time.
+  FlowSet(std::vector<double> link_capacities, std::size_t slots);
+
+  bool active(std::uint32_t slot) const { return flows_[slot].active; }
+
+  // `uses` may name a link several times (the bytes add up) and bytes may be 0. REQUIRES: !active(slot).
+  void start(std::uint32_t slot, SimTime shortest, std::span<const LinkUse> uses);
+  // REQUIRES: active(slot).
+  void end(std::uint32_t slot);
+
+  // Solves the rates of what was touched by start() and end() since the last call, once, and says which flows got another
+  // end; in an order that depends on the calls made, not on chance. The span is valid until the next call.
+  std::span<const NewEnd> resolve(SimTime now);
+
+ private:
+  struct Use {
+    std::uint32_t link;
+    std::uint32_t position;  // in the link's list
+    double bytes;
+    Share share;
+  };
+  struct Flow {
+    bool active = false;
+    bool progressed = false;  // some of the work was done at some rate that has since changed
+    SimTime full;             // duration at full pace
+    double cap = 0;           // the rate that full pace means, bytes per second
+    double rate = 0;
+    double remaining = 0;  // picoseconds at full pace, as of `since`
+    SimTime since;
+    std::uint64_t visit = 0;
+    std::vector<Use> uses;
+  };
+  struct Crossing {
+    std::uint32_t slot;
+    std::uint32_t use;  // index into the flow's uses
+  };
+  struct Link {
+    double capacity;
+    std::uint64_t visit = 0;
+    std::uint32_t local = 0;  // number in the problem being solved
+    std::vector<Crossing> flows;
+  };
+
+  void collect_uses(Flow& flow, std::span<const LinkUse> uses);
+  void collect_component();
+  void visit_link(std::uint32_t link);
+  std::span<const double> solve_component();
+  void set_rate(std::uint32_t slot, double rate, SimTime now);
+
+  std::vector<Link> links_;
+  std::vector<Flow> flows_;
+  std::vector<std::uint32_t> touched_links_;
+  std::vector<std::uint32_t> component_links_, component_flows_;
+  std::uint64_t visit_ = 0;
+  MaxMinProblem problem_;
+  MaxMinSolver solver_;
+  std::vector<MaxMinUse> problem_uses_;
+  std::vector<NewEnd> new_ends_;
+};
+
+}  // namespace trillion
