@@ -34,7 +34,14 @@ std::string emphasised(std::string_view text, Emphasis emphasis, const TextStyle
 }
 
 int display_width(std::string_view text) {
-  return static_cast<int>(std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation_byte(c); }));
+  int width = 0;
+  bool in_escape = false;
+  for (const char c : text) {
+    if (c == '\x1b') in_escape = true;
+    if (!in_escape && !is_continuation_byte(c)) ++width;
+    if (in_escape && c == 'm') in_escape = false;
+  }
+  return width;
 }
 
 std::string padded_right(std::string_view text, int columns) { return std::string(text) + spaces(columns - display_width(text)); }

@@ -18,7 +18,7 @@ enum class Emphasis { heading, faint, good, bad };
 
 std::string emphasised(std::string_view text, Emphasis emphasis, const TextStyle& style);
 
-// How many columns UTF-8 text takes on a terminal: one per code point (we print nothing wide or combining).
+// How many columns UTF-8 text takes on a terminal: one per code point (we print nothing wide or combining), none for colour.
 int display_width(std::string_view text);
 
 // `text` padded with spaces to `columns`; longer text stays as it is.

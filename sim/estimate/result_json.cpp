@@ -1,0 +1,336 @@
+#include "sim/estimate/result_json.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "sim/base/error.h"
+
+namespace trillion {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Whole numbers print as such ("tokens": 62914560), others with the fewest digits that read back as the same double.
+Json number(double value) {
+  CHECK(std::isfinite(value), "a report holds finite numbers only");
+  constexpr double kExactBelow = 9007199254740992.0;  // 2^53
+  if (value == std::floor(value) && std::abs(value) < kExactBelow) return static_cast<std::int64_t>(value);
+  return value;
+}
+
+template <int kTime, int kData, int kWork, int kMoney, int kEnergy>
+Json number(Quantity<kTime, kData, kWork, kMoney, kEnergy> quantity) {
+  return number(quantity.value());
+}
+
+template <class T>
+Json number_or_null(const std::optional<T>& value) {
+  return value ? number(*value) : Json(nullptr);
+}
+
+template <class Names, class Enum>
+Json name_of(const Names& names, Enum value) {
+  return std::string(names.at(static_cast<std::size_t>(value)));
+}
+
+// One pair of chunks is one GPU's work; a step is everyone's.
+std::int64_t gpus_of(const Scenario& scenario) { return scenario.extent == Extent::step ? scenario.cluster.gpus() : 1; }
+
+Json plan_json(const Plan& plan) {
+  Json recompute = Json::array();
+  for (const RecomputeModule module : plan.recompute) recompute.push_back(name_of(kRecomputeModuleNames, module));
+  return {
+      {"tensor_parallel", plan.tensor_parallel},
+      {"sequence_parallel", plan.sequence_parallel},
+      {"context_parallel", plan.context_parallel},
+      {"pipeline_parallel", plan.pipeline_parallel},
+      {"virtual_pipeline_stages", plan.virtual_pipeline_stages},
+      {"expert_parallel", plan.expert_parallel},
+      {"expert_tensor_parallel", plan.expert_tensor_parallel},
+      {"data_parallel", plan.data_parallel ? Json(*plan.data_parallel) : Json(nullptr)},
+      {"micro_batch_size", plan.micro_batch_size},
+      {"schedule", name_of(kScheduleNames, plan.schedule)},
+      {"layers_per_stage", plan.layers_per_stage ? Json(*plan.layers_per_stage) : Json(nullptr)},
+      {"sharding", name_of(kShardingNames, plan.sharding)},
+      {"recompute", recompute},
+      {"precision", name_of(kPrecisionNames, plan.precision)},
+      {"expert_placement", name_of(kExpertPlacementNames, plan.expert_placement)},
+  };
+}
+
+// With what the plan left open filled in as simulated.
+Json resolved_plan_json(Plan plan, const StepResult& step) {
+  plan.data_parallel = step.data_parallel;
+  plan.layers_per_stage = step.layers_per_stage;
+  Json json = plan_json(plan);
+  json["micro_batches"] = step.micro_batches;
+  return json;
+}
+
+Json head_json(const Scenario& scenario) {
+  return {
+      {"schema", "trillion.report/1"}, {"scenario", scenario.name},        {"question", scenario.question},
+      {"model", scenario.model_file},  {"cluster", scenario.cluster_file}, {"calibration", scenario.calibration_file},
+      {"seed", scenario.seed},         {"gpus", scenario.cluster.gpus()},
+  };
+}
+
+Json conventions_json(const Conventions& conventions) {
+  return {
+      {"attention_flops", "causal"},  // of fields whose name does not say otherwise
+      {"peak_flops_per_s", number(conventions.peak)},
+      {"peak_precision", name_of(kPrecisionNames, conventions.peak_precision)},
+      {"usable_memory_bytes", number(conventions.usable_memory)},
+  };
+}
+
+Json model_size_json(const ModelSize& size, const TokenFlops& flops) {
+  return {
+      {"parameters_total", size.total},
+      {"parameters_activated", size.activated},
+      {"parameters_mtp", size.mtp},
+      {"flops_per_token_causal", number(flops.causal)},
+      {"flops_per_token_noncausal", number(flops.noncausal)},
+      {"flops_per_token_mtp", number(flops.mtp)},
+  };
+}
+
+Json answer_json(const Answer& answer) {
+  return {
+      {"gpu_hours_per_trillion_tokens", number(answer.gpu_hours_per_trillion_tokens)},
+      {"interval_90", {number(answer.low), number(answer.high)}},
+      {"usd_per_trillion_tokens", number_or_null(answer.usd_per_trillion_tokens)},
+  };
+}
+
+Json run_json(const std::optional<RunResult>& run) {
+  if (!run) return nullptr;
+  Json phases = Json::array();
+  for (const PhaseResult& phase : run->phases) {
+    phases.push_back({
+        {"tokens", number(phase.tokens)},
+        {"steps", number(phase.steps)},
+        {"global_batch_size", phase.global_batch_size},
+        {"sequence_length", phase.sequence_length},
+        {"step_time_s", number(phase.step_time)},
+        {"gpu_hours", number(phase.gpu_hours)},
+    });
+  }
+  return {
+      {"tokens", number(run->tokens)},
+      {"steps", number(run->steps)},
+      {"gpu_hours", number(run->gpu_hours)},
+      {"usd", number_or_null(run->usd)},
+      {"days", number(run->days)},
+      {"gpu_hours_per_trillion_tokens", number(run->gpu_hours_per_trillion_tokens)},
+      {"energy_joules", number_or_null(run->energy)},
+      {"phases", phases},
+  };
+}
+
+Json phases_json(const PhaseSeconds& phases) {
+  return {
+      {"forward", number(phases.forward)}, {"backward", number(phases.backward)},
+      {"weight", number(phases.weight)},   {"forward_backward", number(phases.forward_backward)},
+      {"bubble", number(phases.bubble)},   {"optimizer", number(phases.optimizer)},
+      {"other", number(phases.other)},
+  };
+}
+
+Json exposed_json(const ExposedSeconds& exposed) {
+  return {
+      {"expert_all_to_all", number(exposed.expert_all_to_all)},
+      {"pipeline_p2p", number(exposed.pipeline_p2p)},
+      {"tensor_parallel", number(exposed.tensor_parallel)},
+      {"context_parallel", number(exposed.context_parallel)},
+      {"gradient_reduce", number(exposed.gradient_reduce)},
+      {"parameter_gather", number(exposed.parameter_gather)},
+      {"straggler", number(exposed.straggler)},
+  };
+}
+
+Json compute_json(const ComputeSeconds& compute) {
+  return {
+      {"attention", number(compute.attention)},
+      {"dense_ffn", number(compute.dense_ffn)},
+      {"experts", number(compute.experts)},
+      {"gate", number(compute.gate)},
+      {"embedding_and_head", number(compute.embedding_and_head)},
+      {"norm_and_elementwise", number(compute.norm_and_elementwise)},
+      {"cast_and_quantize", number(compute.cast_and_quantize)},
+      {"recompute", number(compute.recompute)},
+      {"optimizer", number(compute.optimizer)},
+  };
+}
+
+Json step_json(const Scenario& scenario, const Estimate& estimate) {
+  const StepResult& step = estimate.step;
+  const Utilization used = utilization(scenario, estimate);
+  const double tokens_per_s = step.tokens / step.time.value();
+  return {
+      {"time_s", number(step.time)},
+      {"tokens", number(step.tokens)},
+      {"tokens_per_s", number(tokens_per_s)},
+      {"tokens_per_day", number(tokens_per_s * kDay.value())},
+      {"tokens_per_s_per_gpu", number(tokens_per_s / static_cast<double>(gpus_of(scenario)))},
+      {"model_flops_per_s_per_gpu_causal", number(used.causal)},
+      {"model_flops_per_s_per_gpu_noncausal", number(used.noncausal)},
+      {"mfu_causal", number(used.mfu_causal)},
+      {"mfu_noncausal", number(used.mfu_noncausal)},
+      {"hfu", number(used.hfu)},
+      {"phases_s", phases_json(step.phases)},
+      {"exposed_s", exposed_json(step.exposed)},
+      {"compute_s", compute_json(step.compute)},
+  };
+}
+
+Json memory_json(const StepResult& step, Bytes capacity) {
+  Json stages = Json::array();
+  bool fits = true;
+  for (const StageMemory& stage : step.memory) {
+    fits = fits && stage.peak() <= capacity;
+    stages.push_back({
+        {"stage", stage.stage},
+        {"parameters_bytes", number(stage.parameters)},
+        {"gradients_bytes", number(stage.gradients)},
+        {"optimizer_bytes", number(stage.optimizer)},
+        {"activations_bytes", number(stage.activations)},
+        {"buffers_bytes", number(stage.buffers)},
+        {"overhead_bytes", number(stage.overhead)},
+        {"peak_bytes", number(stage.peak())},
+        {"micro_batches_in_flight", stage.in_flight},
+    });
+  }
+  return {{"capacity_bytes", number(capacity)}, {"fits", fits}, {"stages", stages}};
+}
+
+Json traffic_json(const StepResult& step) {
+  Json links = Json::array();
+  for (const LinkTraffic& link : step.traffic) {
+    links.push_back({
+        {"name", link.name},
+        {"kind", link.kind},
+        {"bytes_per_step", number(link.bytes_per_step)},
+        {"utilization", number(link.utilization)},
+    });
+  }
+  return {{"links", links}};
+}
+
+Json routing_json(const Model& model, const RoutingResult& routing) {
+  if (!model.moe) return nullptr;
+  return {
+      {"balance", name_of(kBalanceNames, routing.balance)},
+      {"tokens_per_expert_max_over_mean", number(routing.tokens_per_expert_max_over_mean)},
+      {"rank_load_max_over_mean", number(routing.rank_load_max_over_mean)},
+      {"nodes_per_token_mean", number(routing.nodes_per_token_mean)},
+      {"bytes_per_token_scale_out", number(routing.bytes_per_token_scale_out)},
+      {"bytes_per_token_scale_up", number(routing.bytes_per_token_scale_up)},
+  };
+}
+
+Json origins_json(const StepResult& step) {
+  Json origins = Json::array();
+  for (const OriginShare& share : step.origins) {
+    origins.push_back({
+        {"parameter", share.parameter},
+        {"origin", to_text(share.provenance.origin)},
+        {"source", share.provenance.source},
+        {"share_of_time", number(share.share_of_time)},
+        {"extrapolated", share.extrapolated},
+    });
+  }
+  return origins;
+}
+
+Json simulation_json(const Scenario& scenario, const StepResult& step, const SimulationCost& cost) {
+  return {
+      {"events", step.events},
+      {"tasks", step.tasks},
+      {"wall_s", number(cost.wall)},
+      {"peak_rss_bytes", number(cost.peak_memory)},
+      {"fidelity", scenario.fidelity == Fidelity::full ? "full" : "folded"},
+  };
+}
+
+// A file name or a source may hold bytes that are not UTF-8; they print as U+FFFD rather than make a report impossible.
+std::string text_of(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+constexpr int kDeepest = 16;  // a report of ours nests four deep; a hostile one must not exhaust the stack
+
+void flatten(const Json& value, const std::string& path, int depth, std::vector<ReportFigure>& figures) {
+  if (depth > kDeepest) throw InputError("'" + path + "' is nested too deeply for a report");
+  const auto below = [&](const std::string& key) { return path.empty() ? key : path + "." + key; };
+  if (value.is_object()) {
+    for (const auto& [key, member] : value.items()) flatten(member, below(key), depth + 1, figures);
+  } else if (value.is_array()) {
+    for (std::size_t i = 0; i < value.size(); ++i) flatten(value[i], below(std::to_string(i)), depth + 1, figures);
+  } else if (value.is_number()) {
+    figures.push_back({path, true, value.get<double>(), {}});
+  } else {
+    figures.push_back({path, false, 0, value.is_string() ? value.get<std::string>() : value.dump()});
+  }
+}
+
+}  // namespace
+
+Utilization utilization(const Scenario& scenario, const Estimate& estimate) {
+  const StepResult& step = estimate.step;
+  const double gpus = static_cast<double>(gpus_of(scenario));
+  Utilization used;
+  used.causal = step.model_flops_causal / step.time / gpus;
+  used.noncausal = step.model_flops_noncausal / step.time / gpus;
+  used.mfu_causal = used.causal / estimate.conventions.peak;
+  used.mfu_noncausal = used.noncausal / estimate.conventions.peak;
+  used.hfu = step.hardware_flops / step.time / gpus / estimate.conventions.peak;
+  return used;
+}
+
+std::string report_json(const Scenario& scenario, const Estimate& estimate, const SimulationCost& cost) {
+  Json json = head_json(scenario);
+  json["conventions"] = conventions_json(estimate.conventions);
+  json["plan"] = resolved_plan_json(scenario.plan, estimate.step);
+  json["model_size"] = model_size_json(estimate.size, estimate.token_flops);
+  json["answer"] = answer_json(estimate.answer);
+  json["run"] = run_json(estimate.run);
+  json["step"] = step_json(scenario, estimate);
+  json["memory"] = memory_json(estimate.step, estimate.conventions.usable_memory);
+  json["traffic"] = traffic_json(estimate.step);
+  json["routing"] = routing_json(scenario.model, estimate.step.routing);
+  json["origins"] = origins_json(estimate.step);
+  json["assumptions"] = scenario.model.assumed;
+  json["simulation"] = simulation_json(scenario, estimate.step, cost);
+  return text_of(json);
+}
+
+std::string infeasible_json(const Scenario& scenario, const Infeasible& infeasible) {
+  Json json = head_json(scenario);
+  json["plan"] = plan_json(scenario.plan);
+  json["infeasible"] = {{"reason", infeasible.reason}, {"help", infeasible.help}};
+  return text_of(json);
+}
+
+std::vector<ReportFigure> report_figures(const std::string& json, const std::string& file) {
+  Json report;
+  try {
+    report = Json::parse(json);
+  } catch (const Json::parse_error& error) {
+    throw InputError(
+        Diagnostic{{file, 0, 0}, std::string("not JSON: ") + error.what(), {}, "a report is what 'trillion simulate --json FILE' writes"});
+  }
+  if (!report.is_object() || report.value("schema", Json()) != "trillion.report/1") {
+    throw InputError(Diagnostic{{file, 0, 0}, "not a report: its \"schema\" is not \"trillion.report/1\"", {}, {}});
+  }
+  std::vector<ReportFigure> figures;
+  flatten(report, "", 0, figures);
+  return figures;
+}
+
+const ReportFigure* figure(const std::vector<ReportFigure>& figures, std::string_view path) {
+  const auto found = std::find_if(figures.begin(), figures.end(), [&](const ReportFigure& f) { return f.path == path; });
+  return found == figures.end() ? nullptr : &*found;
+}
+
+}  // namespace trillion

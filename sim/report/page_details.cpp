@@ -1,0 +1,191 @@
+#include "sim/report/page_details.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "sim/base/number_text.h"
+#include "sim/report/bar.h"
+#include "sim/report/table.h"
+
+namespace trillion {
+namespace {
+
+using NamedTime = std::pair<std::string_view, Seconds>;
+
+constexpr int kBarColumns = 30;
+
+std::string gib_text(Bytes bytes) { return fixed_text(bytes / kGiB, 1); }
+
+// One line per part that is not zero: name, time, share of the step, bar.
+std::string parts_lines(const std::vector<NamedTime>& parts, Seconds whole, const TextStyle& style) {
+  std::string text;
+  for (const auto& [name, time] : parts) {
+    if (time == Seconds{}) continue;
+    const double share = time / whole;
+    text +=
+        page_line(name, fmt::format("{:>10}  {:>7}  {}", duration_text(time), percent_text(share), bar(share, kBarColumns, style)), style);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string page_heading(std::string_view title, std::string_view remark, const TextStyle& style) {
+  std::string line = "\n" + emphasised(title, Emphasis::heading, style);
+  if (!remark.empty()) line += "  " + wrapped(remark, display_width(title) + 2, style);
+  return line + "\n";
+}
+
+std::string page_line(std::string_view label, std::string_view text, const TextStyle& style) {
+  const int indent = kPageIndent + kPageLabel;
+  std::string line = std::string(kPageIndent, ' ') + padded_right(label, kPageLabel);
+  line += display_width(text) + indent > style.columns ? wrapped(text, indent, style) : std::string(text);
+  while (line.back() == ' ') line.pop_back();
+  return line + "\n";
+}
+
+std::string page_separator(const TextStyle& style) { return style.unicode ? " · " : " | "; }
+
+std::string phases_section(const StepResult& step, const TextStyle& style) {
+  const PhaseSeconds& p = step.phases;
+  const std::array<NamedTime, kPartSigns> parts = {{{"forward", p.forward},
+                                                    {"backward", p.backward},
+                                                    {"weight gradient", p.weight},
+                                                    {"forward + backward", p.forward_backward},
+                                                    {"bubble", p.bubble},
+                                                    {"optimizer", p.optimizer},
+                                                    {"other", p.other}}};
+  std::string text = page_heading("WHERE THE TIME GOES", "slowest pipeline rank; 'forward + backward' are chunks that overlap", style);
+  std::vector<double> values;
+  for (const auto& [name, time] : parts) values.push_back(time.value());
+  text += std::string(kPageIndent, ' ') + stacked_bar(values, style.columns - 2 * kPageIndent, style) + "\n";
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto& [name, time] = parts[i];
+    if (time == Seconds{}) continue;
+    text += page_line(part_sign(i, style) + " " + std::string(name),
+                      fmt::format("{:>10}  {:>7}", duration_text(time), percent_text(time / step.time)), style);
+  }
+  return text;
+}
+
+std::string exposed_section(const StepResult& step, const TextStyle& style) {
+  const ExposedSeconds& e = step.exposed;
+  const std::string lines = parts_lines({{"expert all-to-all", e.expert_all_to_all},
+                                         {"pipeline send/receive", e.pipeline_p2p},
+                                         {"tensor parallel", e.tensor_parallel},
+                                         {"context parallel", e.context_parallel},
+                                         {"gradient reduction", e.gradient_reduce},
+                                         {"parameter gather", e.parameter_gather},
+                                         {"straggling ranks", e.straggler}},
+                                        step.time, style);
+  const std::string heading = page_heading("EXPOSED COMMUNICATION", "that no computation hides, on the slowest pipeline rank", style);
+  return heading + (lines.empty() ? page_line("none", "", style) : lines);
+}
+
+std::string compute_section(const StepResult& step, const TextStyle& style) {
+  const ComputeSeconds& c = step.compute;
+  const std::string remark = fmt::format("kernels per GPU, mean over ranks: {} of {}", duration_text(c.total()), duration_text(step.time));
+  return page_heading("COMPUTATION", remark, style) + parts_lines({{"attention", c.attention},
+                                                                   {"experts", c.experts},
+                                                                   {"dense feed-forward", c.dense_ffn},
+                                                                   {"gate", c.gate},
+                                                                   {"embedding and head", c.embedding_and_head},
+                                                                   {"norm and elementwise", c.norm_and_elementwise},
+                                                                   {"cast and quantise", c.cast_and_quantize},
+                                                                   {"recomputation", c.recompute},
+                                                                   {"optimizer", c.optimizer}},
+                                                                  step.time, style);
+}
+
+std::string memory_section(const StepResult& step, Bytes usable, const TextStyle& style) {
+  Table table({{"rank", Align::right},
+               {"parameters", Align::right, Fit::drop},
+               {"gradients", Align::right, Fit::drop},
+               {"optimizer", Align::right, Fit::drop},
+               {"activations", Align::right, Fit::drop},
+               {"in flight", Align::right, Fit::drop},
+               {"buffers", Align::right, Fit::drop},
+               {"overhead", Align::right, Fit::drop},
+               {"peak", Align::right},
+               {"free", Align::right}});
+  Bytes worst;
+  for (const StageMemory& m : step.memory) {
+    table.add_row({std::to_string(m.stage), gib_text(m.parameters), gib_text(m.gradients), gib_text(m.optimizer), gib_text(m.activations),
+                   std::to_string(m.in_flight), gib_text(m.buffers), gib_text(m.overhead), gib_text(m.peak()),
+                   gib_text(usable - m.peak())});
+    worst = std::max(worst, m.peak());
+  }
+  if (table.empty()) return {};
+  const bool fits = worst <= usable;
+  const std::string verdict = fits ? emphasised("fits", Emphasis::good, style) : emphasised("DOES NOT FIT", Emphasis::bad, style);
+  const std::string remark = fmt::format("GiB per pipeline rank, {} usable: {}, {} GiB {} on the fullest rank", gib_text(usable), verdict,
+                                         gib_text(fits ? usable - worst : worst - usable), fits ? "free" : "too much");
+  return page_heading("MEMORY", remark, style) + table.to_text(kPageIndent, style);
+}
+
+std::string traffic_section(const StepResult& step, const TextStyle& style) {
+  Table table({{"link", Align::left}, {"kind", Align::left, Fit::drop}, {"bytes per step"}, {"mean use"}, {"", Align::left, Fit::drop}});
+  for (const LinkTraffic& link : step.traffic) {
+    table.add_row(
+        {link.name, link.kind, bytes_text(link.bytes_per_step), percent_text(link.utilization), bar(link.utilization, kBarColumns, style)});
+  }
+  if (table.empty()) return {};
+  return page_heading("TRAFFIC", "over all links of a kind; mean use over links and step", style) + table.to_text(kPageIndent, style);
+}
+
+std::string routing_section(const Model& model, const RoutingResult& routing, const TextStyle& style) {
+  if (!model.moe) return {};
+  const bool forced = routing.balance == Balance::forced;
+  std::string text = page_heading("ROUTING", forced ? "FORCED to be balanced: a best case that no trained router reaches" : "", style);
+  text += page_line("balancing", kBalanceNames.at(static_cast<std::size_t>(routing.balance)), style);
+  text += page_line("busiest expert", fmt::format("{} x the mean expert's tokens", fixed_text(routing.tokens_per_expert_max_over_mean, 2)),
+                    style);
+  text += page_line("busiest rank", fmt::format("{} x the mean rank's tokens", fixed_text(routing.rank_load_max_over_mean, 2)), style);
+  text += page_line("a token and layer",
+                    fmt::format("visits {} nodes; {} between nodes, {} over NVLink (dispatch and combine, forward)",
+                                fixed_text(routing.nodes_per_token_mean, 2), bytes_text(routing.bytes_per_token_scale_out),
+                                bytes_text(routing.bytes_per_token_scale_up)),
+                    style);
+  return text;
+}
+
+std::string evidence_section(const Scenario& scenario, const StepResult& step, const TextStyle& style) {
+  constexpr std::size_t kMostRows = 14;
+  constexpr double kLeastShare = 0.002;
+  std::array<double, 4> by_origin{};
+  Table table({{"share", Align::right}, {"origin", Align::left}, {"part", Align::left}, {"source", Align::left, Fit::shrink}});
+  std::size_t shown = 0;
+  double rest = 0;
+  bool extrapolated = false;
+  for (const OriginShare& o : step.origins) {
+    by_origin.at(static_cast<std::size_t>(o.provenance.origin)) += o.share_of_time;
+    if (shown >= kMostRows || o.share_of_time < kLeastShare) {
+      rest += o.share_of_time;
+      continue;
+    }
+    ++shown;
+    extrapolated = extrapolated || o.extrapolated;
+    table.add_row(
+        {percent_text(o.share_of_time), to_text(o.provenance.origin), o.parameter + (o.extrapolated ? " *" : ""), o.provenance.source});
+  }
+  std::string summary = "of the step's kernel time:";
+  for (const Origin origin : {Origin::measured, Origin::paper, Origin::vendor, Origin::assumed}) {
+    summary += fmt::format("{} {} {}", origin == Origin::measured ? "" : ",", to_text(origin),
+                           percent_text(by_origin.at(static_cast<std::size_t>(origin))));
+  }
+  std::string text = page_heading("EVIDENCE", summary, style);
+  if (!table.empty()) text += table.to_text(kPageIndent, style);
+  const std::string margin(kPageIndent, ' ');
+  if (shown < step.origins.size()) {
+    text += margin + fmt::format("and {} more, together {} (all in the JSON report)\n", step.origins.size() - shown, percent_text(rest));
+  }
+  if (extrapolated) text += margin + "* asked beyond the range of shapes that its source covers\n";
+  for (const std::string& sentence : scenario.model.assumed) text += margin + wrapped("assumed: " + sentence, kPageIndent, style) + "\n";
+  return text;
+}
+
+}  // namespace trillion
