@@ -100,8 +100,13 @@ enum class MemoryKernel {
   softmax,
   gate_topk_backward,
   expert_mapping,  // which received row belongs to which local expert
+  cast_fp32,
+  cast_fp8_block,       // of weights: one scale per 128 x 128
+  gradient_accumulate,  // FP32 += BF16
+  adam_bf16_states,     // moments in BF16
+  scatter_add,
 };
-inline constexpr std::array<std::string_view, 31> kMemoryKernelNames = {"copy",
+inline constexpr std::array<std::string_view, 36> kMemoryKernelNames = {"copy",
                                                                         "rms_norm",
                                                                         "rms_norm_backward",
                                                                         "layer_norm",
@@ -131,7 +136,12 @@ inline constexpr std::array<std::string_view, 31> kMemoryKernelNames = {"copy",
                                                                         "dropout",
                                                                         "softmax",
                                                                         "gate_topk_backward",
-                                                                        "expert_mapping"};
+                                                                        "expert_mapping",
+                                                                        "cast_fp32",
+                                                                        "cast_fp8_block",
+                                                                        "gradient_accumulate",
+                                                                        "adam_bf16_states",
+                                                                        "scatter_add"};
 
 struct MemoryBound {
   MemoryKernel kernel = MemoryKernel::copy;

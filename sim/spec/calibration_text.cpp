@@ -1,0 +1,199 @@
+// Writing a profile. Curves are blocks of one key per line, because a person compares two profiles line by line.
+#include "sim/spec/json_line.h"
+#include "sim/spec/load_calibration.h"
+#include "sim/spec/unit_text.h"
+
+namespace trillion {
+namespace {
+
+class Writer {
+ public:
+  void line(const std::string& text) { out_ += text + "\n"; }
+
+  // Members of a list entry: the first one carries the dash.
+  void begin_item() { dash_ = true; }
+  void raw(const std::string& key, const std::string& value) {
+    out_ += (dash_ ? "  - " : "    ") + key + ": " + value + "\n";
+    dash_ = false;
+  }
+  void number(const std::string& key, double value) { raw(key, exact_number_text(value)); }
+  void integer(const std::string& key, std::int64_t value) { raw(key, std::to_string(value)); }
+  template <class Q>
+  void quantity(const std::string& key, Q value) {
+    raw(key, quantity_text(value));
+  }
+  template <class Enum, std::size_t kCount>
+  void choice(const std::string& key, const std::array<std::string_view, kCount>& names, Enum value) {
+    raw(key, std::string(names[static_cast<std::size_t>(value)]));
+  }
+  void range(const std::string& key, const Range& range) {
+    if (range.low <= range.high) raw(key, "[" + exact_number_text(range.low) + ", " + exact_number_text(range.high) + "]");
+  }
+  void info(const CurveInfo& info) {
+    raw("residuals", "{median: " + exact_number_text(info.residuals.median) + ", p90: " + exact_number_text(info.residuals.p90) +
+                         ", points: " + std::to_string(info.residuals.points) + "}");
+    raw("origin", to_text(info.provenance.origin));
+    raw("source", json_quoted(info.provenance.source));
+    if (info.scale != 1) number("scale", info.scale);
+  }
+
+  std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+  bool dash_ = false;
+};
+
+// Up to `per_line` numbers on a line.
+std::string list_text(const std::vector<double>& values, std::size_t per_line) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) text += i % per_line == 0 ? ",\n        " : ", ";
+    text += exact_number_text(values[i]);
+  }
+  return text + "]";
+}
+
+void write(Writer& w, const GemmCurve& c) {
+  if (c.grouped) w.raw("grouped", "true");
+  w.choice("dtype", kDTypeNames, c.dtype);
+  w.choice("layout", kGemmLayoutNames, c.layout);
+  if (c.accumulate_fp32) w.raw("accumulate", "true");
+  w.choice("load", kLoadNames, c.load);
+  w.quantity("sm_rate", c.sm_rate);
+  w.raw("tiles", "");
+  for (const auto& tile : c.tiles) {
+    w.line("      - {m: " + std::to_string(tile.m) + ", n: " + std::to_string(tile.n) +
+           ", efficiency: " + exact_number_text(tile.efficiency) + "}");
+  }
+  w.quantity("tile_overhead", c.tile_overhead);
+  w.integer("max_split", c.max_split);
+  w.number("wave_smoothing", c.wave_smoothing);
+  w.quantity("launch", c.launch);
+  w.quantity("memory_rate", c.memory_rate);
+  if (!c.correction.ln_factor.empty()) {
+    w.raw("correction", "");
+    w.line("      ln_waves: " + list_text(c.correction.ln_waves, 16));
+    w.line("      ln_k: " + list_text(c.correction.ln_k, 16));
+    w.line("      ln_factor: " + list_text(c.correction.ln_factor, c.correction.ln_k.size()));
+  }
+  w.range("measured_m", c.m);
+  w.range("measured_n", c.n);
+  w.range("measured_k", c.k);
+}
+
+void write(Writer& w, const AttentionCurve& c) {
+  w.choice("dtype", kDTypeNames, c.dtype);
+  w.choice("direction", kDirectionNames, c.direction);
+  w.integer("qk_dim", c.qk_dim);
+  w.integer("v_dim", c.v_dim);
+  w.choice("load", kLoadNames, c.load);
+  w.quantity("sm_rate", c.sm_rate);
+  w.integer("tile_queries", c.tile_queries);
+  w.integer("tile_keys", c.tile_keys);
+  w.quantity("tile_overhead", c.tile_overhead);
+  w.number("tail", c.tail);
+  w.number("wave_smoothing", c.wave_smoothing);
+  w.quantity("launch", c.launch);
+  w.quantity("memory_rate", c.memory_rate);
+  w.range("measured_queries", c.queries);
+  w.range("measured_keys", c.keys);
+}
+
+void write(Writer& w, const MemoryCurve& c) {
+  w.choice("kernel", kMemoryKernelNames, c.kernel);
+  w.choice("load", kLoadNames, c.load);
+  w.quantity("launch", c.launch);
+  w.quantity("rate", c.rate);
+  if (c.sm_rate.value() > 0) w.quantity("sm_rate", c.sm_rate);
+  if (!c.bytes.empty()) {
+    w.raw("knot_bytes", list_text(c.bytes, 12));
+    w.raw("knot_seconds", list_text(c.seconds, 12));
+  }
+  w.range("measured_bytes", c.measured);
+}
+
+void write(Writer& w, const CollectiveCurve& c) {
+  w.choice("kind", kCollectiveKindNames, c.kind);
+  w.quantity("base", c.base);
+  w.quantity("nvlink_step", c.nvlink_step);
+  w.quantity("nic_step", c.nic_step);
+  w.quantity("pipeline", c.pipeline);
+  w.quantity("nvlink", c.nvlink);
+  w.quantity("nic", c.nic);
+  w.range("measured_bytes", c.bytes);
+  w.range("measured_ranks", c.ranks);
+  w.range("measured_nodes", c.nodes);
+}
+
+void write(Writer& w, const ExpertCurve& c) {
+  w.choice("kind", kCollectiveKindNames, c.kind);
+  w.choice("load", kLoadNames, c.load);
+  w.quantity("latency", c.latency);
+  w.quantity("nic", c.nic);
+  w.quantity("nvlink", c.nvlink);
+  w.integer("sms", c.sms);
+  w.range("measured_bytes", c.bytes);
+  w.range("measured_ranks", c.ranks);
+}
+
+template <class Curve>
+void write_all(Writer& w, const std::string& heading, const std::vector<Curve>& curves) {
+  if (curves.empty()) return;
+  w.line("\n" + heading + ":");
+  for (const auto& curve : curves) {
+    w.begin_item();
+    write(w, curve);
+    w.info(curve.info);
+  }
+}
+
+std::string value_text(double value) { return exact_number_text(value); }
+std::string value_text(std::int64_t value) { return std::to_string(value); }
+std::string value_text(const std::vector<std::string>& values) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < values.size(); ++i) text += (i > 0 ? ", " : "") + json_quoted(values[i]);
+  return text + "]";
+}
+template <int kT, int kD, int kW, int kM, int kE>
+std::string value_text(Quantity<kT, kD, kW, kM, kE> value) {
+  return quantity_text(value);
+}
+
+std::string provenance_text(const Provenance& provenance) {
+  return std::string("origin: ") + to_text(provenance.origin) + ", source: " + json_quoted(provenance.source);
+}
+
+void write_chip(Writer& w, const Chip& chip) {
+  w.line("chip:");
+  w.line("  sms: " + std::to_string(chip.sms));
+  w.line("  peak_bf16: " + quantity_text(chip.peak_bf16));
+  w.line("  peak_fp8: " + quantity_text(chip.peak_fp8));
+  w.line("  memory_bandwidth: " + quantity_text(chip.memory_bandwidth));
+  w.line("  nvlink: " + quantity_text(chip.nvlink));
+  w.line("  nic: " + quantity_text(chip.nic));
+  w.line(std::string("  origin: ") + to_text(chip.provenance.origin));
+  w.line("  source: " + json_quoted(chip.provenance.source));
+}
+
+}  // namespace
+
+std::string calibration_text(const Calibration& calibration) {
+  Writer w;
+  w.line("# Written by `trillion calibrate`; change the measurements and fit again rather than this file.");
+  w.line("gpu: " + json_quoted(calibration.gpu));
+  w.line("software: " + json_quoted(calibration.software));
+  write_chip(w, calibration.chip);
+  w.line("\nstack:");
+  for_each_figure(calibration.stack, [&](const char* name, const auto& figure) {
+    w.line("  " + std::string(name) + ": {value: " + value_text(figure.value) + ", " + provenance_text(figure.provenance) + "}");
+  });
+  write_all(w, "gemms", calibration.gemms);
+  write_all(w, "attentions", calibration.attentions);
+  write_all(w, "memory_kernels", calibration.memory_kernels);
+  write_all(w, "collectives", calibration.collectives);
+  write_all(w, "experts", calibration.experts);
+  return w.take();
+}
+
+}  // namespace trillion

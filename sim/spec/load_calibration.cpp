@@ -1,0 +1,201 @@
+#include "sim/spec/load_calibration.h"
+
+namespace trillion {
+namespace {
+
+Range read_range(YamlReader& reader, const char* key) {
+  const auto ends = reader.numbers(key);
+  if (!ends) return {};
+  if (ends->size() != 2) {
+    reader.problem(key, "a measured range is [low, high]");
+    return {};
+  }
+  return {(*ends)[0], (*ends)[1]};
+}
+
+Residuals read_residuals(YamlReader& curve) {
+  YamlReader reader = curve.mapping("residuals");
+  Residuals residuals;
+  residuals.median = reader.number("median");
+  residuals.p90 = reader.number("p90");
+  residuals.points = reader.integer("points");
+  return residuals;
+}
+
+// What every curve has besides its key and parameters.
+template <class Curve>
+void finish_curve(YamlReader& reader, Curve& curve) {
+  curve.info.residuals = read_residuals(reader);
+  curve.info.provenance = reader.provenance();
+  curve.info.scale = reader.number("scale", 1.0);
+  curve.info.name = curve_name(curve);
+}
+
+GemmCorrection read_correction(YamlReader& curve) {
+  GemmCorrection correction;
+  auto reader = curve.optional_mapping("correction");
+  if (!reader) return correction;
+  correction.ln_waves = reader->numbers("ln_waves").value_or(std::vector<double>{});
+  correction.ln_k = reader->numbers("ln_k").value_or(std::vector<double>{});
+  correction.ln_factor = reader->numbers("ln_factor").value_or(std::vector<double>{});
+  return correction;
+}
+
+GemmCurve read_gemm(YamlReader& reader) {
+  GemmCurve curve;
+  curve.grouped = reader.boolean("grouped", false);
+  curve.dtype = reader.choice<DType>("dtype", kDTypeNames);
+  curve.layout = reader.choice<GemmLayout>("layout", kGemmLayoutNames);
+  curve.accumulate_fp32 = reader.boolean("accumulate", false);
+  curve.load = reader.choice<Load>("load", kLoadNames);
+  curve.sm_rate = reader.quantity<FlopsPerSecond>("sm_rate");
+  for (YamlReader& tile : reader.mappings("tiles")) {
+    curve.tiles.push_back({tile.integer("m"), tile.integer("n"), tile.number("efficiency")});
+  }
+  curve.tile_overhead = reader.quantity<Seconds>("tile_overhead");
+  curve.max_split = reader.integer("max_split", 1);
+  curve.wave_smoothing = reader.number("wave_smoothing");
+  curve.launch = reader.quantity<Seconds>("launch");
+  curve.memory_rate = reader.quantity<BytesPerSecond>("memory_rate");
+  curve.correction = read_correction(reader);
+  curve.m = read_range(reader, "measured_m");
+  curve.n = read_range(reader, "measured_n");
+  curve.k = read_range(reader, "measured_k");
+  finish_curve(reader, curve);
+  return curve;
+}
+
+AttentionCurve read_attention(YamlReader& reader) {
+  AttentionCurve curve;
+  curve.dtype = reader.choice<DType>("dtype", kDTypeNames);
+  curve.direction = reader.choice<Direction>("direction", kDirectionNames);
+  curve.qk_dim = reader.integer("qk_dim");
+  curve.v_dim = reader.integer("v_dim");
+  curve.load = reader.choice<Load>("load", kLoadNames);
+  curve.sm_rate = reader.quantity<FlopsPerSecond>("sm_rate");
+  curve.tile_queries = reader.integer("tile_queries");
+  curve.tile_keys = reader.integer("tile_keys");
+  curve.tile_overhead = reader.quantity<Seconds>("tile_overhead");
+  curve.tail = reader.number("tail");
+  curve.wave_smoothing = reader.number("wave_smoothing");
+  curve.launch = reader.quantity<Seconds>("launch");
+  curve.memory_rate = reader.quantity<BytesPerSecond>("memory_rate");
+  curve.queries = read_range(reader, "measured_queries");
+  curve.keys = read_range(reader, "measured_keys");
+  finish_curve(reader, curve);
+  return curve;
+}
+
+MemoryCurve read_memory(YamlReader& reader) {
+  MemoryCurve curve;
+  curve.kernel = reader.choice<MemoryKernel>("kernel", kMemoryKernelNames);
+  curve.load = reader.choice<Load>("load", kLoadNames);
+  curve.launch = reader.quantity<Seconds>("launch");
+  curve.rate = reader.quantity<BytesPerSecond>("rate");
+  curve.sm_rate = reader.quantity<BytesPerSecond>("sm_rate", BytesPerSecond{});
+  curve.bytes = reader.numbers("knot_bytes").value_or(std::vector<double>{});
+  curve.seconds = reader.numbers("knot_seconds").value_or(std::vector<double>{});
+  curve.measured = read_range(reader, "measured_bytes");
+  finish_curve(reader, curve);
+  return curve;
+}
+
+CollectiveCurve read_collective(YamlReader& reader) {
+  CollectiveCurve curve;
+  curve.kind = reader.choice<CollectiveKind>("kind", kCollectiveKindNames);
+  curve.base = reader.quantity<Seconds>("base");
+  curve.nvlink_step = reader.quantity<Seconds>("nvlink_step");
+  curve.nic_step = reader.quantity<Seconds>("nic_step");
+  curve.pipeline = reader.quantity<Seconds>("pipeline");
+  curve.nvlink = reader.quantity<BytesPerSecond>("nvlink");
+  curve.nic = reader.quantity<BytesPerSecond>("nic");
+  curve.bytes = read_range(reader, "measured_bytes");
+  curve.ranks = read_range(reader, "measured_ranks");
+  curve.nodes = read_range(reader, "measured_nodes");
+  finish_curve(reader, curve);
+  return curve;
+}
+
+ExpertCurve read_expert(YamlReader& reader) {
+  ExpertCurve curve;
+  curve.kind = reader.choice<CollectiveKind>("kind", kCollectiveKindNames);
+  curve.load = reader.choice<Load>("load", kLoadNames);
+  curve.latency = reader.quantity<Seconds>("latency");
+  curve.nic = reader.quantity<BytesPerSecond>("nic");
+  curve.nvlink = reader.quantity<BytesPerSecond>("nvlink");
+  curve.sms = reader.integer("sms");
+  curve.bytes = read_range(reader, "measured_bytes");
+  curve.ranks = read_range(reader, "measured_ranks");
+  finish_curve(reader, curve);
+  return curve;
+}
+
+Chip read_chip(YamlReader& parent) {
+  YamlReader reader = parent.mapping("chip");
+  Chip chip;
+  chip.sms = reader.integer("sms");
+  chip.peak_bf16 = reader.quantity<FlopsPerSecond>("peak_bf16");
+  chip.peak_fp8 = reader.quantity<FlopsPerSecond>("peak_fp8");
+  chip.memory_bandwidth = reader.quantity<BytesPerSecond>("memory_bandwidth");
+  chip.nvlink = reader.quantity<BytesPerSecond>("nvlink");
+  chip.nic = reader.quantity<BytesPerSecond>("nic");
+  chip.provenance = reader.provenance();
+  return chip;
+}
+
+struct FigureReader {
+  YamlReader& stack;
+
+  void operator()(const char* name, Figure<std::vector<std::string>>& figure) const {
+    YamlReader reader = stack.mapping(name);
+    figure.value = reader.texts("value").value_or(std::vector<std::string>{});
+    figure.provenance = reader.provenance();
+  }
+  void operator()(const char* name, Figure<double>& figure) const {
+    YamlReader reader = stack.mapping(name);
+    figure.value = reader.number("value");
+    figure.provenance = reader.provenance();
+  }
+  void operator()(const char* name, Figure<std::int64_t>& figure) const {
+    YamlReader reader = stack.mapping(name);
+    figure.value = reader.integer("value");
+    figure.provenance = reader.provenance();
+  }
+  template <class Q>
+  void operator()(const char* name, Figure<Q>& figure) const {
+    YamlReader reader = stack.mapping(name);
+    figure.value = reader.quantity<Q>("value");
+    figure.provenance = reader.provenance();
+  }
+};
+
+}  // namespace
+
+Calibration read_calibration(YamlReader& reader) {
+  Calibration calibration;
+  calibration.gpu = reader.text("gpu");
+  calibration.software = reader.text("software");
+  calibration.chip = read_chip(reader);
+  YamlReader stack = reader.mapping("stack");
+  for_each_figure(calibration.stack, FigureReader{stack});
+  for (YamlReader& curve : reader.mappings("gemms")) calibration.gemms.push_back(read_gemm(curve));
+  for (YamlReader& curve : reader.mappings("attentions")) calibration.attentions.push_back(read_attention(curve));
+  for (YamlReader& curve : reader.mappings("memory_kernels")) calibration.memory_kernels.push_back(read_memory(curve));
+  for (YamlReader& curve : reader.mappings("collectives")) calibration.collectives.push_back(read_collective(curve));
+  for (YamlReader& curve : reader.mappings("experts")) calibration.experts.push_back(read_expert(curve));
+  reader.report(calibration.validate());
+  return calibration;
+}
+
+Calibration load_calibration(const std::string& path, const std::vector<std::string>& overrides) {
+  YamlDocument document = YamlDocument::from_file(path);
+  for (const auto& assignment : overrides) document.apply_override(assignment, "--set " + assignment);
+  Diagnostics diagnostics;
+  YamlReader reader = YamlReader::open(std::move(document), diagnostics);
+  Calibration calibration = read_calibration(reader);
+  reader.finish();
+  diagnostics.throw_if_any();
+  return calibration;
+}
+
+}  // namespace trillion
