@@ -8,6 +8,7 @@ namespace trillion {
 namespace {
 
 constexpr auto kElementwise = Category::norm_and_elementwise;
+constexpr double kE5m6 = (1.5 + 4.0 / 128) / 2;  // 12 bits and a scale per 128 values, relative to BF16
 
 // Keys per query and causality of the fused kernel. Context parallelism gives every rank two mirrored slices of the sequence
 // (Llama 3 report, section 3.3.2), so that all do the mean work: a query meets half of the keys, without a mask of its own.
@@ -120,15 +121,17 @@ Passes latent_attention(const BlockContext& c) {
   // The FP8 recipe keeps the input of the output projection in E5M6 (DeepSeek-V3 report, section 3.3.3): 12 bits a value.
   const bool e5m6 = s.fp8();
   if (e5m6) {
-    p.forward.push_back(memory_operation("o keep as E5M6", Category::cast_and_quantize, MemoryKernel::cast_fp8, o, 0.75 * o));
+    p.forward.push_back(memory_operation("o keep as E5M6", Category::cast_and_quantize, MemoryKernel::cast_fp8, o, kE5m6 * o));
   }
   add_forward(p.forward, o_projection);
   add_tensor_exit(p, c, "attention");
-  p.forward.push_back(memory_operation("attention residual", kElementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
+  if (!c.fuses_residual_with_norm) {
+    p.forward.push_back(memory_operation("attention residual", kElementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
+  }
 
   // Backward, from the output to the input.
   if (e5m6) {
-    p.backward.push_back(memory_operation("o restore from E5M6", Category::cast_and_quantize, MemoryKernel::cast_bf16, 0.75 * o, o));
+    p.backward.push_back(memory_operation("o restore from E5M6", Category::cast_and_quantize, MemoryKernel::cast_bf16, kE5m6 * o, o));
   }
   add_input_gradient(p.backward, o_projection);
   add_weight_operands(p.backward, o_projection);
@@ -144,7 +147,8 @@ Passes latent_attention(const BlockContext& c) {
   const Bytes q_rope = s.bf16(heads * mla.qk_rope_head_dim);
   p.backward.push_back(memory_operation("rotary embedding backward", kElementwise, MemoryKernel::rope, q_rope, q_rope));
   if (low_rank_q) add_input_gradient(p.backward, q_up);
-  p.backward.push_back(memory_operation("gather key gradients", kElementwise, MemoryKernel::copy, kv, kv));
+  p.backward.push_back(memory_operation("gather key and value gradients", kElementwise, MemoryKernel::copy, kv, kv));
+  p.backward.push_back(memory_operation("sum rotary key gradients", kElementwise, MemoryKernel::add, q_rope, s.bf16(mla.qk_rope_head_dim)));
   add_input_gradient(p.backward, kv_up);
   add_weight_operands(p.backward, q_up);
   add_weight_operands(p.backward, kv_up);
@@ -172,7 +176,7 @@ Passes latent_attention(const BlockContext& c) {
     // Normalised latents, queries, keys (rotary part spread over the heads) and values.
     p.saved.push_back({"MLA up-projections", q_latent + kv_latent + 2 * q + s.bf16(heads * mla.v_head_dim)});
   }
-  p.saved.push_back({"attention output", e5m6 ? 0.75 * o : o});
+  p.saved.push_back({"attention output", e5m6 ? kE5m6 * o : o});
   p.saved.push_back({"attention log-sum-exp", Bytes{4.0 * static_cast<double>(s.tokens * heads)}});
   return p;
 }
@@ -205,7 +209,9 @@ Passes grouped_query_attention(const BlockContext& c) {
   p.forward.push_back({"attention", Category::attention, Lane::compute, core_attention(c, d, d, Direction::forward)});
   add_forward(p.forward, o_projection);
   add_tensor_exit(p, c, "attention");
-  p.forward.push_back(memory_operation("attention residual", kElementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
+  if (!c.fuses_residual_with_norm) {
+    p.forward.push_back(memory_operation("attention residual", kElementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
+  }
 
   add_input_gradient(p.backward, o_projection);
   if (c.plan.recomputes(RecomputeModule::attention)) {

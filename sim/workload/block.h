@@ -67,8 +67,9 @@ struct BlockContext {
   const Model& model;
   const Plan& plan;
   const Training& training;
-  const LayerRouting& routing;        // mean routing, which sizes the exchanges
-  DType fp8_type = DType::fp8_block;  // what the software stack means by plan.precision: fp8
+  const LayerRouting& routing;            // mean routing, which sizes the exchanges
+  DType fp8_type = DType::fp8_block;      // what the software stack means by plan.precision: fp8
+  bool fuses_residual_with_norm = false;  // the stack adds the residual in the norm's kernel
   Group tensor, context, expert;
 };
 

@@ -7,8 +7,6 @@ namespace trillion {
 
 namespace {
 
-constexpr double kScales = 1.03125;  // FP8 payload with its scales: one FP32 per 128 values
-
 // One rank's share of the routed work, on balanced load.
 struct Routed {
   explicit Routed(const BlockContext& c) {
@@ -68,16 +66,6 @@ Operation exchange(const BlockContext& c, const std::string& label, CollectiveKi
           LoadScale::exchange};
 }
 
-void add_shared_forward(Passes& p, const BlockContext& c, const Linear& up, const FeedForward& f) {
-  const Sizes s(c);
-  // The dispatch has quantised the tokens; the shared expert reads the same copy.
-  if (s.fp8())
-    add_forward_of_quantised(p.forward, up);
-  else
-    add_forward(p.forward, up);
-  p.forward.push_back(activation_forward(f, c, s.fp8() ? Bytes{kScales} : Bytes{2}));
-}
-
 }  // namespace
 
 Passes gate(const BlockContext& c) {
@@ -86,15 +74,21 @@ Passes gate(const BlockContext& c) {
   const auto scores = Bytes{4.0 * static_cast<double>(s.residual_tokens * moe.n_routed_experts)};
   const Linear router{"gate", s.residual_tokens, s.hidden, moe.n_routed_experts, Category::gate, DType::bf16};
   Passes p;
-  add_norm(p, c, "ffn norm");
+  add_norm(p, c, "ffn norm", c.fuses_residual_with_norm);
   const Operations norm_backward = p.backward;
   p.backward.clear();
 
   add_forward(p.forward, router);
-  p.forward.push_back(memory_operation("gate top-k", Category::gate, MemoryKernel::gate_topk, scores, scores));
+  // Two selections (experts; experts again for the balance statistics) and some fifty small kernels around them, with the bytes
+  // that calibration/raw/h800 counts for them.
+  for (const char* label : {"gate top-k", "gate balance top-k"}) {
+    p.forward.push_back(memory_operation(label, Category::gate, MemoryKernel::gate_topk, scores, 0.1 * scores));
+  }
+  p.forward.push_back(memory_operation("gate scores", Category::gate, MemoryKernel::gate_topk, 8.6 * scores, 7.15 * scores));
   if (s.fp8()) p.forward.push_back(cast_operation("quantise for dispatch", static_cast<double>(s.residual_tokens * s.hidden)));
 
-  p.backward.push_back(memory_operation("gate top-k backward", Category::gate, MemoryKernel::gate_topk_backward, scores, scores));
+  p.backward.push_back(
+      memory_operation("gate top-k backward", Category::gate, MemoryKernel::gate_topk_backward, 14.3 * scores, 10.7 * scores));
   add_input_gradient(p.backward, router);
   add_weight_gradient(p.backward, router);
   p.backward.push_back(
@@ -109,7 +103,7 @@ Passes routed_feed_forward(const BlockContext& c) {
   const MixtureOfExperts& moe = *c.model.moe;
   const Routed r(c);
   const bool fp8 = s.fp8();
-  const double dispatched = fp8 ? kScales : 2;  // bytes of one value on the wire and in the expert's input
+  const double dispatched = fp8 ? kFp8Bytes : 2;  // bytes of one value on the wire and in the expert's input
   const std::int64_t shared_width = moe.shared_intermediate_size / s.tensor;
   const std::int64_t up = up_factor(c.model);
   const FeedForward routed{"experts", r.rows, r.width, LoadScale::rank_load};
@@ -120,52 +114,65 @@ Passes routed_feed_forward(const BlockContext& c) {
   constexpr auto kCast = Category::cast_and_quantize;
   const double rows = static_cast<double>(r.rows);
 
+  const bool has_shared = shared_width > 0;
+  const Operand wide = fp8 ? Operand::quantised : Operand::bf16;  // the dispatch has quantised what it sends
+  const double activated = rows * static_cast<double>(r.width), hidden_rows = rows * static_cast<double>(s.hidden);
+  const double up_rows = static_cast<double>(up) * activated;
+  const auto transpose_weights = [&](const char* label, std::int64_t in, std::int64_t out) {
+    return memory_operation(label, kCast, MemoryKernel::transpose, r.weights(in, out), r.weights(in, out));
+  };
+
   Passes p;
-  if (shared_width > 0) add_shared_forward(p, c, shared_up, shared);
-  p.forward.push_back(routed_memory("expert mapping", kMove, MemoryKernel::expert_mapping, Bytes{8 * rows}, Bytes{8 * rows}));
+  if (has_shared) {
+    add_forward(p.forward, shared_up, wide);
+    p.forward.push_back(activation_forward(shared, c, Bytes{fp8 ? kFp8Bytes : 2}));
+  }
+  p.forward.push_back(routed_memory("count tokens of experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * rows}, Bytes{32 * rows}));
+  p.forward.push_back(routed_memory("map tokens to experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * rows}, Bytes{36 * rows}));
   p.forward.push_back(
       routed_memory("permute tokens to experts", kMove, MemoryKernel::permute, r.payload(dispatched), r.payload(dispatched)));
-  if (fp8)
-    p.forward.push_back(memory_operation("experts up transpose weights", kCast, MemoryKernel::transpose, r.weights(s.hidden, up * r.width),
-                                         r.weights(s.hidden, up * r.width)));
+  if (fp8) {
+    p.forward.push_back(transpose_weights("experts up transpose weights", s.hidden, up * r.width));
+    p.forward.push_back(scaled(scales_operation("experts up scales", hidden_rows)));
+  }
   p.forward.push_back(grouped_gemm(c, "experts up", up * r.width, s.hidden, GemmLayout::forward));
-  p.forward.push_back(scaled(activation_forward(routed, c, fp8 ? Bytes{kScales} : Bytes{2})));
-  if (fp8)
-    p.forward.push_back(memory_operation("experts down transpose weights", kCast, MemoryKernel::transpose, r.weights(r.width, s.hidden),
-                                         r.weights(r.width, s.hidden)));
+  p.forward.push_back(activation_forward(routed, c, Bytes{fp8 ? kFp8Bytes : 2}));
+  if (fp8) {
+    p.forward.push_back(transpose_weights("experts down transpose weights", r.width, s.hidden));
+    p.forward.push_back(scaled(scales_operation("experts down scales", activated)));
+  }
   p.forward.push_back(grouped_gemm(c, "experts down", s.hidden, r.width, GemmLayout::forward));
   p.forward.push_back(routed_memory("unpermute tokens", kMove, MemoryKernel::unpermute, r.payload(2), r.payload(2)));
-  if (shared_width > 0) {
-    if (fp8)
-      add_forward_of_quantised(p.forward, shared_down);
-    else
-      add_forward(p.forward, shared_down);
-  }
-  if (fp8 && c.plan.recomputes(RecomputeModule::activation)) {
-    // The activation's input is kept in FP8 (DeepSeek-V3 report, section 3.3.3).
-    p.forward.push_back(scaled(cast_operation("experts keep activation input", rows * static_cast<double>(up * r.width))));
-    if (shared_width > 0)
-      p.forward.push_back(cast_operation("shared expert keep activation input", static_cast<double>(s.tokens * up * shared_width)));
+  if (has_shared) add_forward(p.forward, shared_down, wide);
+  if (keeps_input_in_fp8(c)) {
+    p.forward.push_back(keep_input(routed, c));
+    if (has_shared) p.forward.push_back(keep_input(shared, c));
   }
 
   if (fp8) p.backward.push_back(cast_operation("quantise gradient for dispatch", static_cast<double>(s.residual_tokens * s.hidden)));
-  if (shared_width > 0) {
-    add_input_gradient(p.backward, shared_down);
-    add_weight_operands(p.backward, shared_down);
-    p.backward.push_back(activation_backward(shared, c));
+  if (has_shared) {
+    if (keeps_input_in_fp8(c)) p.backward.push_back(restore_input(shared, c));
+    add_input_gradient(p.backward, shared_down, wide);
+    if (fp8) {
+      p.backward.push_back(output_again_as_operand(shared, c));
+      p.backward.push_back(
+          cast_transpose_operation("shared expert down quantise gradient for wgrad", static_cast<double>(s.tokens * s.hidden)));
+    }
+    p.backward.push_back(activation_backward(shared, c, Bytes{}));
   }
-  if (fp8)
-    p.backward.push_back(routed_memory("experts restore gradient", kCast, MemoryKernel::cast_bf16, r.payload(kScales), r.payload(2)));
+  if (keeps_input_in_fp8(c)) p.backward.push_back(restore_input(routed, c));
   p.backward.push_back(
       routed_memory("permute gradients to experts", kMove, MemoryKernel::permute, r.payload(dispatched), r.payload(dispatched)));
+  if (fp8) p.backward.push_back(scaled(scales_operation("experts down dgrad scales", hidden_rows)));
   p.backward.push_back(grouped_gemm(c, "experts down dgrad", r.width, s.hidden, GemmLayout::input_gradient));
-  p.backward.push_back(scaled(activation_backward(routed, c)));
-  const double activated = rows * static_cast<double>(r.width);
+  // Beside the input's gradient: the output again, and its product with the routing weights.
+  p.backward.push_back(activation_backward(routed, c, Bytes{4}));
   p.backward.push_back(
-      routed_memory("expert weights backward", kMove, MemoryKernel::swiglu_backward, Bytes{4 * activated}, Bytes{4 * rows}));
+      routed_memory("gradient of routing weights", kMove, MemoryKernel::swiglu_backward, Bytes{4 * activated}, Bytes{28 * rows}));
   if (fp8) {
     p.backward.push_back(scaled(cast_transpose_operation("experts quantise activation for wgrad", activated)));
-    p.backward.push_back(scaled(cast_operation("experts quantise gradient", static_cast<double>(up) * activated)));
+    p.backward.push_back(scaled(cast_operation("experts quantise gradient", up_rows)));
+    p.backward.push_back(scaled(scales_operation("experts up dgrad scales", up_rows)));
   }
   if (c.plan.recomputes(RecomputeModule::norm)) {
     p.backward.push_back(memory_operation("ffn norm again", Category::recompute, MemoryKernel::rms_norm, s.residual(), s.residual()));
@@ -173,19 +180,22 @@ Passes routed_feed_forward(const BlockContext& c) {
   }
   p.backward.push_back(grouped_gemm(c, "experts up dgrad", s.hidden, up * r.width, GemmLayout::input_gradient));
   p.backward.push_back(routed_memory("unpermute gradients", kMove, MemoryKernel::unpermute, r.payload(2), r.payload(2)));
-  if (fp8)
-    p.backward.push_back(scaled(cast_transpose_operation("experts quantise gradient for wgrad", static_cast<double>(up) * activated)));
-  if (shared_width > 0) {
+  if (fp8) p.backward.push_back(scaled(cast_transpose_operation("experts quantise gradient for wgrad", up_rows)));
+  if (has_shared) {
     add_input_gradient(p.backward, shared_up);
     add_weight_operands(p.backward, shared_up);
     add_weight_gradient(p.weight, shared_down);
   }
-  const double hidden_rows = rows * static_cast<double>(s.hidden);
-  if (fp8) p.weight.push_back(scaled(cast_transpose_operation("experts quantise output gradient for wgrad", hidden_rows)));
+
+  // The received rows are in FP8: gathered per expert and transposed in one kernel.
+  const auto gather_rows = [&](const char* label) {
+    return routed_memory(label, kCast, MemoryKernel::cast_fp8_transpose, r.payload(kFp8Bytes), r.payload(kFp8Bytes));
+  };
+  if (fp8) p.weight.push_back(gather_rows("experts gather output gradient for wgrad"));
   p.weight.push_back(grouped_gemm(c, "experts down wgrad", r.width, s.hidden, GemmLayout::weight_gradient));
-  if (fp8) p.weight.push_back(scaled(cast_transpose_operation("experts quantise input for wgrad", hidden_rows)));
+  if (fp8) p.weight.push_back(gather_rows("experts gather input for wgrad"));
   p.weight.push_back(grouped_gemm(c, "experts up wgrad", s.hidden, up * r.width, GemmLayout::weight_gradient));
-  if (shared_width > 0) add_weight_gradient(p.weight, shared_up);
+  if (has_shared) add_weight_gradient(p.weight, shared_up);
 
   p.saved.push_back({"expert inputs", r.payload(dispatched), LoadScale::rank_load});
   add_saved_activation(p, routed, c);
@@ -194,7 +204,7 @@ Passes routed_feed_forward(const BlockContext& c) {
 }
 
 Exchanges exchanges(const BlockContext& c) {
-  const double dispatched = Sizes(c).fp8() ? kScales : 2;
+  const double dispatched = Sizes(c).fp8() ? kFp8Bytes : 2;
   if (c.plan.expert_parallel == 1) return {};
   return {exchange(c, "dispatch", CollectiveKind::expert_dispatch, dispatched), exchange(c, "combine", CollectiveKind::expert_combine, 2),
           exchange(c, "combine backward (dispatch of gradients)", CollectiveKind::expert_dispatch, dispatched),

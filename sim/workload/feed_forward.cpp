@@ -15,32 +15,55 @@ MemoryKernel activation_backward_kernel(const Model& m) {
 
 std::int64_t up_factor(const Model& model) { return model.activation == Activation::swiglu ? 2 : 1; }
 
-Operation activation_forward(const FeedForward& f, const BlockContext& c, Bytes activated_per_element) {
-  const Sizes s(c);
-  const double elements = static_cast<double>(f.rows) * static_cast<double>(f.width);
-  return memory_operation(f.name + " activation", Category::norm_and_elementwise, activation_kernel(c.model),
-                          Bytes{2.0 * static_cast<double>(up_factor(c.model)) * elements}, activated_per_element * elements);
+namespace {
+
+double values(const FeedForward& f) { return static_cast<double>(f.rows) * static_cast<double>(f.width); }
+
+Operation routed(Operation op, const FeedForward& f) {
+  op.scale = f.scale;
+  return op;
 }
 
-Operation activation_backward(const FeedForward& f, const BlockContext& c) {
-  const Sizes s(c);
+}  // namespace
+
+Operation activation_forward(const FeedForward& f, const BlockContext& c, Bytes activated_per_element) {
+  return routed(memory_operation(f.name + " activation", Category::norm_and_elementwise, activation_kernel(c.model),
+                                 Bytes{2.0 * static_cast<double>(up_factor(c.model)) * values(f)}, activated_per_element * values(f)),
+                f);
+}
+
+Operation activation_backward(const FeedForward& f, const BlockContext& c, Bytes also_written_per_element) {
   const double up = static_cast<double>(up_factor(c.model));
-  const double elements = static_cast<double>(f.rows) * static_cast<double>(f.width);
-  const bool again = c.plan.recomputes(RecomputeModule::activation);
-  // Reads the saved input (FP8 where the recipe caches it so) and the output's gradient; writes the input's gradient and, where the
-  // output was dropped, the output again.
-  const double saved_bytes = s.fp8() && again ? 1 : 2;
-  return memory_operation(f.name + " activation backward", Category::norm_and_elementwise, activation_backward_kernel(c.model),
-                          Bytes{(saved_bytes * up + 2) * elements}, Bytes{(2 * up + (again ? 2 : 0)) * elements});
+  return routed(memory_operation(f.name + " activation backward", Category::norm_and_elementwise, activation_backward_kernel(c.model),
+                                 Bytes{(2 * up + 2) * values(f)}, (Bytes{2 * up} + also_written_per_element) * values(f)),
+                f);
+}
+
+bool keeps_input_in_fp8(const BlockContext& c) { return Sizes(c).fp8() && c.plan.recomputes(RecomputeModule::activation); }
+
+Operation keep_input(const FeedForward& f, const BlockContext& c) {
+  return routed(cast_operation(f.name + " keep activation input", static_cast<double>(up_factor(c.model)) * values(f)), f);
+}
+
+Operation restore_input(const FeedForward& f, const BlockContext& c) {
+  const double n = static_cast<double>(up_factor(c.model)) * values(f);
+  return routed(memory_operation(f.name + " restore activation input", Category::cast_and_quantize, MemoryKernel::cast_bf16,
+                                 Bytes{kFp8Bytes * n}, Bytes{2 * n}),
+                f);
+}
+
+Operation output_again_as_operand(const FeedForward& f, const BlockContext& c) {
+  const double up = static_cast<double>(up_factor(c.model));
+  return routed(memory_operation(f.name + " activation again for wgrad", Category::recompute, MemoryKernel::cast_fp8_transpose,
+                                 Bytes{2 * up * values(f)}, Bytes{kFp8Bytes * values(f)}),
+                f);
 }
 
 void add_saved_activation(Passes& p, const FeedForward& f, const BlockContext& c) {
-  const Sizes s(c);
-  const double elements = static_cast<double>(f.rows) * static_cast<double>(f.width);
   const bool again = c.plan.recomputes(RecomputeModule::activation);
   const double up = static_cast<double>(up_factor(c.model));
-  p.saved.push_back({f.name + " activation input", Bytes{(s.fp8() && again ? 1.03125 : 2) * up * elements}, f.scale});
-  if (!again) p.saved.push_back({f.name + " activation output", Bytes{(s.fp8() ? 1.03125 : 2) * elements}, f.scale});
+  p.saved.push_back({f.name + " activation input", Bytes{(keeps_input_in_fp8(c) ? kFp8Bytes : 2) * up * values(f)}, f.scale});
+  if (!again) p.saved.push_back({f.name + " activation output", Bytes{(Sizes(c).fp8() ? kFp8Bytes : 2) * values(f)}, f.scale});
 }
 
 Passes dense_feed_forward(const BlockContext& c) {
@@ -51,25 +74,26 @@ Passes dense_feed_forward(const BlockContext& c) {
   const FeedForward f{"ffn", s.tokens, width, LoadScale::none};
 
   Passes p;
-  add_norm(p, c, "ffn norm");
+  add_norm(p, c, "ffn norm", c.fuses_residual_with_norm);
   const Operations norm_backward = p.backward;
   p.backward.clear();
   add_tensor_entry(p, c, "ffn");
   const Operations entry_backward = p.backward;
   p.backward.clear();
 
+  // In FP8 the activation kernel quantises what it writes.
+  const Operand activated = s.fp8() ? Operand::quantised : Operand::bf16;
   add_forward(p.forward, up);
-  p.forward.push_back(activation_forward(f, c, s.fp8() ? Bytes{1.03125} : Bytes{2}));
-  if (s.fp8()) {
-    add_forward_of_quantised(p.forward, down);  // the activation kernel quantises what it writes
-  } else {
-    add_forward(p.forward, down);
-  }
+  p.forward.push_back(activation_forward(f, c, Bytes{s.fp8() ? kFp8Bytes : 2}));
+  add_forward(p.forward, down, activated);
+  if (keeps_input_in_fp8(c)) p.forward.push_back(keep_input(f, c));
   add_tensor_exit(p, c, "ffn");
   p.forward.push_back(memory_operation("ffn residual", Category::norm_and_elementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
 
   add_input_gradient(p.backward, down);
-  p.backward.push_back(activation_backward(f, c));
+  if (keeps_input_in_fp8(c)) p.backward.push_back(restore_input(f, c));
+  const bool again_in_bf16 = c.plan.recomputes(RecomputeModule::activation) && !s.fp8();
+  p.backward.push_back(activation_backward(f, c, Bytes{again_in_bf16 ? 2.0 : 0.0}));
   if (c.plan.recomputes(RecomputeModule::norm)) p.backward.push_back(norm_backward.front());
   add_input_gradient(p.backward, up);
   p.backward.insert(p.backward.end(), entry_backward.begin(), entry_backward.end());

@@ -20,7 +20,17 @@ std::int64_t up_factor(const Model& model);
 
 // `activated_per_element`: bytes written for each output value; the FP8 recipe writes it quantised.
 Operation activation_forward(const FeedForward& f, const BlockContext& context, Bytes activated_per_element);
-Operation activation_backward(const FeedForward& f, const BlockContext& context);
+
+// Reads input and output gradient, writes the input's gradient and so many bytes more of each output value.
+Operation activation_backward(const FeedForward& f, const BlockContext& context, Bytes also_written_per_element);
+
+// FP8 recipe with plan.recompute: activation. The input is kept in FP8 and restored to BF16 in the backward pass; the output is
+// computed again on the way into the weight gradient's operand (DeepSeek-V3 report, section 3.3.3).
+bool keeps_input_in_fp8(const BlockContext& context);
+Operation keep_input(const FeedForward& f, const BlockContext& context);
+Operation restore_input(const FeedForward& f, const BlockContext& context);
+Operation output_again_as_operand(const FeedForward& f, const BlockContext& context);
+
 void add_saved_activation(Passes& passes, const FeedForward& f, const BlockContext& context);
 
 }  // namespace trillion

@@ -6,8 +6,6 @@ namespace trillion {
 
 namespace {
 
-constexpr double kScaleBytes = 4.0 / 128;  // one FP32 scale per 128 values
-
 bool is_fp8(const Linear& l) { return l.type == DType::fp8 || l.type == DType::fp8_block; }
 
 double elements(std::int64_t rows, std::int64_t columns) { return static_cast<double>(rows) * static_cast<double>(columns); }
@@ -29,28 +27,34 @@ Operation memory_operation(std::string label, Category category, MemoryKernel ke
 }
 
 Operation cast_operation(std::string label, double n) {
-  return memory_operation(std::move(label), Category::cast_and_quantize, MemoryKernel::cast_fp8, Bytes{2 * n},
-                          Bytes{n * (1 + kScaleBytes)});
+  return memory_operation(std::move(label), Category::cast_and_quantize, MemoryKernel::cast_fp8, Bytes{2 * n}, Bytes{n * kFp8Bytes});
 }
 
 Operation cast_transpose_operation(std::string label, double n) {
   return memory_operation(std::move(label), Category::cast_and_quantize, MemoryKernel::cast_fp8_transpose, Bytes{2 * n},
-                          Bytes{n * (1 + kScaleBytes)});
+                          Bytes{n * kFp8Bytes});
 }
 
-void add_forward(Operations& ops, const Linear& l) {
-  if (is_fp8(l)) ops.push_back(cast_operation(l.name + " quantise input", elements(l.tokens, l.in)));
+Operation scales_operation(std::string label, double n) {
+  const Bytes scales{n * (kFp8Bytes - 1)};
+  return memory_operation(std::move(label), Category::cast_and_quantize, MemoryKernel::transpose, scales, scales);
+}
+
+void add_forward(Operations& ops, const Linear& l, Operand input) {
+  const double values = elements(l.tokens, l.in);
+  if (is_fp8(l) && input == Operand::bf16) ops.push_back(cast_operation(l.name + " quantise input", values));
+  if (l.type == DType::fp8_block) ops.push_back(scales_operation(l.name + " scales", values));
   add_gemm(ops, l, GemmLayout::forward);
 }
 
-void add_forward_of_quantised(Operations& ops, const Linear& l) { add_gemm(ops, l, GemmLayout::forward); }
-
-void add_input_gradient(Operations& ops, const Linear& l) {
+void add_input_gradient(Operations& ops, const Linear& l, Operand gradient) {
+  const double values = elements(l.tokens, l.out);
   if (is_fp8(l)) {
-    ops.push_back(cast_operation(l.name + " quantise gradient", elements(l.tokens, l.out)));
+    if (gradient == Operand::bf16) ops.push_back(cast_operation(l.name + " quantise gradient", values));
     const Bytes weight{elements(l.in, l.out)};
     ops.push_back(memory_operation(l.name + " transpose weight", Category::cast_and_quantize, MemoryKernel::transpose, weight, weight));
   }
+  if (l.type == DType::fp8_block) ops.push_back(scales_operation(l.name + " dgrad scales", values));
   add_gemm(ops, l, GemmLayout::input_gradient);
 }
 

@@ -9,6 +9,7 @@
 
 #include "sim/workload/passes.h"
 #include "sim/workload/resolved_block.h"
+#include "sim/workload/schedule_index.h"
 #include "sim/workload/step_end.h"
 
 namespace trillion {
@@ -84,6 +85,7 @@ class Lowering {
   bool splits_weights(ActionKind k) const { return k == ActionKind::input_gradient; }
 
   const LoweringInput& in_;
+  PassIndex places_;
   LoweredStep out_;
   KindTable kinds_;
   std::optional<BlockResolver> resolver_;
@@ -98,7 +100,9 @@ class Lowering {
 };
 
 Lowering::Lowering(const LoweringInput& in)
-    : in_(in), kinds_(out_.graph, in.timing, kernel_conditions(in.scenario, in.timing), in.scenario.calibration.stack.kernel_gap.value) {
+    : in_(in),
+      places_(in.schedule),
+      kinds_(out_.graph, in.timing, kernel_conditions(in.scenario, in.timing), in.scenario.calibration.stack.kernel_gap.value) {
   const std::size_t ranks = in.schedule.ranks.size();
   const Cluster& cluster = in.scenario.cluster;
   const BytesPerSecond nic =
@@ -217,7 +221,7 @@ void Lowering::leave(const Chunk& c) {
     return;
   }
   if (next < 0) return;
-  const std::int32_t to = in_.schedule.rank_of(next, c.pass.micro_batch);
+  const std::int32_t to = places_.rank_of(next, c.pass.micro_batch);
   Chain chain = c.chain;
   const Lane lane = forward ? Lane::pipeline_forward : Lane::pipeline_backward;
   if (to != c.rank) push(c.rank, {send_kind(c.rank, to, lane), lane}, chain);
@@ -361,7 +365,11 @@ void Lowering::end_step(std::int32_t rank, RendezvousId norm) {
 }
 
 LoweredStep Lowering::run() {
-  for (const ScheduledAction& a : execution_order(in_.schedule)) emit(a);
+  if (in_.scenario.extent == Extent::overlapped_pair) {
+    emit({0, 0});  // what comes before and after the pair is outside of what is asked
+  } else {
+    for (const ScheduledAction& a : execution_order(in_.schedule)) emit(a);
+  }
   out_.step_end = TaskId{static_cast<std::uint32_t>(out_.graph.task_count())};
   if (in_.scenario.extent == Extent::step) {
     const RendezvousId norm = out_.graph.add_rendezvous();
@@ -376,7 +384,10 @@ LoweredStep Lowering::run() {
 LoweredStep lower(const LoweringInput& input) { return Lowering(input).run(); }
 
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing) {
-  return {scenario.model, scenario.plan, scenario.training, routing, DType::fp8_block, mesh.tensor(), mesh.context(), mesh.expert()};
+  const std::vector<std::string>& fused = scenario.calibration.stack.fused.value;
+  const bool joined = std::find(fused.begin(), fused.end(), "add+rms_norm") != fused.end();
+  return {scenario.model, scenario.plan, scenario.training, routing,      DType::fp8_block,
+          joined,         mesh.tensor(), mesh.context(),    mesh.expert()};
 }
 
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {

@@ -10,20 +10,21 @@ Sizes::Sizes(const BlockContext& c)
       tensor(c.plan.tensor_parallel),
       linear_type(c.plan.precision == Precision::fp8 ? c.fp8_type : DType::bf16) {}
 
-void add_norm(Passes& p, const BlockContext& c, const std::string& name) {
+void add_norm(Passes& p, const BlockContext& c, const std::string& name, bool joined) {
   const Sizes s(c);
   const bool rms = c.model.normalisation == Normalisation::rms_norm;
   const MemoryKernel forward = rms ? MemoryKernel::rms_norm : MemoryKernel::layer_norm;
   const MemoryKernel backward = rms ? MemoryKernel::rms_norm_backward : MemoryKernel::layer_norm_backward;
-  p.forward.push_back(memory_operation(name, Category::norm_and_elementwise, forward, s.residual(), s.residual()));
+  const Bytes moved = joined ? 2 * s.residual() : s.residual();
+  p.forward.push_back(memory_operation(joined ? "residual and " + name : name, Category::norm_and_elementwise, forward, moved, moved));
   p.saved.push_back({name + " input", s.residual()});
   if (c.plan.recomputes(RecomputeModule::norm)) {
     p.backward.insert(p.backward.begin(), memory_operation(name + " again", Category::recompute, forward, s.residual(), s.residual()));
   } else {
     p.saved.push_back({name + " output", s.residual()});
   }
-  // Reads the gradient and the input, writes the input's gradient.
-  p.backward.push_back(memory_operation(name + " backward", Category::norm_and_elementwise, backward, 2 * s.residual(), s.residual()));
+  // Reads the gradients of output and residual and the input, writes the input's gradient.
+  p.backward.push_back(memory_operation(name + " backward", Category::norm_and_elementwise, backward, 3 * s.residual(), s.residual()));
 }
 
 namespace {

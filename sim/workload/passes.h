@@ -41,7 +41,8 @@ Passes output_head(const BlockContext& context);     // final norm, projection, 
 Passes mtp_projection(const BlockContext& context);  // multi-token prediction: norms and the projection of both inputs
 
 // Normalisation of the residual stream and its recomputation, as plan.recompute says. `name` tells which.
-void add_norm(Passes& passes, const BlockContext& context, const std::string& name);
+// `joined`: the stack runs the residual addition before it in the same kernel (calibration stack.fused: add+rms_norm).
+void add_norm(Passes& passes, const BlockContext& context, const std::string& name, bool joined = false);
 
 // Tensor-parallel communication around a pair of column- and row-split layers: what enters and what leaves.
 // With sequence parallelism all-gather in and reduce-scatter out (Korthikanti et al. 2022), else an all-reduce out (Megatron-LM);
