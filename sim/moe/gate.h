@@ -1,9 +1,10 @@
 // The gate of a mixture of experts at token level: which experts each token chooses. Expert numbers and tokens; no ranks, no time.
 //
 // MODEL. Affinity of a token of domain d for expert e, in the units of the router's logits:
-//     logit = popularity_skew * P[e] + domain_skew * D[d][e] + G[token][e]       P, D standard normal per layer, G standard Gumbel
-// With Gumbel noise the unbiased, ungrouped top-k is sampling without replacement with weights w = exp(logit without noise)
-// (Plackett-Luce; Yellott 1977), so a skew *is* the standard deviation of the experts' log-popularity, as training.routing says.
+//     logit = popularity_skew * P[e] + domain_skew * D[d][e] + X[token][e]     P, D standard normal per layer, X standard exponential
+// Only the upper tail matters to a top-k, and X has the tail exp(-x) of the Gumbel noise of a softmax choice: the chance of passing a
+// threshold is proportional to w = exp(the skew terms) until it reaches 1. So a skew *is* the standard deviation of the experts'
+// log-popularity, as training.routing says.
 //     score = sigmoid(logit + offset)                      the score the gate sees (DeepSeek-V3 report, eq. 13-15)
 //     key   = score + bias[e]                              the bias steers the choice only (loss-free balancing, eq. 16)
 // The offset places the k-th of `experts` equal experts at kTypicalScore = 0.5 for sigmoid gates. Softmax is the same formula: p = e^l /
@@ -21,10 +22,9 @@
 //   popularity_skew  0.6 is assumed: loss-free and batch-wise balancing remove it; it shows only with `none` and, scaled,
 //   `auxiliary_sequence`.
 //
-// SAMPLING. The noisy weights of a token are an exponential race: expert e arrives at rate w[e], score = 1 / (1 + rho t). Keys above a
-// threshold are a Poisson process, so a token costs ~Poisson(24) candidate draws from an alias table instead of one draw per expert.
-// Where the candidates cannot settle the choice the race is run to its end; the result is exactly the dense gate's distribution (a test
-// compares).
+// ARITHMETIC. exp(-X) is uniform in (0, 1): score = W / (W + uniform) with W = w k / E * score / (1 - score) of the typical expert; no
+// logarithm. 16 tokens go side by side in vector registers (AVX-512 or AVX2 where the processor has them; the same operations, hence the
+// same bytes, everywhere). A key carries its expert's number in its lowest bits: it is rounded to 2^-16 for 256 experts.
 #pragma once
 
 #include <cstdint>
@@ -89,7 +89,7 @@ struct TokenRange {
 
 class Gate {
  public:
-  // REQUIRES: affinities.experts == shape.experts <= 65535, 1 <= top_k <= experts of top_groups groups.
+  // REQUIRES: affinities.experts == shape.experts <= 4096, 1 <= top_k <= experts of top_groups groups, top_k <= 64, groups <= 64.
   Gate(const GateShape& shape, const Affinities& affinities);
 
   // Replaces the balancing bias, one per expert (zero at first).
@@ -100,31 +100,13 @@ class Gate {
 
   // Appends the choices of a range of tokens. A token's choice depends on (random, its number, its domain) alone.
   void route(const TokenRange& range, const Random& random, TokenChoices& choices) const;
-  // The same distribution by drawing every expert's noise: slow, the reference of the tests and the way of small gates.
-  void route_dense(const TokenRange& range, const Random& random, TokenChoices& choices) const;
-
-  struct Scratch;  // per call; defined in the source
 
  private:
-  struct Slot {  // alias table (Walker 1977): bucket b is expert b below `keep`, else `other`
-    std::uint32_t keep = 0;
-    std::uint16_t other = 0;
-  };
-  void prepare(std::int64_t domain);
-  void draw_candidates(std::int64_t domain, std::uint64_t key, Scratch& scratch) const;
-  void finish_race(std::int64_t domain, std::uint64_t key, Scratch& scratch) const;
-
   GateShape shape_;
   std::int64_t domains_ = 0;
-  double rho_ = 1;                      // score = 1 / (1 + rho_ * race time)
-  std::vector<double> weight_, bias_;   // [domain][expert], [expert]
-  std::vector<Slot> slots_;             // [domain][expert]
-  std::vector<float> steepness_;        // [domain][expert]: rho_ * race time at u = 1 of a candidate
-  std::vector<float> bias_f_;           // [expert]
-  std::vector<double> threshold_;       // [domain]: the key that u = 1 stands for
-  std::vector<float> reach_;            // [domain]: candidates have u in (0, reach)
-  std::vector<float> bound_;            // [domain]: no expert without a candidate has a larger key
-  std::vector<std::uint32_t> poisson_;  // cumulative distribution of the number of candidates, scaled by 2^32
+  std::vector<float> weight_;        // [domain][expert]: W, in units of the noise's 2^-24
+  std::vector<double> bias_;         // [expert]
+  std::vector<float> shifted_bias_;  // [expert]: all keys positive, so that their bits sort as they do
 };
 
 }  // namespace trillion

@@ -1,0 +1,119 @@
+#include "sim/moe/gate_kernel.h"
+
+#include <cstring>
+
+namespace trillion {
+namespace {
+
+// GCC's and Clang's portable vectors: one register with AVX-512, two with AVX2, four with SSE2.
+using Floats = float __attribute__((vector_size(64)));
+using Words = std::uint32_t __attribute__((vector_size(64)));
+using Integers = std::int32_t __attribute__((vector_size(64)));
+
+#define TRILLION_INLINE __attribute__((always_inline)) inline
+
+// By reference only: a vector passed by value would have another calling convention per instruction set.
+TRILLION_INLINE void load(const void* from, Words& to) { std::memcpy(&to, from, sizeof to); }
+
+// Keeps the larger in `kept`, hands the smaller on.
+TRILLION_INLINE void exchange(Floats& kept, Floats& moving) {
+  const Floats larger = kept > moving ? kept : moving;
+  moving = kept > moving ? moving : kept;
+  kept = larger;
+}
+
+// Keys of all experts, and per group the sum of its best group_scores keys.
+TRILLION_INLINE void compute_keys(const GateKernel& gate, const GateBlock& block, Floats* keys, Floats* group_sum) {
+  Words low, high;
+  load(block.low, low);
+  load(block.high, high);
+  const std::uint32_t per_group = gate.experts / gate.groups;
+  Floats best[kMaxTopK];
+  for (std::uint32_t g = 0; g < gate.groups; ++g) {
+    for (std::uint32_t m = 0; m < gate.group_scores; ++m) best[m] = Floats{};
+    for (std::uint32_t e = g * per_group; e < (g + 1) * per_group; ++e) {
+      // Two rounds of multiply and fold, each with a half of the token's key; the top 24 bits are the noise.
+      Words x = (low ^ (e * 0x9e3779b9u)) * 0x7feb352du;
+      x = ((x ^ (x >> 15)) + high) * 0x846ca68bu;
+      const Floats noise = __builtin_convertvector(reinterpret_cast<Integers>(x >> 8), Floats);
+      const Floats raw = gate.weight[e] / (noise + gate.weight[e]) + gate.bias[e];
+      Floats key = reinterpret_cast<Floats>((reinterpret_cast<Words>(raw) & ~gate.number_mask) | e);
+      keys[e] = key;
+      if (gate.groups == 1) continue;
+      if (gate.group_scores == 2) {
+        exchange(best[0], key);
+        best[1] = best[1] > key ? best[1] : key;
+      } else {
+        for (std::uint32_t m = 0; m < gate.group_scores; ++m) exchange(best[m], key);
+      }
+    }
+    group_sum[g] = best[0];
+    for (std::uint32_t m = 1; m < gate.group_scores; ++m) group_sum[g] += best[m];
+  }
+}
+
+// All bits set where the group is among the best top_groups; of equals the first.
+TRILLION_INLINE void choose_groups(const GateKernel& gate, const Floats* group_sum, Integers* chosen) {
+  for (std::uint32_t g = 0; g < gate.groups; ++g) {
+    Integers better{};
+    for (std::uint32_t h = 0; h < gate.groups; ++h) better -= h < g ? group_sum[h] >= group_sum[g] : group_sum[h] > group_sum[g];
+    chosen[g] = better < static_cast<std::int32_t>(gate.top_groups);
+  }
+}
+
+// The best kCount keys of the chosen groups in falling order.
+template <std::uint32_t kCount>
+TRILLION_INLINE void choose_experts(const GateKernel& gate, const Floats* keys, const Integers* chosen, Floats* best) {
+  Floats kept[kCount];
+  for (std::uint32_t m = 0; m < kCount; ++m) kept[m] = Floats{};
+  const std::uint32_t per_group = gate.experts / gate.groups;
+  for (std::uint32_t g = 0; g < gate.groups; ++g)
+    for (std::uint32_t e = g * per_group; e < (g + 1) * per_group; ++e) {
+      Floats key = reinterpret_cast<Floats>(reinterpret_cast<Integers>(keys[e]) & chosen[g]);
+#pragma GCC unroll 64
+      for (std::uint32_t m = 0; m < kCount; ++m) exchange(kept[m], key);
+    }
+  for (std::uint32_t m = 0; m < kCount; ++m) best[m] = kept[m];
+}
+
+TRILLION_INLINE void route_lanes(const GateKernel& gate, const GateBlock& block, std::uint16_t* out) {
+  Floats* keys = reinterpret_cast<Floats*>(block.keys);
+  Floats group_sum[kMaxGroups], best[kMaxTopK];
+  Integers chosen[kMaxGroups];
+  compute_keys(gate, block, keys, group_sum);
+  chosen[0] = ~Integers{};
+  if (gate.groups > 1) choose_groups(gate, group_sum, chosen);
+  if (gate.top_k <= 2)
+    choose_experts<2>(gate, keys, chosen, best);
+  else if (gate.top_k <= 4)
+    choose_experts<4>(gate, keys, chosen, best);
+  else if (gate.top_k <= 8)
+    choose_experts<8>(gate, keys, chosen, best);
+  else
+    choose_experts<kMaxTopK>(gate, keys, chosen, best);
+  for (std::uint32_t m = 0; m < gate.top_k; ++m) {
+    const Words number = reinterpret_cast<Words>(best[m]) & gate.number_mask;
+    for (std::uint32_t lane = 0; lane < kLanes; ++lane) out[lane * gate.top_k + m] = static_cast<std::uint16_t>(number[lane]);
+  }
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) void route_avx512(const GateKernel& gate, const GateBlock& block, std::uint16_t* out) {
+  route_lanes(gate, block, out);
+}
+__attribute__((target("avx2"))) void route_avx2(const GateKernel& gate, const GateBlock& block, std::uint16_t* out) {
+  route_lanes(gate, block, out);
+}
+#endif
+
+}  // namespace
+
+void route_block(const GateKernel& gate, const GateBlock& block, std::uint16_t* out) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) return route_avx512(gate, block, out);
+  if (__builtin_cpu_supports("avx2")) return route_avx2(gate, block, out);
+#endif
+  route_lanes(gate, block, out);
+}
+
+}  // namespace trillion
