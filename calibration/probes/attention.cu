@@ -75,9 +75,9 @@ std::vector<Point> points() {
       s.causal = false;
       if (&h - kHeads < 6) add(s, Load::kBurst);
     }
-    add(shape(h, 1, 8192), Load::kSustained);
     add(shape(h, 2, 6144), Load::kBurst);
   }
+  for (const Heads& h : kHeads) add(shape(h, 1, 8192), Load::kSustained);
   return out;
 }
 

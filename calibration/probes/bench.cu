@@ -19,7 +19,6 @@ constexpr int kMaxSamples = 49;
 constexpr double kMedianError = 0.004;
 constexpr double kHeatOnce_s = 3.0;
 constexpr double kHeatEach_s = 0.3;
-constexpr double kStaysHot_s = 0.5;
 constexpr double kWarmUp_s = 3e-3;
 
 __global__ void hold_stream(long long nanoseconds) {
@@ -146,7 +145,8 @@ void Bench::warm_up(const Launch& launch, double estimate_s) {
 
 void Bench::heat(const Launch& launch, double estimate_s) {
   const double start = host_clock_s();
-  const double until = start + (start - last_heated_s_ > kStaysHot_s ? kHeatOnce_s : kHeatEach_s);
+  const double idle_s = start - last_heated_s_;
+  const double until = start + std::min(kHeatOnce_s, kHeatEach_s + idle_s);
   const int chunk = std::clamp(static_cast<int>(20e-3 / estimate_s), 1, 2000);
   // Two chunks are in flight, so the chip never idles while the host waits.
   cudaEvent_t done[2] = {begin_, end_};

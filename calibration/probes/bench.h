@@ -9,7 +9,7 @@
 //  * Stop when the median is known: its standard error, from the median absolute deviation, below 0.4 %,
 //    after at least 7 batches (3 if one launch lasts over 20 ms).
 //  * Burst: a few milliseconds of warm-up on a cool chip. Sustained: the kernel runs back to back until the chip
-//    has been busy for seconds (3 s once, then 0.3 s per point), and is sampled in that state: the clock has then
+//    has been busy for seconds (3 s once, then 0.3 s and as long as it idled per point), and is sampled in that state: the clock has then
 //    settled where the power limit puts it.
 //  * The clock is counted, not asked for: SM cycles over nanoseconds between the first and the last batch.
 #pragma once

@@ -183,28 +183,35 @@ void Session::show_progress() {
             << (terminal ? "" : "\n") << std::flush;
 }
 
-void Session::point(const Row& shape, const std::function<Row()>& measure) {
+bool Session::wants(const Row& shape) {
   if (options_.list) {
     std::cout << '{' << shape.members() << "}\n";
-    return;
+    return false;
   }
   ++seen_;
   if (done_.count(shape.members()) > 0) {
     ++skipped_;
-    return;
+    return false;
   }
-  if (out_of_time()) return;
-  Row result;
-  try {
-    result = measure();
-    ++measured_;
-  } catch (const Unsupported& reason) {
-    result.text("unsupported", reason.what());
-    ++unsupported_;
-  }
+  return !out_of_time();
+}
+
+void Session::record(const Row& shape, const Row& result) {
+  ++(result.members().rfind("\"unsupported\"", 0) == 0 ? unsupported_ : measured_);
   write_line("{" + shape.members() + "," + result.members() + "}");
   done_.insert(shape.members());
   show_progress();
+}
+
+void Session::point(const Row& shape, const std::function<Row()>& measure) {
+  if (!wants(shape)) return;
+  Row result;
+  try {
+    result = measure();
+  } catch (const Unsupported& reason) {
+    result.text("unsupported", reason.what());
+  }
+  record(shape, result);
 }
 
 int run_probe(int argc, char** argv, const std::string& name,

@@ -47,6 +47,10 @@ class Session {
   // an Unsupported that it throws becomes the row's "unsupported".
   void point(const Row& shape, const std::function<Row()>& measure);
 
+  // The two halves of point(), for probes whose ranks must agree on what is measured.
+  bool wants(const Row& shape);  // not in the file yet, and time is left
+  void record(const Row& shape, const Row& result);
+
   void expect(long points) { expected_ = points; }  // for the time left
   bool listing() const { return options_.list; }
   bool out_of_time() const;

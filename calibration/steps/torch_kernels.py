@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""Times PyTorch's own kernels: attention (cuDNN and flash), grouped products, eager element-wise kernels.
+
+Rows go to DIR/torch.jsonl in the form of the C++ probes; "path" or the kernel's name (torch_...) says that they are PyTorch's.
+
+usage: torch_kernels.py --output DIR [--budget 60s]
+"""
+
+import argparse
+import time
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from timing import Rows
+
+BF16 = torch.bfloat16
+
+
+def seconds(text):
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    return float(text[:-1]) * unit if unit else float(text) * 60
+
+
+def normal(*shape, dtype=BF16, grad=False):
+    return torch.randn(*shape, device="cuda", dtype=torch.float32).to(dtype).requires_grad_(grad)
+
+
+def rotated(make, bytes_per_set):
+    """Distinct operand sets, enough to exceed three times the L2 cache."""
+    l2 = torch.cuda.get_device_properties(0).L2_cache_size
+    return [make() for _ in range(max(2, min(16, 3 * l2 // max(1, bytes_per_set) + 2)))]
+
+
+# --- attention ---------------------------------------------------------------------------------------------------------
+
+PATHS = {"pytorch-sdpa-cudnn": SDPBackend.CUDNN_ATTENTION, "pytorch-sdpa-flash": SDPBackend.FLASH_ATTENTION}
+HEADS = [(32, 8, 128, 128), (128, 128, 192, 128), (16, 16, 128, 128), (32, 32, 64, 64), (32, 32, 128, 128)]
+
+
+def attention(rows):
+    for length, batch in ((4096, 1), (2048, 2), (8192, 1), (1024, 8)):
+        for heads, kv_heads, qk_dim, v_dim in HEADS:
+            for path in PATHS:
+                for direction in ("forward", "backward"):
+                    shape = {"op": "attention", "dtype": "bf16", "batch": batch, "heads": heads, "kv_heads": kv_heads,
+                             "queries": length, "keys": length, "qk_dim": qk_dim, "v_dim": v_dim, "causal": True,
+                             "direction": direction, "path": path, "load": "burst"}
+                    rows.point(shape, lambda: attention_launch(shape))
+
+
+def attention_launch(shape):
+    batch, length, backward = shape["batch"], shape["queries"], shape["direction"] == "backward"
+    per_set = 2 * batch * length * shape["heads"] * (shape["qk_dim"] + shape["v_dim"]) * 2
+
+    def operands():
+        q = normal(batch, length, shape["heads"], shape["qk_dim"], grad=backward).transpose(1, 2)
+        k = normal(batch, length, shape["kv_heads"], shape["qk_dim"], grad=backward).transpose(1, 2)
+        v = normal(batch, length, shape["kv_heads"], shape["v_dim"], grad=backward).transpose(1, 2)
+        return q, k, v
+
+    sets = rotated(operands, per_set)
+    backend, shared = PATHS[shape["path"]], shape["heads"] != shape["kv_heads"]
+
+    def forward(index):
+        q, k, v = sets[index % len(sets)]
+        with sdpa_kernel(backend):
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=shared)
+
+    if not backward:
+        return forward
+    outputs = [forward(i) for i in range(len(sets))]
+    gradients = [torch.randn_like(o) for o in outputs]
+
+    def backward_launch(index):
+        i = index % len(sets)
+        torch.autograd.grad(outputs[i], sets[i], gradients[i], retain_graph=True)
+
+    return backward_launch
+
+
+# --- grouped products --------------------------------------------------------------------------------------------------
+
+
+def spread_tokens(total, experts, skew):
+    """Tokens per expert, falling as a power law whose largest share is `skew` times the mean; multiples of 16."""
+    low, high = 0.0, 8.0
+    for _ in range(60):
+        power = (low + high) / 2
+        weights = [(e + 1.0) ** -power for e in range(experts)]
+        low, high = (low, power) if weights[0] * experts / sum(weights) > skew else (power, high)
+    return [max(16, round(total * w / sum(weights) / 16) * 16) for w in weights]
+
+
+def grouped(rows):
+    experts = [(8, 7168, 2048), (4, 7168, 2048), (64, 2048, 1408), (8, 4096, 14336), (16, 2048, 768), (32, 7168, 2048)]
+    for per_expert in (1024, 4096, 256):
+        for skew in (1.0, 2.0, 4.0):
+            for count, hidden, intermediate in experts:
+                if skew > 1 and count <= skew or per_expert * count * intermediate > 2**31:
+                    continue
+                tokens = spread_tokens(per_expert * count, count, skew)
+                for layout, n, k in (("forward", intermediate, hidden), ("forward", hidden, intermediate),
+                                     ("input_gradient", hidden, intermediate), ("weight_gradient", intermediate, hidden)):
+                    shape = {"op": "grouped_gemm", "dtype": "bf16", "m": tokens, "n": n, "k": k, "layout": layout,
+                             "skew": skew, "path": "torch-grouped-mm", "load": "burst"}
+                    rows.point(shape, lambda: grouped_launch(shape))
+
+
+def grouped_launch(shape):
+    tokens, n, k, layout = shape["m"], shape["n"], shape["k"], shape["layout"]
+    total, count = sum(tokens), len(tokens)
+    ends = torch.tensor(tokens, device="cuda").cumsum(0).to(torch.int32)
+
+    def operands():
+        if layout == "weight_gradient":  # n x k per expert: gradient^T (n, tokens) times activations (tokens, k)
+            return normal(total, n).t(), normal(total, k)
+        weight = normal(count, n, k).transpose(-2, -1) if layout == "forward" else normal(count, k, n)
+        return normal(total, k), weight
+
+    sets = rotated(operands, 2 * (total * (n + k) + count * n * k))
+    return lambda index: torch._grouped_mm(*sets[index % len(sets)], offs=ends)
+
+
+# --- eager kernels -----------------------------------------------------------------------------------------------------
+
+
+def eager_cases(rows_, columns):
+    """name, elements read and written in bytes, function that makes a launch."""
+    n = rows_ * columns
+    x2 = lambda: (normal(rows_, columns), normal(rows_, columns))
+    weight = normal(columns)
+    index = torch.randperm(rows_, device="cuda")
+    yield "torch_add", 4 * n, 2 * n, x2, lambda a, b: a + b
+    yield "torch_mul", 4 * n, 2 * n, x2, lambda a, b: a * b
+    yield "torch_silu", 2 * n, 2 * n, x2, lambda a, b: F.silu(a)
+    yield "torch_rms_norm", 2 * n, 2 * n, x2, lambda a, b: F.rms_norm(a, (columns,), weight)
+    yield "torch_cast_fp32", 2 * n, 4 * n, x2, lambda a, b: a.float()
+    yield "torch_cat", 2 * n, 2 * n, x2, lambda a, b: torch.cat((a[:, : columns // 2], b[:, columns // 2:]), dim=1)
+    yield "torch_neg", 2 * n, 2 * n, x2, lambda a, b: -a
+    yield "torch_index_select", 2 * n, 2 * n, x2, lambda a, b: a.index_select(0, index)
+    yield "torch_index_add", 6 * n, 4 * n, lambda: (normal(rows_, columns, dtype=torch.float32), normal(rows_, columns, dtype=torch.float32)), \
+        lambda a, b: a.index_add_(0, index, b)
+    yield "torch_zero", 0, 2 * n, x2, lambda a, b: a.zero_()
+    yield "torch_accumulate", 4 * n, 2 * n, x2, lambda a, b: a.add_(b)
+    yield "torch_copy", 2 * n, 2 * n, x2, lambda a, b: a.copy_(b)
+
+
+def backward_of(function, sets):
+    outputs = [function(*s) for s in sets]
+    gradients = [torch.randn_like(o) for o in outputs]
+
+    def launch(index):
+        i = index % len(sets)
+        torch.autograd.grad(outputs[i], [t for t in sets[i] if t.requires_grad], gradients[i], retain_graph=True)
+
+    return launch
+
+
+def eager(rows):
+    for rows_, columns in ((4096, 4096), (8192, 2048), (8192, 7168), (1024, 2048), (16384, 8192)):
+        n = rows_ * columns
+        for name, read, written, make, function in eager_cases(rows_, columns):
+            shape = {"op": "memory_bound", "kernel": name, "read_bytes": read, "written_bytes": written, "rows": rows_,
+                     "columns": columns, "load": "burst"}
+
+            def prepare():
+                sets = rotated(make, read + written)
+                return lambda index: function(*sets[index % len(sets)])
+
+            rows.point(shape, prepare)
+        weight = normal(columns, grad=True)
+        for name, read, written, function in (
+                ("torch_rms_norm_backward", 4 * n, 2 * n, lambda a, b: F.rms_norm(a, (columns,), weight)),
+                ("torch_silu_backward", 4 * n, 2 * n, lambda a, b: F.silu(a)),
+                ("torch_mul_backward", 6 * n, 4 * n, lambda a, b: a * b)):
+            shape = {"op": "memory_bound", "kernel": name, "read_bytes": read, "written_bytes": written, "rows": rows_,
+                     "columns": columns, "load": "burst"}
+            needs_b = name == "torch_mul_backward"
+            rows.point(shape, lambda: backward_of(function, rotated(
+                lambda: (normal(rows_, columns, grad=True), normal(rows_, columns, grad=needs_b)), read + written)))
+
+
+def losses_and_optimizers(rows):
+    for tokens, vocabulary in ((4096, 128256), (4096, 32000), (2048, 151936)):
+        n = tokens * vocabulary
+        target = torch.randint(vocabulary, (tokens,), device="cuda")
+        loss = lambda logits: F.cross_entropy(logits, target)
+        logits = lambda grad: [(normal(tokens, vocabulary, dtype=torch.float32, grad=grad),) for _ in range(2)]
+        base = {"rows": tokens, "columns": vocabulary, "load": "burst"}
+
+        def forward():
+            sets = logits(False)
+            return lambda index: loss(*sets[index % 2])
+
+        rows.point({"op": "memory_bound", "kernel": "torch_cross_entropy", "read_bytes": 4 * n, "written_bytes": 4 * n, **base}, forward)
+        rows.point({"op": "memory_bound", "kernel": "torch_cross_entropy_backward", "read_bytes": 4 * n, "written_bytes": 4 * n,
+                    **base}, lambda: backward_of(loss, logits(True)))
+    for tokens, hidden, vocabulary in ((8192, 4096, 128256), (8192, 2048, 102400)):
+        table = normal(vocabulary, hidden, grad=True)
+        ids = torch.randint(vocabulary, (tokens,), device="cuda")
+        n = tokens * hidden
+        base = {"rows": tokens, "columns": hidden, "load": "burst"}
+        rows.point({"op": "memory_bound", "kernel": "torch_embedding", "read_bytes": 2 * n, "written_bytes": 2 * n, **base},
+                   lambda: lambda index: F.embedding(ids, table.detach()))
+        rows.point({"op": "memory_bound", "kernel": "torch_embedding_backward", "read_bytes": 2 * n,
+                    "written_bytes": 2 * vocabulary * hidden, **base},
+                   lambda: backward_of(lambda w: F.embedding(ids, w), [(table,), (table,)]))
+    for parameters, dtype, width in ((2**28, BF16, 2), (2**27, torch.float32, 4), (2**24, BF16, 2)):
+        def optimizer(fused):
+            weights = [torch.nn.Parameter(normal(parameters // 16, dtype=dtype)) for _ in range(16)]
+            for weight in weights:
+                weight.grad = torch.randn_like(weight)
+            adam = torch.optim.AdamW(weights, fused=fused, foreach=not fused)
+            return lambda index: adam.step()
+
+        name = "bf16" if dtype == BF16 else "fp32"
+        for fused in (True, False):
+            kernel = f"torch_adamw_{'fused' if fused else 'foreach'}_{name}"
+            rows.point({"op": "memory_bound", "kernel": kernel, "read_bytes": 4 * width * parameters,
+                        "written_bytes": 3 * width * parameters, "rows": 1, "columns": parameters, "load": "burst"},
+                       lambda: optimizer(fused))
+
+
+def host_cost(rows):
+    """Host seconds per operation that PyTorch dispatches, the device never the limit."""
+    x, w = normal(8, 64), normal(64, 64)
+    xg, wg = normal(8, 64, grad=True), normal(64, 64, grad=True)
+    cases = {"torch_add": lambda: x + x, "torch_linear": lambda: F.linear(x, w),
+             "torch_add_autograd": lambda: xg + xg, "torch_linear_autograd": lambda: F.linear(xg, wg)}
+    for kind, operation in cases.items():
+        shape = {"op": "launch", "kind": kind}
+        if rows.out_of_time() or rows.key(shape) in rows.done:
+            continue
+        samples = []
+        for _ in range(15):
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            for _ in range(300):
+                operation()
+            samples.append((time.perf_counter() - start) / 300)
+        samples.sort()
+        rows.write({**shape, "time_s": samples[7], "min_s": samples[0], "p90_s": samples[13], "samples": 15})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--budget", type=seconds, default=60.0)
+    options = parser.parse_args()
+    torch.manual_seed(1)
+    rows = Rows(options.output + "/torch.jsonl", options.budget)
+    host_cost(rows)
+    grouped(rows)
+    eager(rows)
+    losses_and_optimizers(rows)
+    attention(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""Times whole training steps on one GPU: forward, backward, optimizer, peak memory, one JSON file a configuration.
+
+These measurements validate a calibration and never enter one.
+
+usage: train_step.py --output DIR [--budget 3m] [--only NAME,...] [--list]
+
+Each configuration runs in a process of its own (a fresh allocator), 3 warm-up steps and then at least 8 measured ones, back to
+back, so the chip is in its sustained state. Parameters, gradients and Adam's moments are bf16 ("bf16"), or fp32
+with autocast ("autocast"). Files that exist are left alone: a run that was cut resumes.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+DENSE = {"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32,
+         "num_key_value_heads": 8, "head_dim": 64, "intermediate_size": 8192, "vocab_size": 128256,
+         "tie_word_embeddings": True, "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "max_position_embeddings": 8192}
+WIDE = {**DENSE, "hidden_size": 4096, "num_hidden_layers": 8, "head_dim": 128, "intermediate_size": 14336,
+        "tie_word_embeddings": False}
+MOE = {**DENSE, "model_type": "deepseek_moe", "num_hidden_layers": 8, "num_attention_heads": 16, "num_key_value_heads": 16,
+       "head_dim": 128, "intermediate_size": 10944, "vocab_size": 102400, "tie_word_embeddings": False,
+       "n_routed_experts": 64, "n_shared_experts": 2, "num_experts_per_tok": 6, "moe_intermediate_size": 1408,
+       "first_k_dense_replace": 1}
+
+
+def case(model, batch, length, **more):
+    return {"model": model, "micro_batch_size": batch, "sequence_length": length, "gradient_accumulation": 1,
+            "recompute": "none", "compiled": False, "precision": "bf16", "attention_backend": "cudnn",
+            "optimizer": "adamw-fused", **more}
+
+
+# Most telling first.
+CASES = {
+    "dense-8b-slice": case(WIDE, 1, 4096),
+    "moe-lite": case(MOE, 2, 4096),
+    "dense-1b": case(DENSE, 2, 4096),
+    "dense-8b-slice-recompute": case(WIDE, 2, 4096, recompute="full"),
+    "dense-8b-slice-compiled": case(WIDE, 1, 4096, compiled=True),
+    "dense-1b-accumulate-4": case(DENSE, 1, 2048, gradient_accumulation=4),
+    "moe-lite-recompute": case(MOE, 4, 2048, recompute="full"),
+    "dense-8b-slice-8k": case(WIDE, 1, 8192),
+    "dense-1b-autocast": case(DENSE, 1, 4096, precision="autocast"),
+    "dense-1b-compiled": case(DENSE, 2, 4096, compiled=True),
+    "dense-8b-slice-flash": case(WIDE, 1, 4096, attention_backend="flash"),
+    "moe-lite-accumulate-2": case(MOE, 1, 4096, gradient_accumulation=2),
+    "dense-1b-compiled-recompute": case(DENSE, 4, 2048, compiled=True, recompute="full"),
+    "moe-lite-compiled": case(MOE, 2, 4096, compiled=True),
+}
+
+WARM_UP, STEPS = 3, 8
+
+
+class Step:
+    """A training step with an event at each boundary: forward and backward of each micro-batch, optimizer, end."""
+
+    def __init__(self, settings):
+        import torch
+        from models import Decoder
+
+        self.torch, self.settings = torch, settings
+        torch.manual_seed(1)
+        config = {**settings["model"], "attention_backend": settings["attention_backend"]}
+        dtype = torch.bfloat16 if settings["precision"] == "bf16" else torch.float32
+        with torch.device("cuda"):
+            torch.set_default_dtype(dtype)
+            model = Decoder(config, settings["recompute"])
+            torch.set_default_dtype(torch.float32)
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1:
+                torch.nn.init.normal_(parameter, std=0.02)
+        self.parameters = sum(p.numel() for p in model.parameters())
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+        self.model = torch.compile(model) if settings["compiled"] else model
+        shape = (settings["micro_batch_size"], settings["sequence_length"])
+        self.batches = [torch.randint(config["vocab_size"], shape, device="cuda") for _ in range(4)]
+
+    def run(self):
+        torch, settings = self.torch, self.settings
+        marks = []
+
+        def mark():
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+            marks.append(event)
+
+        mark()
+        for i in range(settings["gradient_accumulation"]):
+            ids = self.batches[i % len(self.batches)]
+            with torch.autocast("cuda", torch.bfloat16, enabled=settings["precision"] == "autocast"):
+                loss = self.model(ids, ids)
+            mark()
+            (loss / settings["gradient_accumulation"]).backward()
+            mark()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        mark()
+        return marks, loss
+
+
+def phases(marks):
+    spans = [a.elapsed_time(b) * 1e-3 for a, b in zip(marks, marks[1:])]
+    return {"forward_s": sum(spans[0:-1:2]), "backward_s": sum(spans[1:-1:2]), "optimizer_s": spans[-1],
+            "time_s": sum(spans)}
+
+
+def measure(settings):
+    import torch
+    from timing import machine, nvidia_smi_fast
+
+    started = time.monotonic()
+    step = Step(settings)
+    resident = torch.cuda.memory_allocated()
+    for _ in range(WARM_UP):
+        step.run()
+    torch.cuda.synchronize()
+    warm_s = time.monotonic() - started
+    torch.cuda.reset_peak_memory_stats()
+    wall, runs = time.perf_counter(), []
+    for _ in range(STEPS):
+        runs.append(step.run())
+    busy = nvidia_smi_fast()
+    torch.cuda.synchronize()
+    wall = (time.perf_counter() - wall) / STEPS
+    host = time.perf_counter()
+    marks, loss = step.run()
+    host = time.perf_counter() - host
+    torch.cuda.synchronize()
+    timed = [phases(marks) for marks, _ in runs]
+    median = {key: statistics.median(t[key] for t in timed) for key in timed[0]}
+    tokens = settings["micro_batch_size"] * settings["sequence_length"] * settings["gradient_accumulation"]
+    free, total = torch.cuda.mem_get_info()
+    header = machine()
+    header["schema"] = "trillion.step/1"
+    return {**header, "settings": settings, "parameters": step.parameters,
+            "measured": {**median, "wall_s": wall, "steps": STEPS, "tokens": tokens, "tokens_per_s": tokens / median["time_s"],
+                         "steps_time_s": [t["time_s"] for t in timed], "host_issue_s": host, "loss": float(loss),
+                         "peak_allocated_bytes": torch.cuda.max_memory_allocated(),
+                         "peak_reserved_bytes": torch.cuda.max_memory_reserved(), "resident_model_bytes": resident,
+                         "device_used_bytes": total - free, "warm_up_s": warm_s, **busy}}
+
+
+def write_whole(path, value):
+    fresh = path + ".new"
+    with open(fresh, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
+def seconds(text):
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:])
+    return float(text[:-1]) * unit if unit else float(text) * 60
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", default=".")
+    parser.add_argument("--budget", type=seconds, default=180.0)
+    parser.add_argument("--only", default=",".join(CASES))
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.list:
+        print("\n".join(CASES))
+        return 0
+    if options.measure:
+        write_whole(options.output, measure(CASES[options.measure]))
+        return 0
+    unknown = set(options.only.split(",")) - set(CASES)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; --list names them")
+    os.makedirs(options.output, exist_ok=True)
+    until, failed = time.monotonic() + options.budget, 0
+    for name in options.only.split(","):
+        path, left = os.path.join(options.output, name + ".json"), until - time.monotonic()
+        if os.path.exists(path) or left < 5:
+            continue
+        try:
+            done = subprocess.run([sys.executable, os.path.abspath(__file__), "--measure", name, "--output", path],
+                                  timeout=left, capture_output=True, text=True)
+        except subprocess.TimeoutExpired:
+            print(f"train_step: {name}: out of time", file=sys.stderr, flush=True)
+            continue
+        if done.returncode != 0:
+            failed += 1
+            print(f"train_step: {name}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr, flush=True)
+            continue
+        with open(path, encoding="utf-8") as file:
+            m = json.load(file)["measured"]
+        print(f"train_step: {name}: {m['time_s'] * 1e3:.1f} ms ({m['forward_s'] * 1e3:.1f} + {m['backward_s'] * 1e3:.1f} + "
+              f"{m['optimizer_s'] * 1e3:.1f}), {m['peak_allocated_bytes'] / 2**30:.2f} GiB, {m['warm_up_s']:.0f} s to warm up",
+              file=sys.stderr, flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
