@@ -23,7 +23,7 @@ namespace trillion {
 
 using Overrides = std::vector<std::string>;
 
-// A models/*.yaml file or a config.json as it comes from the Hugging Face Hub.
+// A models/*.yaml file, or a config.json as it comes from the Hugging Face Hub, or the folder that holds it.
 Model load_model(const std::string& path, const Overrides& overrides = {});
 Cluster load_cluster(const std::string& path, const Overrides& overrides = {});
 
@@ -42,6 +42,7 @@ InputKind kind_of_file(const std::string& path);
 // The same for a mapping that is read already, as part of something larger. They report() the struct's validate().
 Model read_model(YamlReader& reader, const std::string& name);  // `name` unless the file gives one
 std::string default_model_name(const std::string& path);
+std::string model_file(const std::string& path);  // config.json in a folder of the Hub; else `path` itself
 Cluster read_cluster(YamlReader& reader);
 Plan read_plan(YamlReader& reader);
 Training read_training(YamlReader& reader);

@@ -75,12 +75,18 @@ std::string default_model_name(const std::string& path) {
   return file.stem() == "config" && !folder.empty() ? folder : file.stem().string();
 }
 
+std::string model_file(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path inside = std::filesystem::path(path) / "config.json";
+  return std::filesystem::is_directory(path, error) && std::filesystem::exists(inside, error) ? inside.string() : path;
+}
+
 Model load_model(const std::string& path, const Overrides& overrides) {
-  YamlDocument document = YamlDocument::from_file(path);
+  YamlDocument document = YamlDocument::from_file(model_file(path));
   for (const std::string& o : overrides) document.apply_override(o, "--set " + o);
   Diagnostics diagnostics;
   YamlReader reader = YamlReader::open(std::move(document), diagnostics);
-  Model model = read_model(reader, default_model_name(path));
+  Model model = read_model(reader, default_model_name(model_file(path)));
   reader.finish();
   diagnostics.throw_if_any();
   return model;

@@ -91,7 +91,8 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
   if (root.kind_of(key) != YamlNode::Kind::mapping) {
     const std::string written = root.text(key);
     if (root.failed(key)) return part;
-    const fs::path path = resolve(root, key, scenario, written);
+    fs::path path = resolve(root, key, scenario, written);
+    if (key == "model") path = model_file(path.string());
     part.file = normal(path);
     part.document = open_file(root, key, path, diagnostics);
     return part;

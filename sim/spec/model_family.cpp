@@ -98,7 +98,12 @@ void read_window(YamlReader& r, Model& m) {
 MixtureOfExperts read_experts(YamlReader& r) {
   MixtureOfExperts moe;
   moe.n_routed_experts = r.integer(r.spelling({"n_routed_experts", "num_experts", "num_local_experts"}));
-  moe.num_experts_per_tok = r.integer(r.spelling({"num_experts_per_tok", "experts_per_token"}));
+  const std::string chosen = r.spelling({"num_experts_per_tok", "experts_per_token"});
+  moe.num_experts_per_tok = r.integer(chosen);
+  // gpt-oss writes both.
+  if (chosen != "experts_per_token" && r.has("experts_per_token") && r.integer("experts_per_token") != moe.num_experts_per_tok) {
+    r.problem("experts_per_token", "is not num_experts_per_tok, " + std::to_string(moe.num_experts_per_tok));
+  }
   return moe;
 }
 
