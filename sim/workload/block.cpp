@@ -40,7 +40,7 @@ BlockParameters layer_share(const BlockContext& c, bool moe_layer) {
 // With plan.recompute: layer only the block's input is kept, and the backward pass starts by running the forward pass again.
 void recompute_everything(Block& b, const BlockContext& c) {
   append(b.recompute, b.before_exchange);
-  if (b.dispatch) b.recompute.push_back(*b.dispatch);
+  if (b.exchanges.dispatch) b.recompute.push_back(*b.exchanges.dispatch);
   append(b.recompute, b.experts);
   for (Operation& op : b.recompute) {
     op.label += " again";
@@ -62,11 +62,7 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
     b.experts_weight = f.weight;
     append(b.saved, g.saved);
     append(b.saved, f.saved);
-    const Exchanges e = exchanges(c);
-    b.dispatch = e.dispatch;
-    b.combine = e.combine;
-    b.combine_backward = e.combine_backward;
-    b.dispatch_backward = e.dispatch_backward;
+    b.exchanges = exchanges(c);
   } else {
     const Passes f = dense_feed_forward(c);
     b.experts = f.forward;

@@ -50,6 +50,13 @@ struct BlockParameters {
   double total() const { return dense + expert; }
 };
 
+// The exchanges of a routed layer over the expert-parallel group (workload/experts.h). Going backward, `combine_backward` carries
+// the output's gradient to the experts (and is a dispatch by its traffic), `dispatch_backward` brings the inputs' gradients back.
+struct Exchanges {
+  std::optional<Operation> dispatch, combine;
+  std::optional<Operation> combine_backward_cast, combine_backward, dispatch_backward;
+};
+
 struct Block {
   BlockKind kind = BlockKind::dense_layer;
   std::string name;
@@ -57,7 +64,7 @@ struct Block {
   Operations recompute;  // what the backward pass runs again before anything else (plan.recompute: layer)
   Operations experts_backward, before_exchange_backward;
   Operations experts_weight, before_exchange_weight;
-  std::optional<Operation> dispatch, combine, combine_backward, dispatch_backward;
+  Exchanges exchanges;
   std::vector<SavedTensor> saved;
   BlockParameters parameters;
 };

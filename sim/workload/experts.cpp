@@ -149,7 +149,6 @@ Passes routed_feed_forward(const BlockContext& c) {
     if (has_shared) p.forward.push_back(keep_input(shared, c));
   }
 
-  if (fp8) p.backward.push_back(cast_operation("quantise gradient for dispatch", static_cast<double>(s.residual_tokens * s.hidden)));
   if (has_shared) {
     if (keeps_input_in_fp8(c)) p.backward.push_back(restore_input(shared, c));
     add_input_gradient(p.backward, shared_down, wide);
@@ -182,6 +181,11 @@ Passes routed_feed_forward(const BlockContext& c) {
   p.backward.push_back(routed_memory("unpermute gradients", kMove, MemoryKernel::unpermute, r.payload(2), r.payload(2)));
   if (fp8) p.backward.push_back(scaled(cast_transpose_operation("experts quantise gradient for wgrad", up_rows)));
   if (has_shared) {
+    if (fp8) {
+      // Kept in FP8 by rows; the weight gradient wants it by columns (DeepSeek-V3 report, section 3.3.3).
+      const Bytes input = s.bf16(s.hidden);
+      p.backward.push_back(memory_operation("shared expert restore input", kCast, MemoryKernel::cast_bf16, (kFp8Bytes / 2) * input, input));
+    }
     add_input_gradient(p.backward, shared_up);
     add_weight_operands(p.backward, shared_up);
     add_weight_gradient(p.weight, shared_down);
@@ -204,11 +208,18 @@ Passes routed_feed_forward(const BlockContext& c) {
 }
 
 Exchanges exchanges(const BlockContext& c) {
-  const double dispatched = Sizes(c).fp8() ? kFp8Bytes : 2;
   if (c.plan.expert_parallel == 1) return {};
-  return {exchange(c, "dispatch", CollectiveKind::expert_dispatch, dispatched), exchange(c, "combine", CollectiveKind::expert_combine, 2),
-          exchange(c, "combine backward (dispatch of gradients)", CollectiveKind::expert_dispatch, dispatched),
-          exchange(c, "dispatch backward (combine of gradients)", CollectiveKind::expert_combine, 2)};
+  const Sizes s(c);
+  const double dispatched = s.fp8() ? kFp8Bytes : 2;
+  Exchanges e{exchange(c, "dispatch", CollectiveKind::expert_dispatch, dispatched),
+              exchange(c, "combine", CollectiveKind::expert_combine, 2), std::nullopt,
+              exchange(c, "combine backward", CollectiveKind::expert_dispatch, dispatched),
+              exchange(c, "dispatch backward", CollectiveKind::expert_combine, 2)};
+  if (s.fp8()) {
+    e.combine_backward_cast = cast_operation("quantise gradient for dispatch", static_cast<double>(s.residual_tokens * s.hidden));
+    e.combine_backward_cast->lane = Lane::expert;  // it runs on the communication stream, beside the weight gradients before it
+  }
+  return e;
 }
 
 }  // namespace trillion

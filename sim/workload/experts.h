@@ -9,10 +9,6 @@
 namespace trillion {
 
 // All empty when the experts of a layer live on one rank.
-struct Exchanges {
-  std::optional<Operation> dispatch, combine, combine_backward, dispatch_backward;
-};
-
 Exchanges exchanges(const BlockContext& context);
 
 }  // namespace trillion

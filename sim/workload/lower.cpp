@@ -51,6 +51,7 @@ class Lowering {
   // Parts of a block; `i` counts the blocks of the chunk's stage from the front.
   void forward_to_dispatch(Chunk& chunk, std::size_t i);
   void forward_from_dispatch(Chunk& chunk, std::size_t i);
+  void gradient_to_experts(Chunk& chunk, std::size_t i);
   void backward_to_experts(Chunk& chunk, std::size_t i);
   void experts_weight(Chunk& chunk, std::size_t i);
   void backward_from_experts(Chunk& chunk, std::size_t i);
@@ -174,6 +175,11 @@ void Lowering::forward_from_dispatch(Chunk& c, std::size_t i) {
   exchange(c, wires(c, i).combine, c.chain);
 }
 
+void Lowering::gradient_to_experts(Chunk& c, std::size_t i) {
+  exchange(c, wires(c, i).combine_backward_cast, c.chain);
+  exchange(c, wires(c, i).combine_backward, c.chain);
+}
+
 void Lowering::backward_to_experts(Chunk& c, std::size_t i) {
   gather_parameters(c, i);
   push_all(c.rank, block(c, i).recompute, c.chain);
@@ -240,7 +246,7 @@ void Lowering::run_alone(const Pass& pass, std::int32_t rank) {
     return;
   }
   for (std::size_t i = blocks; i-- > 0;) {
-    exchange(c, wires(c, i).combine_backward, c.chain);
+    gradient_to_experts(c, i);
     backward_to_experts(c, i);
     experts_weight(c, i);
     backward_from_experts(c, i);
@@ -255,7 +261,7 @@ void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t 
   for (std::size_t step = 0; step < std::max(forward_blocks, backward_blocks); ++step) {
     const bool runs_forward = step < forward_blocks, runs_backward = step < backward_blocks;
     const std::size_t i = backward_blocks - 1 - step;  // used only where runs_backward
-    if (runs_backward) exchange(b, wires(b, i).combine_backward, b.chain);
+    if (runs_backward) gradient_to_experts(b, i);
     if (runs_forward) forward_to_dispatch(f, step);
     if (runs_backward) {
       backward_to_experts(b, i);

@@ -24,7 +24,7 @@ BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vect
 }
 
 std::size_t BlockResolver::sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const {
-  if (!block(kind).dispatch || load_.samples.empty()) return 0;
+  if (!block(kind).exchanges.dispatch || load_.samples.empty()) return 0;
   return static_cast<std::size_t>(&load_.at(layer, micro_batch) - load_.samples.data());
 }
 
@@ -35,7 +35,7 @@ const ResolvedBlock& BlockResolver::kernels(BlockKind kind, std::int64_t layer, 
   std::optional<ResolvedBlock>& slot = kernels_[index(kind)][i];
   if (!slot) {
     const Block& b = block(kind);
-    const LayerRouting& routing = b.dispatch ? sample(i) : even_;
+    const LayerRouting& routing = b.exchanges.dispatch ? sample(i) : even_;
     slot = ResolvedBlock{resolve(kinds_, b.before_exchange, routing),
                          resolve(kinds_, b.experts, routing),
                          resolve(kinds_, b.recompute, routing),
@@ -52,12 +52,14 @@ const ResolvedExchanges& BlockResolver::exchanges(BlockKind kind, std::int64_t l
   const auto r = static_cast<std::size_t>(rank);
   std::optional<ResolvedExchanges>& slot = exchanges_[index(kind)][r * kernels_[index(kind)].size() + i];
   if (!slot) {
-    const Block& b = block(kind);
+    const Exchanges& e = block(kind).exchanges;
     const auto on_links = [&](const std::optional<Operation>& op) -> std::optional<KindId> {
       if (!op) return std::nullopt;
       return kinds_.kind_on_links(*op, links_[r], links_[r], sample(i));
     };
-    slot = ResolvedExchanges{on_links(b.dispatch), on_links(b.combine), on_links(b.combine_backward), on_links(b.dispatch_backward)};
+    slot = ResolvedExchanges{on_links(e.dispatch), on_links(e.combine), std::nullopt, on_links(e.combine_backward),
+                             on_links(e.dispatch_backward)};
+    if (e.combine_backward_cast) slot->combine_backward_cast = kinds_.kind(*e.combine_backward_cast);
   }
   return *slot;
 }

@@ -24,7 +24,7 @@ struct ResolvedBlock {
 };
 
 struct ResolvedExchanges {
-  std::optional<KindId> dispatch, combine, combine_backward, dispatch_backward;
+  std::optional<KindId> dispatch, combine, combine_backward_cast, combine_backward, dispatch_backward;
 };
 
 // Resolves on first use and remembers. Kernels depend on (block, routing sample), exchanges also on the rank, whose links they use.
