@@ -60,10 +60,15 @@ ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
   return expert_load(s.model, s.plan, s.training, {group.size, group.ranks_per_node, tokens}, s.seed);
 }
 
+PipelineSchedule overlapped_pair() {
+  const Action pair{{ActionKind::forward, 0, 1}, Pass{ActionKind::backward, 0, 0}};
+  return {.stages = 1, .micro_batches = 2, .ranks = {{pair}}};
+}
+
 // Two chunks of MoE layers, one forward and one backward, on one rank: the unit of DeepSeek's published profile.
 PreparedStep prepare_pair(const Scenario& s, const DeviceMesh& mesh) {
   const auto layers = static_cast<std::size_t>(s.pair_layers);
-  PreparedStep step{s.plan, mesh, load_of(s, mesh), parse_schedule("(0F1;0B0)"), {}, {}};
+  PreparedStep step{s.plan, mesh, load_of(s, mesh), overlapped_pair(), {}, {}};
   step.cut = {{Stage(layers, s.model.moe ? BlockKind::moe_layer : BlockKind::dense_layer)}, {s.model.num_hidden_layers - s.pair_layers}};
   step.plan.data_parallel = mesh.data_parallel();
   step.plan.layers_per_stage = {s.pair_layers};
