@@ -96,7 +96,7 @@ class TreeBuilder : public YAML::EventHandler {
   void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YamlNode::Kind kind) {
     refuse_anchor(mark, anchor);
     refuse_tag(mark, tag);
-    if (expects_key()) throw TreeError{mark, "a key must be a word, not a list or a mapping", ""};
+    if (expects_key()) throw TreeError{mark, "a key must be a word, not a list or a mapping", "is a bracket not closed?"};
     if (open_.size() >= kMaxYamlDepth) throw TreeError{mark, "nested deeper than " + std::to_string(kMaxYamlDepth) + " levels", ""};
     // Pointers into vectors stay good while deeper nodes are built: a parent grows only after its child is closed.
     open_.push_back(&add(mark, kind));

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -73,9 +74,10 @@ void shift_sources(YamlNode& node, int by) {
 }
 
 void lay_over(YamlNode& below, YamlNode top) {
+  std::set<std::string> seen;
   for (YamlEntry& entry : top.entries) {
     YamlNode* same = below.find(entry.key);
-    const bool duplicate = &entry.value != top.find(entry.key);  // kept, for the reader to complain about
+    const bool duplicate = !seen.insert(entry.key).second;  // kept, for the reader to complain about
     if (same == nullptr || duplicate) {
       below.entries.push_back(std::move(entry));
     } else if (same->kind == YamlNode::Kind::mapping && entry.value.kind == YamlNode::Kind::mapping) {
