@@ -2,7 +2,8 @@
 //
 //   gpu: NVIDIA H800                        # what the profile is called; default: the raw files' own
 //   software: DeepSeek-V3 training stack
-//   borrow: [../h100]                       # folders measured on the same silicon: their rows stand in where own rows lack
+//   borrow:                                 # measured on the same silicon: rows of these ops stand in where own rows lack
+//     - {folder: ../h100, ops: [gemm, attention]}
 //   chip: {sms: 132, peak_bf16: 989.4 TFLOP/s, ...}      # default: the vendor's figures of known GPUs (chips.h)
 //   links: {nvlink: 160 GB/s, nic: 47 GB/s, origin: paper, source: "..."}      # achieved by collectives, where none is measured
 //   stack:                                  # any of spec/calibration.h's figures; default: assumed ones (figures.h)
@@ -24,9 +25,15 @@ struct AchievedLinks {
   Provenance provenance;
 };
 
+// Rows of another folder (relative to the file) that hold for this GPU too.
+struct Borrow {
+  std::string folder;
+  std::vector<std::string> ops;
+};
+
 struct Facts {
-  std::string gpu, software;        // empty: not said
-  std::vector<std::string> borrow;  // relative to the file
+  std::string gpu, software;  // empty: not said
+  std::vector<Borrow> borrow;
   std::optional<Chip> chip;
   std::optional<AchievedLinks> links;
   Stack stack;  // figures with an empty source were not given

@@ -1,0 +1,141 @@
+#include "calibration/fit/figures.h"
+
+#include <algorithm>
+#include <map>
+
+#include "sim/spec/unit_text.h"
+
+namespace trillion {
+namespace {
+
+template <class T>
+Figure<T> assumed(T value, const char* why) {
+  return {value, {Origin::assumed, why}};
+}
+
+double number_of(const JsonLine& line, const char* key) {
+  const JsonValue* value = line.find(key);
+  return value != nullptr && value->kind == JsonKind::number ? parse_number(value->text).value : 0.0;
+}
+
+std::string text_of(const JsonLine& line, const char* key) {
+  const JsonValue* value = line.find(key);
+  return value != nullptr && value->kind == JsonKind::string ? value->text : std::string();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+// Samples of one figure and where they come from.
+struct Samples {
+  std::vector<double> values;
+  std::string source;
+  void add(double value, const RawFile& file) {
+    if (value <= 0) return;
+    values.push_back(value);
+    source = file.provenance.source;
+  }
+  template <class T>
+  void into(Figure<T>& figure) const {
+    if (!values.empty()) figure = {T{median(values)}, {Origin::measured, source}};
+  }
+};
+
+// What the rows of host.cu and interference.cu say.
+struct Measured {
+  Samples issue, gap, host_to_device, device_to_host, gemm, attention, memory;
+
+  void launch(const JsonLine& line, const RawFile& file) {
+    const std::string kind = text_of(line, "kind");
+    if (kind == "issue") issue.add(number_of(line, "time_s"), file);
+    if (kind == "gap") gap.add(number_of(line, "time_s"), file);
+  }
+
+  // Large copies only: small ones measure latency.
+  void host_copy(const JsonLine& line, const RawFile& file) {
+    const double bytes = number_of(line, "bytes"), time = number_of(line, "time_s");
+    if (bytes < 64.0 * 1024 * 1024 || time <= 0) return;
+    (text_of(line, "direction") == "host_to_device" ? host_to_device : device_to_host).add(bytes / time, file);
+  }
+
+  // The victim's time beside a holder that also moves bytes, over its time alone scaled to the SMs that it kept.
+  void interference(const JsonLine& line, const RawFile& file, double sms) {
+    const JsonValue* victim = line.find("victim");
+    const double time = number_of(line, "time_s"), alone = number_of(line, "alone_s"), held = number_of(line, "beside_sms");
+    if (victim == nullptr || text_of(line, "beside_traffic") != "memory" || time <= 0 || alone <= 0 || held <= 0 || held >= sms) return;
+    const std::string op = text_of(parse_json_line(victim->text, line.where), "op");
+    const double fewer = sms / (sms - held);
+    if (op == "gemm") gemm.add(time / alone / fewer, file);
+    if (op == "attention") attention.add(time / alone / fewer, file);
+    if (op == "memory_bound") memory.add(time / alone, file);
+  }
+};
+
+}  // namespace
+
+Stack assumed_stack() {
+  Stack s;
+  s.kernel_gap = assumed(Seconds{1.5e-6}, "between kernels of a full queue on Hopper; DeepSeek's trace shows 2 us at 1 us resolution");
+  s.host_launch = assumed(Seconds{5e-6}, "PyTorch eager issues an operator in 4 to 10 us");
+  s.sustained_gemm = assumed(1.12, "an H100 at its 700 W limit runs large GEMMs 10 to 15 % below its burst clock");
+  s.sustained_attention = assumed(1.08, "attention draws less power than GEMM and throttles less");
+  s.sustained_memory = assumed(1.0, "memory-bound kernels do not reach the power limit");
+  const char* why = "beyond the SMs that communication holds; not measured here";
+  s.beside_communication_gemm = assumed(1.0, why);
+  s.beside_communication_attention = assumed(1.0, why);
+  s.beside_communication_memory = assumed(1.05, why);
+  s.beside_compute_communication = assumed(1.0, why);
+  s.collective_sms = assumed(std::int64_t{16}, "NCCL on NVSwitch systems opens 16 to 24 channels of one block each");
+  s.context = assumed(600 * kMiB, "CUDA context and loaded kernels of a PyTorch process");
+  s.collective_buffers = assumed(1536 * kMiB, "NCCL: some communicators of 16 to 24 channels, 4 to 8 MiB each per peer");
+  s.expert_buffers = assumed(1024 * kMiB, "DeepEP: NVLink and RDMA staging buffers");
+  s.workspace = assumed(96 * kMiB, "cuBLASLt's 32 MiB per stream, attention's semaphores and statistics");
+  s.fragmentation = assumed(0.03, "reserved and unused blocks of PyTorch's caching allocator in a steady step");
+  s.host_to_device = assumed(BytesPerSecond{52e9}, "85 % of PCIe Gen5 x16");
+  s.device_to_host = assumed(BytesPerSecond{52e9}, "85 % of PCIe Gen5 x16");
+  s.fused = assumed(std::vector<std::string>{}, "nothing is fused beyond what one named kernel does");
+  return s;
+}
+
+void apply_measured_figures(const std::vector<RawFile>& files, const Chip& chip, Stack& stack, std::vector<std::string>& notes) {
+  Measured measured;
+  for (const auto& file : files) {
+    const double sms = static_cast<double>(file.sms > 0 ? file.sms : chip.sms);
+    for (const auto& line : file.others) {
+      if (line.find("unsupported") != nullptr) continue;
+      const std::string op = text_of(line, "op");
+      if (op == "launch") measured.launch(line, file);
+      if (op == "host_copy") measured.host_copy(line, file);
+      if (op == "interference") measured.interference(line, file, sms);
+    }
+  }
+  measured.issue.into(stack.host_launch);
+  measured.gap.into(stack.kernel_gap);
+  measured.host_to_device.into(stack.host_to_device);
+  measured.device_to_host.into(stack.device_to_host);
+  measured.gemm.into(stack.beside_communication_gemm);
+  measured.attention.into(stack.beside_communication_attention);
+  measured.memory.into(stack.beside_communication_memory);
+  for (auto* factor : {&stack.beside_communication_gemm, &stack.beside_communication_attention, &stack.beside_communication_memory}) {
+    if (factor->value >= 1) continue;
+    notes.push_back("interference below 1 (" + exact_number_text(factor->value) + ") is taken as none");
+    factor->value = 1;
+  }
+}
+
+void apply_facts(const Facts& facts, Stack& stack) {
+  // Both stacks are walked in the same order; a given figure has a source.
+  std::vector<const void*> given;
+  for_each_figure(facts.stack,
+                  [&](const char*, const auto& figure) { given.push_back(figure.provenance.source.empty() ? nullptr : &figure); });
+  std::size_t i = 0;
+  for_each_figure(stack, [&](const char*, auto& figure) {
+    const void* from = given[i++];
+    if (from != nullptr) figure = *static_cast<const std::remove_reference_t<decltype(figure)>*>(from);
+  });
+}
+
+}  // namespace trillion

@@ -1,0 +1,58 @@
+#include "calibration/fit/curve_model.h"
+
+namespace trillion {
+namespace {
+
+// ln sm_rate, ln tile_overhead, ln tail, ln launch.
+CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip& chip, std::int64_t tile_queries, std::int64_t tile_keys) {
+  CurveModel<AttentionCurve> model;
+  // Forward kernels reach about 0.65 of the peak in their loop, backward ones 0.5 (Shah et al. 2024); half of the longest item is
+  // the usual tail of a launch that hands out the longest first.
+  const double fraction = key.direction == Direction::forward ? 0.65 : 0.5;
+  model.priors = {{std::log(fraction * chip.peak_bf16.value() / static_cast<double>(chip.sms)), 0.4},
+                  {std::log(1e-6), 1.0},
+                  {std::log(0.5), 0.8},
+                  {std::log(5e-6), 0.7}};
+  const BytesPerSecond memory_rate = 0.8 * chip.memory_bandwidth;
+  model.curve = [=](const std::vector<double>& theta) {
+    AttentionCurve curve = key;
+    curve.sm_rate = FlopsPerSecond{std::exp(theta[0])};
+    curve.tile_overhead = Seconds{std::exp(theta[1])};
+    curve.tail = std::exp(theta[2]);
+    curve.launch = Seconds{std::exp(theta[3])};
+    curve.wave_smoothing = 0.5;
+    curve.tile_queries = tile_queries;
+    curve.tile_keys = tile_keys;
+    curve.memory_rate = memory_rate;
+    return curve;
+  };
+  return model;
+}
+
+}  // namespace
+
+double predict(const AttentionCurve& curve, const Point& point) {
+  return evaluate(curve, std::get<Attention>(point.query.shape), point.sms).value();
+}
+
+AttentionCurve fit_attention(const AttentionCurve& key, const Points& points, const Chip& chip) {
+  AttentionCurve best;
+  bool first = true;
+  for (const std::int64_t tile_queries : {128, 64}) {
+    const CurveModel<AttentionCurve> model = attention_model(key, chip, tile_queries, 128);
+    const auto way = [&](const Points& train) { return fit_model(model, train); };
+    const Residuals residuals = cross_validate(points, way);
+    if (!first && score(residuals) > 0.95 * score(best.info.residuals)) continue;
+    best = way(points);
+    best.info.residuals = residuals;
+    first = false;
+  }
+  for (const auto& point : points) {
+    const auto& attention = std::get<Attention>(point.query.shape);
+    widen(best.queries, static_cast<double>(attention.queries));
+    widen(best.keys, static_cast<double>(attention.keys));
+  }
+  return best;
+}
+
+}  // namespace trillion

@@ -1,0 +1,88 @@
+#include <algorithm>
+
+#include "calibration/fit/curve_model.h"
+
+namespace trillion {
+namespace {
+
+double bytes_of(const Point& point) {
+  const auto& kernel = std::get<MemoryBound>(point.query.shape);
+  return (kernel.read + kernel.written).value();
+}
+
+bool few_sms(const Points& points, const Chip& chip) {
+  return std::any_of(points.begin(), points.end(), [&](const Point& p) { return p.sms < static_cast<double>(chip.sms); });
+}
+
+// ln launch, ln rate, ln sm_rate.
+CurveModel<MemoryCurve> memory_model(const MemoryCurve& key, const Points& points, const Chip& chip) {
+  CurveModel<MemoryCurve> model;
+  const double rate = 0.8 * chip.memory_bandwidth.value();
+  // About 0.6 of the SMs saturate the memory when nothing says otherwise.
+  const double sm_rate = rate / (0.6 * static_cast<double>(chip.sms));
+  model.priors = {{std::log(2.5e-6), 1.0}, {std::log(rate), 0.5}, {std::log(sm_rate), few_sms(points, chip) ? 0.7 : 0.0}};
+  model.curve = [key](const std::vector<double>& theta) {
+    MemoryCurve curve = key;
+    curve.launch = Seconds{std::exp(theta[0])};
+    curve.rate = BytesPerSecond{std::exp(theta[1])};
+    curve.sm_rate = BytesPerSecond{std::exp(theta[2])};
+    return curve;
+  };
+  // Below a megabyte a kernel is its launch; the line should be right where the time is.
+  model.weight = [](const Point& point) { return bytes_of(point) < 1048576 ? 0.4 : 1.0; };
+  return model;
+}
+
+constexpr double kBinWidth = 2;  // a knot per factor of two in bytes
+
+// Knots: the line times the mean of what it leaves over, bin by bin, and never falling.
+MemoryCurve with_knots(MemoryCurve curve, const Points& points) {
+  Points sorted = points;
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Point& a, const Point& b) { return bytes_of(a) < bytes_of(b); });
+  for (std::size_t i = 0; i < sorted.size();) {
+    const double first = bytes_of(sorted[i]);
+    double ln_bytes = 0, ln_ratio = 0, count = 0;
+    for (; i < sorted.size() && bytes_of(sorted[i]) < kBinWidth * first; ++i) {
+      ln_bytes += std::log(bytes_of(sorted[i]));
+      ln_ratio += std::log(sorted[i].seconds / predict(curve, sorted[i]));
+      count += 1;
+    }
+    const double bytes = std::exp(ln_bytes / count);
+    const double line = curve.launch.value() + bytes / curve.rate.value();
+    const double seconds = line * std::exp(ln_ratio / count);
+    if (!curve.bytes.empty() && bytes <= curve.bytes.back()) continue;
+    curve.bytes.push_back(std::round(bytes));
+    curve.seconds.push_back(curve.seconds.empty() ? seconds : std::max(seconds, curve.seconds.back()));
+  }
+  if (curve.bytes.size() < 2) curve.bytes.clear(), curve.seconds.clear();
+  return curve;
+}
+
+}  // namespace
+
+double predict(const MemoryCurve& curve, const Point& point) {
+  return evaluate(curve, std::get<MemoryBound>(point.query.shape), point.sms).value();
+}
+
+MemoryCurve fit_memory(const MemoryCurve& key, const Points& points, const Chip& chip) {
+  const CurveModel<MemoryCurve> model = memory_model(key, points, chip);
+  const auto line = [&](const Points& train) { return fit_model(model, train); };
+  const auto knots = [&](const Points& train) {
+    const MemoryCurve plain = line(train);
+    MemoryCurve bent = with_knots(plain, train);
+    return bent;
+  };
+  MemoryCurve curve = line(points);
+  curve.info.residuals = cross_validate(points, line);
+  if (points.size() >= 6) {
+    const Residuals residuals = cross_validate(points, knots);
+    if (score(residuals) < 0.95 * score(curve.info.residuals)) {
+      curve = knots(points);
+      curve.info.residuals = residuals;
+    }
+  }
+  for (const auto& point : points) widen(curve.measured, bytes_of(point));
+  return curve;
+}
+
+}  // namespace trillion
