@@ -66,6 +66,18 @@ struct YamlReader::State {
   std::optional<std::string> nearest_key(const std::string& key);
   void finish();
 
+  // "a.b" is in the file, under whichever spelling.
+  bool is_written(std::string_view dotted) const {
+    const YamlNode* at = node;
+    while (at != nullptr && !dotted.empty()) {
+      const std::size_t dot = dotted.find('.');
+      const auto other = at == node ? spellings.find(dotted.substr(0, dot)) : spellings.end();
+      at = at->find(other == spellings.end() ? dotted.substr(0, dot) : std::string_view(other->second));
+      dotted.remove_prefix(dot == std::string_view::npos ? dotted.size() : dot + 1);
+    }
+    return at != nullptr;
+  }
+
   std::shared_ptr<State> child(std::string key, const YamlNode* below, const YamlPosition& at) {
     auto state = std::make_shared<State>();
     state->document = document;
@@ -329,13 +341,11 @@ void YamlReader::report(const std::vector<std::string>& messages, std::string_vi
   for (const std::string& message : messages) {
     const bool stale =
         std::any_of(failed_before.begin(), failed_before.end(), [&](const std::string& key) { return names_key(message, key); });
-    if (stale) continue;
     const std::size_t colon = message.find(": ");
-    if (colon == std::string::npos) {
-      problem("", message);
-    } else {
-      problem(message.substr(0, colon), message.substr(colon + 2));
-    }
+    const std::string path = colon == std::string::npos ? "" : message.substr(0, colon);
+    // A figure that is not in the file was derived from the others: with one of them in error it means nothing.
+    if (stale || (!failed_before.empty() && !state_->is_written(path))) continue;
+    problem(path, colon == std::string::npos ? message : message.substr(colon + 2));
   }
 }
 
