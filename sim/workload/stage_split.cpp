@@ -10,6 +10,9 @@ namespace trillion {
 namespace {
 
 constexpr double kUnreached = std::numeric_limits<double>::infinity();
+// What can certainly not keep a limit is cut off by sums in another order than the search's, which may round differently: this
+// much beyond the limit nothing is lost. Limits themselves are compared exactly.
+constexpr double kOrderOfSums = 1 + 1e-9;
 constexpr std::size_t kNowhere = std::numeric_limits<std::size_t>::max();
 
 struct Problem {
@@ -97,8 +100,10 @@ struct Sides {
 // hold: where it begins and how long it is. Only lengths are kept from which the ranks left can still reach all layers.
 class PairedSearch {
  public:
-  PairedSearch(const Problem& problem, Goal goal, Limits limits)
-      : p_(problem), goal_(goal), limits_(limits), ranks_(problem.stages / 2), most_of_rank_(most_layers_of_a_rank()) {
+  PairedSearch(const Problem& problem, Goal goal, Limits limits) : p_(problem), goal_(goal), limits_(limits), ranks_(problem.stages / 2) {
+    most_of_rank_ = std::min(most_layers_within(limits.rank), 2 * p_.most());
+    most_of_stage_ = std::min(most_layers_within(std::min(limits.rank, limits.stage)), p_.most());
+    for (const double cost : p_.layers) cost_before_.push_back(cost_before_.back() + cost);
     tables_.resize(ranks_ + 1);
     for (std::size_t inner = 0; inner <= ranks_; ++inner) {
       Table& t = tables_[inner];
@@ -145,13 +150,22 @@ class PairedSearch {
     return begin * (t.longest - t.shortest + 1) + length - t.shortest;
   }
 
-  // No rank within the limit holds more; one layer is added since sums in another order may round differently.
-  std::size_t most_layers_of_a_rank() const {
+  // Nothing that keeps the limit holds more layers.
+  std::size_t most_layers_within(double limit) const {
     std::vector<double> cheapest = p_.layers;
     std::sort(cheapest.begin(), cheapest.end());
     std::size_t most = 0;
-    for (double sum = 0; most < cheapest.size() && (sum += cheapest[most]) <= limits_.rank;) ++most;
-    return std::min({most + 1, 2 * p_.most(), p_.count()});
+    for (double sum = 0; most < cheapest.size() && (sum += cheapest[most]) <= limit * kOrderOfSums;) ++most;
+    return most;
+  }
+
+  // Whether `left` ranks can hold all layers outside [begin, end).
+  bool can_finish(std::size_t left, std::size_t begin, std::size_t end) const {
+    const std::size_t most = left * most_of_stage_;
+    if (begin > most || p_.count() - end > most) return false;
+    const double outside =
+        cost_before_[begin] + (cost_before_.back() - cost_before_[end]) + (left > 0 ? p_.first_extra + p_.last_extra : 0);
+    return left == 0 || outside <= static_cast<double>(left) * limits_.rank * kOrderOfSums;
   }
 
   void expand(std::size_t inner) {
@@ -159,7 +173,7 @@ class PairedSearch {
     for (std::size_t length = t.shortest; length <= t.longest; ++length) {
       for (std::size_t begin = 0; begin + length <= p_.count(); ++begin) {
         const double value = t.states[slot(inner, begin, length)].value;
-        if (value < kUnreached) add_fronts(inner + 1, {begin, begin + length, value});
+        if (value < kUnreached && can_finish(ranks_ - inner, begin, begin + length)) add_fronts(inner + 1, {begin, begin + length, value});
       }
     }
   }
@@ -172,7 +186,7 @@ class PairedSearch {
 
   void add_fronts(std::size_t ranks, const Inside& inside) {
     double cost = 0;
-    for (std::size_t front = 0; front <= p_.most() && front <= inside.begin; ++front) {
+    for (std::size_t front = 0; front <= most_of_stage_ && front <= inside.begin; ++front) {
       if (front > 0) cost += p_.layers[inside.begin - front];
       const double total = cost + (ranks == ranks_ ? p_.first_extra : 0);
       if (total > limits_.stage || total > limits_.rank) return;
@@ -187,7 +201,7 @@ class PairedSearch {
 
   void add_backs(std::size_t ranks, const Inside& inside, const Front& front) {
     double cost = 0;
-    for (std::size_t back = 0; back <= p_.most() && inside.end + back <= p_.count(); ++back) {
+    for (std::size_t back = 0; back <= most_of_stage_ && inside.end + back <= p_.count(); ++back) {
       if (back > 0) cost += p_.layers[inside.end + back - 1];
       const double total = cost + (ranks == ranks_ ? p_.last_extra : 0);
       if (total > limits_.stage || front.cost + total > limits_.rank) return;
@@ -213,12 +227,13 @@ class PairedSearch {
   const Problem& p_;
   Goal goal_;
   Limits limits_;
-  std::size_t ranks_, most_of_rank_;
-  std::vector<Table> tables_;  // [ranks inside]
+  std::size_t ranks_, most_of_rank_ = 0, most_of_stage_ = 0;
+  std::vector<double> cost_before_{0};  // [layer]
+  std::vector<Table> tables_;           // [ranks inside]
 };
 
 // A limit that some split keeps, so that the first search need not look at everything: the slowest rank of the split that gives
-// every stage as many layers. The search adds in another order; the limit has to be reachable, not tight.
+// every stage as many layers.
 double reachable_cost(const Problem& p, bool paired) {
   std::vector<double> stages(p.stages, 0);
   std::size_t layer = 0;
@@ -231,7 +246,7 @@ double reachable_cost(const Problem& p, bool paired) {
   for (std::size_t stage = 0; stage < p.stages; ++stage) {
     largest = std::max(largest, stages[stage] + (paired ? stages[p.stages - 1 - stage] : 0));
   }
-  return largest * (1 + 1e-6);
+  return largest * kOrderOfSums;
 }
 
 Split split_chain(const Problem& problem) {
@@ -240,7 +255,10 @@ Split split_chain(const Problem& problem) {
 }
 
 Split split_paired(const Problem& problem) {
-  Limits limits{reachable_cost(problem, true), kUnreached};
+  // Splits with about even stages are few; the best of them is a good limit for the search among all.
+  Limits limits{reachable_cost(problem, true), reachable_cost(problem, false)};
+  limits.rank = PairedSearch(problem, Goal::largest_rank, limits).found().value;
+  limits.stage = kUnreached;
   limits.rank = PairedSearch(problem, Goal::largest_rank, limits).found().value;
   limits.stage = PairedSearch(problem, Goal::largest_stage, limits).found().value;
   return PairedSearch(problem, Goal::squares, limits).found().split;
