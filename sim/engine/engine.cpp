@@ -7,6 +7,7 @@
 #include "sim/base/error.h"
 #include "sim/engine/event_queue.h"
 #include "sim/engine/flow_set.h"
+#include "sim/engine/huge_pages.h"
 #include "sim/engine/stuck_graph.h"
 
 namespace trillion {
@@ -38,15 +39,15 @@ class Simulation {
       paces_.push_back({kind.duration, moves});
     }
     moved_.assign(graph.kind_count(), 0);
-    trace_.start.assign(graph.task_count(), kNotYet);
-    trace_.end.assign(graph.task_count(), kNotYet);
+    for (std::vector<SimTime>* times : {&trace_.start, &trace_.end}) {
+      reserve_large(*times, graph.task_count());
+      times->assign(graph.task_count(), kNotYet);
+    }
   }
 
   Trace run() {
-    for (std::uint32_t s = 0; s < streams_.size(); ++s) {
-      runnable_.push_back(s);
-      advance_runnable();
-    }
+    for (std::uint32_t s = 0; s < streams_.size(); ++s) runnable_.push_back(s);
+    advance_runnable();
     while (!events_.empty()) apply_instant(events_.next_time());
     if (ended_ != graph_.task_count()) throw StuckGraph(describe_stuck(graph_, trace_));
     trace_.events += ended_;
@@ -56,6 +57,7 @@ class Simulation {
 
  private:
   static constexpr std::uint32_t kNone = 0xffffffffu;
+  static constexpr std::uint64_t kWindow = 1 << 14;  // tasks: their rows, times and dependencies fit into a core's own cache
 
   // Only the head of a stream can be blocked, so everything about waiting lives here and nothing in the tasks.
   struct Stream {
@@ -78,11 +80,20 @@ class Simulation {
     bool moves = false;  // bytes over links
   };
 
+  // Graphs are built more or less in the order of time, so all streams run up to a common horizon of task ids before any goes
+  // on: what they touch then lies together in memory. The result does not depend on it.
   void advance_runnable() {
-    while (!runnable_.empty()) {
-      const std::uint32_t s = runnable_.back();
-      runnable_.pop_back();
-      advance(s);
+    for (;;) {
+      while (!runnable_.empty()) {
+        const std::uint32_t s = runnable_.back();
+        runnable_.pop_back();
+        advance(s);
+      }
+      if (at_horizon_.empty()) return;
+      std::uint32_t nearest = kNone;
+      for (const std::uint32_t s : at_horizon_) nearest = std::min(nearest, streams_[s].head.value);
+      horizon_ = std::uint64_t{nearest} + kWindow;
+      runnable_.swap(at_horizon_);
     }
   }
 
@@ -91,6 +102,7 @@ class Simulation {
     Stream& stream = streams_[s];
     while (stream.head.valid() && dependencies_met(s)) {
       const TaskId task = stream.head;
+      if (task.value >= horizon_) return at_horizon_.push_back(s);
       if (const RendezvousId id = graph_.rendezvous_of(task); id.valid()) return arrive(s, id);
       const Pace& pace = paces_[graph_.kind_id_of(task).value];
       if (pace.moves) return begin(s, stream.ready);
@@ -212,7 +224,8 @@ class Simulation {
   std::vector<std::uint64_t> moved_;  // per kind: how many of its tasks ran as flows
   std::vector<Stream> streams_;
   std::vector<Gathering> gatherings_;
-  std::vector<std::uint32_t> runnable_;
+  std::vector<std::uint32_t> runnable_, at_horizon_;
+  std::uint64_t horizon_ = kWindow;
   EventQueue events_;  // a slot per stream
   FlowSet flows_;
   std::vector<LinkUse> flow_uses_;

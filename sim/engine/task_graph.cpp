@@ -6,6 +6,7 @@
 
 #include "sim/base/error.h"
 #include "sim/base/random.h"
+#include "sim/engine/huge_pages.h"
 
 namespace trillion {
 
@@ -26,8 +27,8 @@ std::uint32_t next_id(std::size_t count) {
 }  // namespace
 
 void TaskGraph::reserve(std::size_t tasks, std::size_t dependencies) {
-  rows_.reserve(tasks);
-  list_.reserve(dependencies);
+  reserve_large(rows_, tasks);
+  reserve_large(list_, dependencies);
 }
 
 LinkId TaskGraph::add_link(std::string name, BytesPerSecond capacity) {

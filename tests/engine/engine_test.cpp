@@ -136,5 +136,36 @@ TEST(Engine, EqualsTheRelaxedEquationsOnRandomGraphs) {
   }
 }
 
+// Larger than the window of tasks that the engine works on at a time: one pass in the order of adding is the model.
+TEST(Engine, EqualsOnePassOnALargeGraph) {
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    std::mt19937_64 random(seed);
+    test::Recipe recipe = test::random_recipe(random, {8, 60000, 0, 20, true});
+    if (seed % 2 == 1) {  // one stream far ahead of the others in the order of adding
+      for (std::size_t t = 0; t < recipe.tasks.size() / 2; ++t)
+        recipe.tasks[t].stream = 0, recipe.tasks[t].rendezvous = RendezvousId::kNone;
+    }
+    std::vector<SimTime> free_at(recipe.streams), start(recipe.tasks.size()), end(recipe.tasks.size());
+    for (std::size_t t = 0; t < recipe.tasks.size();) {
+      std::size_t next = t + 1;
+      const std::uint32_t group = recipe.tasks[t].rendezvous;
+      while (group != RendezvousId::kNone && next < recipe.tasks.size() && recipe.tasks[next].rendezvous == group) ++next;
+      SimTime latest, longest;
+      for (std::size_t m = t; m < next; ++m) {
+        latest = std::max(latest, free_at[recipe.tasks[m].stream]);
+        for (const TaskId d : recipe.tasks[m].dependencies) latest = std::max(latest, end[d.value]);
+        longest = std::max(longest, recipe.tasks[m].kind.duration);
+      }
+      for (; t < next; ++t) {
+        start[t] = latest;
+        end[t] = free_at[recipe.tasks[t].stream] = latest + longest;
+      }
+    }
+    const Trace trace = run(test::build(recipe).graph);
+    ASSERT_TRUE(trace.start == start) << "seed " << seed;
+    ASSERT_TRUE(trace.end == end) << "seed " << seed;
+  }
+}
+
 }  // namespace
 }  // namespace trillion
