@@ -91,6 +91,7 @@ Block make_block(BlockKind kind, const BlockContext& c) {
   const double hidden = static_cast<double>(c.model.hidden_size);
   // A tied head lives on the last stage as a copy of the embedding (Megatron-LM does the same and sums the two gradients).
   const double head = static_cast<double>(c.model.vocab_size) * hidden / tensor;
+  const double norm = c.model.normalisation == Normalisation::layer_norm ? 2 * hidden : hidden;
   Block b;
   b.kind = kind;
   switch (kind) {
@@ -107,7 +108,7 @@ Block make_block(BlockKind kind, const BlockContext& c) {
     case BlockKind::head:
       b.name = "head";
       add_module(b, output_head(c));
-      b.parameters.dense = (c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1 ? 0 : head) + hidden;
+      b.parameters.dense = (c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1 ? 0 : head) + norm;
       break;
     case BlockKind::mtp_layer: {
       const Passes entry = mtp_projection(c);
@@ -117,13 +118,13 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       append(b.before_exchange_backward, entry.backward);
       append(b.before_exchange_weight, entry.weight);
       append(b.saved, entry.saved);
-      b.parameters.dense += 2 * hidden * hidden + 2 * hidden;
+      b.parameters.dense += 2 * hidden * hidden + 2 * norm;
       break;
     }
     case BlockKind::mtp_head:
       b.name = "MTP head";
       add_module(b, output_head(c));
-      b.parameters.dense = hidden;
+      b.parameters.dense = norm;
       break;
   }
   return b;
