@@ -1,5 +1,6 @@
 // attention.jsonl: fused attention, forward and backward (see sdpa.h), each shape in a child process.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "bench.h"
 #include "check.h"
 #include "child.h"
+#include "filling.h"
 #include "sdpa.h"
 #include "session.h"
 
@@ -78,6 +80,17 @@ std::vector<Point> points() {
     add(shape(h, 2, 6144), Load::kBurst);
   }
   for (const Heads& h : kHeads) add(shape(h, 1, 8192), Load::kSustained);
+  // Shapes that no model has, for what a fit does between: heads, sharing, batch and length drawn.
+  for (int i = 0; i < 60; ++i) {
+    constexpr std::pair<std::int64_t, std::int64_t> kDims[] = {{128, 128}, {192, 128}, {64, 64}};
+    const auto [qk_dim, v_dim] = kDims[i / 20];
+    const std::int64_t kv_heads = std::int64_t{1} << static_cast<int>(5.99 * filling(i, 0));
+    const std::int64_t sharing = qk_dim == 192 ? 1 : std::int64_t{1} << (i % 4);
+    const std::int64_t length = static_cast<std::int64_t>(512 * std::exp2(5 * filling(i, 1))) / 64 * 64;
+    const Heads drawn{std::min<std::int64_t>(128, kv_heads * sharing), kv_heads, qk_dim, v_dim};
+    const std::int64_t batch = std::int64_t{1} << static_cast<int>(2.99 * filling(i, 2));
+    add(shape(drawn, batch, length), Load::kBurst);
+  }
   return out;
 }
 

@@ -11,7 +11,7 @@
 namespace probe {
 namespace {
 
-constexpr double kBatch_s = 0.3e-3;
+constexpr double kBatch_s[] = {0.3e-3, 10e-3};  // burst, sustained: the clock of a throttled chip swings for milliseconds
 constexpr double kGraphBelow_s = 80e-6;
 constexpr int kMaxPerBatch = 256;
 constexpr int kGroup = 7;
@@ -20,6 +20,8 @@ constexpr double kMedianError = 0.004;
 constexpr double kHeatOnce_s = 3.0;
 constexpr double kHeatEach_s = 0.3;
 constexpr double kWarmUp_s = 3e-3;
+constexpr double kRestPerBusy = 4;  // burst points load the chip a fifth of the time
+constexpr double kLongestRest_s = 0.5;
 
 __global__ void hold_stream(long long nanoseconds) {
   long long start, now;
@@ -157,10 +159,15 @@ void Bench::heat(const Launch& launch, double estimate_s) {
   }
 }
 
-// One batch of launches, queued directly or as a captured graph.
+void Bench::rest() {
+  const double owed_s = std::min(kLongestRest_s, kRestPerBusy * busy_s_) - (host_clock_s() - idle_since_s_);
+  if (owed_s > 0) std::this_thread::sleep_for(std::chrono::duration<double>(owed_s));
+}
+
+// One batch of launches, queued directly or as a captured graph that is replayed `repeats` times.
 struct Bench::Batch {
-  Batch(Bench& bench, const Launch& launch, int size, bool graph)
-      : bench_(bench), launch_(launch), size_(size) {
+  Batch(Bench& bench, const Launch& launch, int size, int repeats, bool graph)
+      : bench_(bench), launch_(launch), size_(size), repeats_(repeats) {
     if (!graph) return;
     cudaGraph_t captured = nullptr;
     PROBE_CUDA(cudaStreamBeginCapture(bench.stream_, cudaStreamCaptureModeThreadLocal));
@@ -180,7 +187,7 @@ struct Bench::Batch {
   }
   void queue() {
     if (graph_) {
-      PROBE_CUDA(cudaGraphLaunch(graph_, bench_.stream_));
+      for (int i = 0; i < repeats_; ++i) PROBE_CUDA(cudaGraphLaunch(graph_, bench_.stream_));
     } else {
       for (int i = 0; i < size_; ++i) launch_(bench_.stream_, next_++);
     }
@@ -188,27 +195,32 @@ struct Bench::Batch {
 
   Bench& bench_;
   const Launch& launch_;
-  int size_;
+  int size_, repeats_;
   int next_ = 0;
   cudaGraphExec_t graph_ = nullptr;
 };
 
 Timing Bench::measure(const Launch& launch, const BenchOptions& options) {
-  double estimate = first_estimate_s(launch);
+  const bool sustained = options.load == Load::kSustained;
+  const double estimate = first_estimate_s(launch);
   const bool graph = options.graph && estimate < kGraphBelow_s;
-  int per_batch = std::clamp(static_cast<int>(std::ceil(kBatch_s / estimate)), 1, kMaxPerBatch);
-  if (graph) per_batch = std::clamp(std::max(per_batch, options.rotations), 16, kMaxPerBatch);
-  Batch batch(*this, launch, per_batch, graph);
+  const int wanted = std::max(1, static_cast<int>(std::ceil(kBatch_s[sustained] / estimate)));
+  const int captured = std::clamp(std::max(std::min(wanted, kMaxPerBatch / 4), options.rotations), 16, kMaxPerBatch);
+  const int size = graph ? captured : std::min(wanted, kMaxPerBatch);
+  const int repeats = graph ? std::max(1, wanted / captured) : 1;
+  const int per_batch = size * repeats;
+  Batch batch(*this, launch, size, repeats, graph);
 
   const int least = estimate > 20e-3 ? 3 : kGroup;
   std::vector<cudaEvent_t> events(kGroup + 1);
   for (auto& event : events) PROBE_CUDA(cudaEventCreate(&event));
 
-  if (options.load == Load::kSustained) {
+  if (!sustained) rest();
+  const double busy_from_s = host_clock_s();
+  if (sustained) {
     heat(launch, estimate);
   } else {
     warm_up(launch, estimate);
-    PROBE_CUDA(cudaStreamSynchronize(stream_));
   }
 
   Timing timing;
@@ -219,7 +231,7 @@ Timing Bench::measure(const Launch& launch, const BenchOptions& options) {
   do {
     // Long enough for the host to queue the group: ~6 us a direct launch, one graph launch a batch.
     const long long queueing_ns = graph ? 60'000 : std::min(500'000, 20'000 + 6'000 * per_batch * kGroup);
-    if (options.load == Load::kBurst) hold_stream<<<1, 1, 0, stream_>>>(queueing_ns);
+    if (!sustained) hold_stream<<<1, 1, 0, stream_>>>(queueing_ns);
     const int batches = std::min(kGroup, least);
     stamp(0);
     PROBE_CUDA(cudaEventRecord(events[0], stream_));
@@ -244,7 +256,9 @@ Timing Bench::measure(const Launch& launch, const BenchOptions& options) {
     timing.temperature_c = reading.temperature_c;
   } while (static_cast<int>(samples.size()) < kMaxSamples && host_clock_s() - start < options.spend_s &&
            median_error(samples) > kMedianError);
-  if (options.load == Load::kSustained) last_heated_s_ = host_clock_s();
+  idle_since_s_ = host_clock_s();
+  busy_s_ = idle_since_s_ - busy_from_s;
+  if (sustained) last_heated_s_ = idle_since_s_;
 
   for (auto& event : events) PROBE_CUDA(cudaEventDestroy(event));
   timing.samples = static_cast<int>(samples.size());

@@ -8,7 +8,7 @@
 //    operands come from HBM and not from the L2 of the launch before.
 //  * Stop when the median is known: its standard error, from the median absolute deviation, below 0.4 %,
 //    after at least 7 batches (3 if one launch lasts over 20 ms).
-//  * Burst: a few milliseconds of warm-up on a cool chip. Sustained: the kernel runs back to back until the chip
+//  * Burst: a rest of four times what the point before took, then 3 ms of warm-up: what a lone kernel sees. Sustained: the kernel runs back to back until the chip
 //    has been busy for seconds (3 s once, then 0.3 s and as long as it idled per point), and is sampled in that state: the clock has then
 //    settled where the power limit puts it.
 //  * The clock is counted, not asked for: SM cycles over nanoseconds between the first and the last batch.
@@ -74,6 +74,7 @@ class Bench {
   double first_estimate_s(const Launch& launch);
   void heat(const Launch& launch, double estimate_s);
   void warm_up(const Launch& launch, double estimate_s);
+  void rest();
 
   cudaDeviceProp properties_{};
   Nvml nvml_;
@@ -81,7 +82,8 @@ class Bench {
   cudaEvent_t begin_ = nullptr;
   cudaEvent_t end_ = nullptr;
   unsigned long long* stamps_ = nullptr;  // [2][sm_count][2]: cycles, nanoseconds
-  double last_heated_s_ = -1e9;           // host clock at the end of the last sustained point
+  // Host clock: end of the last sustained point; end and length of the last point's load.
+  double last_heated_s_ = -1e9, idle_since_s_ = 0, busy_s_ = 0;
 };
 
 double host_clock_s();  // monotonic

@@ -66,7 +66,7 @@ struct SwiGlu {
     float g[8], u[8];
     unpack(v.g, g), unpack(v.u, u);
 #pragma unroll
-    for (int e = 0; e < 8; ++e) g[e] = g[e] / (1.0f + __expf(-g[e])) * u[e];
+    for (int e = 0; e < 8; ++e) g[e] = __fdividef(g[e], 1.0f + __expf(-g[e])) * u[e];
     store8(y + 8 * i, pack(g));
   }
 };
@@ -85,7 +85,7 @@ struct SwiGluBackward {
     unpack(v.d, d), unpack(v.g, g), unpack(v.u, u);
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
-      const float sigmoid = 1.0f / (1.0f + __expf(-g[e]));
+      const float sigmoid = __fdividef(1.0f, 1.0f + __expf(-g[e]));
       const float silu = g[e] * sigmoid;
       const float slope = sigmoid * (1.0f + g[e] * (1.0f - sigmoid));
       g[e] = d[e] * u[e] * slope;
@@ -122,16 +122,16 @@ struct Rope {
   }
 };
 
+// Groups of four: a warp's stores are then contiguous.
 struct CastFp32 {
-  const Bf16* x;
+  const int2* x;
   float4* y;
-  using Loaded = Bf16x8;
-  __device__ Loaded load(std::int64_t i) const { return load8(x + 8 * i); }
+  using Loaded = int2;
+  __device__ Loaded load(std::int64_t i) const { return __ldg(x + i); }
   __device__ void store(std::int64_t i, const Loaded& v) const {
-    float e[8];
-    unpack(v, e);
-    y[2 * i] = make_float4(e[0], e[1], e[2], e[3]);
-    y[2 * i + 1] = make_float4(e[4], e[5], e[6], e[7]);
+    const float2 low = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&v.x));
+    const float2 high = __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(&v.y));
+    y[i] = make_float4(low.x, low.y, high.x, high.y);
   }
 };
 
@@ -245,7 +245,7 @@ bool launch_elementwise(const MemoryShape& shape, const MemoryBuffers& at, cudaS
   } else if (shape.kernel == "rope") {
     over(Rope{bf16_in(0), out, shape.columns}, groups, stream);
   } else if (shape.kernel == "cast_fp32") {
-    over(CastFp32{bf16_in(0), reinterpret_cast<float4*>(at.out)}, groups, stream);
+    over(CastFp32{reinterpret_cast<const int2*>(at.in), reinterpret_cast<float4*>(at.out)}, n / 4, stream);
   } else if (shape.kernel == "cast_bf16") {
     over(CastBf16{fp32_in(0), out}, groups, stream);
   } else if (shape.kernel == "gradient_accumulate") {

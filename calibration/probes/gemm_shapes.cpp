@@ -6,6 +6,8 @@
 #include <string>
 #include <tuple>
 
+#include "filling.h"
+
 namespace probe {
 namespace {
 
@@ -124,12 +126,6 @@ class PointList {
 
 }  // namespace
 
-double filling(int index, int dimension) {
-  constexpr double kStep[] = {0.8191725133961645, 0.6710436067037893, 0.5497004779019703};
-  const double u = 0.5 + (index + 1) * kStep[dimension];
-  return u - std::floor(u);
-}
-
 std::vector<GemmPoint> gemm_points() {
   PointList list;
   const GemmShape reference{"bf16", 8192, 8192, 8192};
@@ -139,36 +135,33 @@ std::vector<GemmPoint> gemm_points() {
   list.add(reference8, Load::kBurst);
   reference8.dtype = "fp8_block";
   list.add(reference8, Load::kBurst);
-  // Rounds of burst points, each a little of everything; sustained ones stay together, so the chip stays hot.
+  // Rounds of a little of everything, so that a cut run is balanced; sustained points stay together, so the chip stays hot.
   for (int round = 0; round < 6; ++round) {
-    list.add_design("bf16", round * 75, round * 75 + 75, Load::kBurst);
+    const auto part = [&](int count) { return std::pair{round * count, round * count + count}; };
+    const auto design = [&](const char* dtype, int count, Load load, int sms = 0) {
+      list.add_design(dtype, part(count).first, part(count).second, load, sms);
+    };
+    design("bf16", 90, Load::kBurst);
     list.add_models("bf16", round, 1, Load::kBurst);
-    list.add_design("fp8", round * 45, round * 45 + 45, Load::kBurst);
+    design("fp8", 50, Load::kBurst);
     list.add_models("fp8", round + 1, 2, Load::kBurst);
-    list.add_design("fp8_block", round * 45, round * 45 + 45, Load::kBurst);
+    design("fp8_block", 50, Load::kBurst);
     list.add_models("fp8_block", round + 2, 2, Load::kBurst);
-    if (round == 0) {
-      list.add(reference, Load::kSustained);
-      list.add_design("bf16", 0, 45, Load::kSustained);
-      list.add_models("bf16", 0, 2, Load::kSustained);
-      list.add_design("fp8", 0, 30, Load::kSustained);
-      list.add_models("fp8", 1, 4, Load::kSustained);
-      list.add_design("fp8_block", 0, 24, Load::kSustained);
-    }
     if (round < 3) {
       for (const int sms : {112, 124}) {
-        list.add_design("bf16", round * 12, round * 12 + 12, Load::kBurst, sms);
+        design("bf16", 12, Load::kBurst, sms);
         list.add_models("bf16", round, 6, Load::kBurst, sms);
-        list.add_design("fp8", round * 6, round * 6 + 6, Load::kBurst, sms);
-        list.add_design("fp8_block", round * 6, round * 6 + 6, Load::kBurst, sms);
+        design("fp8", 6, Load::kBurst, sms);
+        design("fp8_block", 6, Load::kBurst, sms);
       }
     }
-    if (round == 2) {
-      list.add_design("bf16", 45, 90, Load::kSustained);
-      list.add_models("bf16", 1, 2, Load::kSustained);
-      list.add_design("fp8", 30, 50, Load::kSustained);
-      list.add_design("fp8_block", 24, 40, Load::kSustained);
-    }
+    if (round == 0) list.add(reference, Load::kSustained);
+    design("bf16", 30, Load::kSustained);
+    list.add_models("bf16", round, 4, Load::kSustained);
+    design("fp8", 15, Load::kSustained);
+    list.add_models("fp8", round + 1, 8, Load::kSustained);
+    design("fp8_block", 12, Load::kSustained);
+    list.add_models("fp8_block", round + 2, 14, Load::kSustained);
   }
   return list.take();
 }

@@ -20,8 +20,4 @@ struct GemmPoint {
 // Burst and sustained points interleaved so that any prefix is a usable calibration. Deterministic.
 std::vector<GemmPoint> gemm_points();
 
-// Point `index` (from 0), dimension 0..2, of Roberts' R3 recurrence: low discrepancy in (0,1)^3. Every third point of it is
-// not: draw whatever else varies from a hash of the index.
-double filling(int index, int dimension);
-
 }  // namespace probe

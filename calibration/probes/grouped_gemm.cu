@@ -2,7 +2,7 @@
 //
 // Two library paths from C++, each row naming its own in "path":
 //   cublas-grouped   cublasGemmGroupedBatchedEx, one group per expert, sizes known to the host
-//   cublaslt-loop    one cuBLASLt product after another, what a stack without grouped kernels does
+//   cublaslt-loop    one cuBLASLt product after another, what a stack without grouped kernels does; bf16 and fp8_block
 // calibration/steps/grouped_mm.py adds PyTorch's torch._grouped_mm ("torch-grouped-mm", CUTLASS, sizes on the device).
 //
 // Loads: balanced, and Zipf-like skew with the stated largest load over the mean. "m" lists the tokens per group:
@@ -28,6 +28,7 @@ using namespace probe;
 
 struct GroupedShape {
   std::string path;
+  std::string dtype;
   std::string layout;
   std::vector<std::int64_t> tokens;
   std::int64_t n = 0, k = 0;
@@ -35,11 +36,13 @@ struct GroupedShape {
 
   Row row() const {
     Row row;
-    row.text("op", "grouped_gemm").text("dtype", "bf16").numbers("m", tokens).number("n", n).number("k", k);
+    row.text("op", "grouped_gemm").text("dtype", dtype).numbers("m", tokens).number("n", n).number("k", k);
     row.text("layout", layout).number("skew", skew).text("path", path);
     return row.text("load", "burst");
   }
 };
+
+constexpr std::int64_t kUnit = 128;  // tokens of a group: what fp8_block's weight gradient contracts in whole scales
 
 // `total` tokens over `experts`, load falling as a power law whose largest share is `skew` times the mean.
 std::vector<std::int64_t> spread(std::int64_t total, int experts, double skew) {
@@ -54,7 +57,7 @@ std::vector<std::int64_t> spread(std::int64_t total, int experts, double skew) {
   const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
   std::vector<std::int64_t> tokens(experts);
   for (int e = 0; e < experts; ++e) {
-    tokens[e] = std::max<std::int64_t>(8, std::llround(total * weight[e] / sum / 8) * 8);
+    tokens[e] = std::max<std::int64_t>(kUnit, std::llround(total * weight[e] / sum / kUnit) * kUnit);
   }
   return tokens;
 }
@@ -67,18 +70,20 @@ std::vector<GroupedShape> points() {
   // DeepSeek-V3 at EP 64 and 32, Mixtral at EP 8 and 1, V2-Lite at EP 8, Qwen3-30B-A3B at EP 8.
   constexpr Experts kExperts[] = {{4, 7168, 2048}, {8, 7168, 2048}, {1, 4096, 14336},
                                   {8, 4096, 14336}, {8, 2048, 1408}, {16, 2048, 768}};
+  constexpr std::pair<const char*, const char*> kPaths[] = {
+      {"cublas-grouped", "bf16"}, {"cublaslt-loop", "bf16"}, {"cublaslt-loop", "fp8_block"}};
   std::vector<GroupedShape> out;
   for (const std::int64_t per_expert : {1024, 4096, 256}) {
     for (const double skew : {1.0, 2.0, 4.0}) {
       for (const Experts& e : kExperts) {
         if (skew > 1 && e.local <= skew) continue;
         const auto tokens = spread(per_expert * e.local, e.local, skew);
-        for (const std::string path : {"cublas-grouped", "cublaslt-loop"}) {
-          if (path == "cublaslt-loop" && skew > 1) continue;
-          out.push_back({path, "forward", tokens, 2 * e.intermediate, e.hidden, skew});
-          out.push_back({path, "forward", tokens, e.hidden, e.intermediate, skew});
-          out.push_back({path, "input_gradient", tokens, e.hidden, 2 * e.intermediate, skew});
-          out.push_back({path, "weight_gradient", tokens, e.hidden, e.intermediate, skew});
+        for (const auto& [path, dtype] : kPaths) {
+          const std::int64_t inner = e.intermediate;
+          out.push_back({path, dtype, "forward", tokens, 2 * inner, e.hidden, skew});
+          out.push_back({path, dtype, "forward", tokens, e.hidden, inner, skew});
+          out.push_back({path, dtype, "input_gradient", tokens, e.hidden, 2 * inner, skew});
+          out.push_back({path, dtype, "weight_gradient", tokens, e.hidden, inner, skew});
         }
       }
     }
@@ -88,8 +93,8 @@ std::vector<GroupedShape> points() {
 
 // The product of one expert in cuBLAS's column-major terms (see lt_gemm.h).
 GemmShape expert_product(const GroupedShape& s, std::int64_t tokens) {
-  if (s.layout == "weight_gradient") return {"bf16", s.n, s.k, tokens, s.layout};
-  return {"bf16", tokens, s.n, s.k, s.layout};
+  if (s.layout == "weight_gradient") return {s.dtype, s.n, s.k, tokens, s.layout};
+  return {s.dtype, tokens, s.n, s.k, s.layout};
 }
 
 class CublasGrouped {
@@ -191,7 +196,7 @@ void body(Session& session) {
   Bench bench;
   std::size_t free = 0, total = 0;
   PROBE_CUDA(cudaMemGetInfo(&free, &total));
-  const GemmMemory memory(std::min(std::size_t{3} << 30, free / 5), false);
+  const GemmMemory memory(std::min(std::size_t{3} << 30, free / 6), true);
   for (const auto& shape : list) {
     session.point(shape.row(), [&] { return measure(bench, memory, shape); });
   }

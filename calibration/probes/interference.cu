@@ -2,10 +2,11 @@
 //
 // While experts' tokens travel, a communication kernel occupies a few SMs (DeepSeek's: 20 of 132) and moves bytes. Here a
 // stand-in does: `beside_sms` blocks that fill an SM each and either spin (traffic "none") or copy between two regions
-// of memory ("memory"), until told to stop. The victim runs on another stream. Rows:
+// of memory ("memory"), until told to stop. They start in clusters of 2 (DeepEP) or 4 (NCCL on Hopper), which decides
+// where they sit and so how many of the victim's own clusters still fit. The victim runs on another stream. Rows:
 //
-//   {"op":"interference","victim":{shape keys},"beside_sms":16,"beside_traffic":"none|memory","time_s":...,
-//    "alone_s":...,"beside_bytes_per_s":...}
+//   {"op":"interference","victim":{shape keys},"beside_sms":16,"beside_cluster":2|4,"beside_traffic":"none|memory",
+//    "time_s":...,"alone_s":...,"beside_bytes_per_s":...}
 //
 // alone_s: the same launch with the whole chip for itself, measured right before. A GEMM comes twice: told nothing, and told
 // to use the remaining SMs ("sms"), which is what frameworks set when communication overlaps.
@@ -56,7 +57,7 @@ __global__ void __launch_bounds__(kHolderThreads)
 // The stand-in: starts on construction, stops on destruction.
 class Holder {
  public:
-  Holder(const Bench& bench, const Arena& region, int sms, bool traffic) {
+  Holder(const Bench& bench, const Arena& region, int sms, int cluster, bool traffic) {
     int least = 0, greatest = 0;
     PROBE_CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
     PROBE_CUDA(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest));
@@ -71,9 +72,16 @@ class Holder {
     PROBE_CUDA(cudaFuncSetAttribute(hold_sms, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
     const std::size_t vectors = region.size() / 2 / sizeof(int4);
     int4* from = reinterpret_cast<int4*>(region.data());
-    hold_sms<<<sms, kHolderThreads, shared, stream_>>>(from, from + vectors, vectors, traffic, &state_->stop, started_,
-                                                       &state_->moved);
-    PROBE_CUDA(cudaGetLastError());
+    cudaLaunchAttribute together{};
+    together.id = cudaLaunchAttributeClusterDimension;
+    together.val.clusterDim.x = cluster, together.val.clusterDim.y = together.val.clusterDim.z = 1;
+    cudaLaunchConfig_t launch{};
+    launch.gridDim = dim3(sms), launch.blockDim = dim3(kHolderThreads);
+    launch.dynamicSmemBytes = shared, launch.stream = stream_;
+    launch.attrs = &together, launch.numAttrs = 1;
+    PROBE_CUDA(cudaLaunchKernelEx(&launch, hold_sms, static_cast<const int4*>(from), from + vectors, vectors, traffic,
+                                  static_cast<const volatile int*>(&state_->stop),
+                                  static_cast<volatile int*>(started_), &state_->moved));
     start_s_ = host_clock_s();
     const auto all_started = [&] {
       return std::all_of(started_, started_ + sms, [](const volatile int& flag) { return flag == 1; });
@@ -124,14 +132,14 @@ struct Victim {
   int rotations = 2;
 };
 
-Row measure(Bench& bench, const Arena& region, const Victim& victim, int sms, bool traffic) {
+Row measure(Bench& bench, const Arena& region, const Victim& victim, int sms, int cluster, bool traffic) {
   BenchOptions options;
   options.rotations = victim.rotations;
   options.spend_s = 0.05;
   // Direct launches: a graph would capture nothing of the neighbour, and these kernels are long enough.
   options.graph = false;
   const Timing alone = bench.measure(victim.launch, options);
-  Holder holder(bench, region, sms, traffic);
+  Holder holder(bench, region, sms, cluster, traffic);
   const Timing beside = bench.measure(victim.launch, options);
   const double bytes_per_s = holder.stop();
   Row row = beside.row();
@@ -144,31 +152,38 @@ struct Probe {
   void points(const std::string& what) {
     for (const int sms : {20, 8, 32, 4, 16}) {
       for (const bool traffic : {true, false}) {
-        if (what == "gemm") gemms(sms, traffic);
-        if (what == "attention") attentions(sms, traffic);
-        if (what == "copy") copies(sms, traffic);
+        for (const int cluster : {2, 4}) {
+          if (what == "gemm") gemms({sms, cluster, traffic});
+          if (what == "attention") attentions({sms, cluster, traffic});
+          if (what == "copy") copies({sms, cluster, traffic});
+        }
       }
     }
   }
 
-  void point(const Row& victim_shape, int sms, bool traffic, const std::function<Victim()>& make) {
+  struct Beside {
+    int sms, cluster;
+    bool traffic;
+  };
+
+  void point(const Row& victim_shape, const Beside& beside, const std::function<Victim()>& make) {
     Row shape;
-    shape.text("op", "interference").object("victim", victim_shape).number("beside_sms", sms);
-    shape.text("beside_traffic", traffic ? "memory" : "none");
+    shape.text("op", "interference").object("victim", victim_shape).number("beside_sms", beside.sms);
+    shape.number("beside_cluster", beside.cluster).text("beside_traffic", beside.traffic ? "memory" : "none");
     session.point(shape, [&] {
       Victim victim = make();
-      return measure(*bench, *region, victim, sms, traffic);
+      return measure(*bench, *region, victim, beside.sms, beside.cluster, beside.traffic);
     });
   }
 
-  void gemms(int sms, bool traffic) {
+  void gemms(const Beside& beside) {
     constexpr std::int64_t kShapes[][3] = {{4096, 7168, 2048}, {8192, 8192, 8192}, {4096, 24576, 1536}, {1024, 4096, 7168}};
     const int all = bench ? bench->sm_count() : 132;
     for (const auto& [m, n, k] : kShapes) {
       for (const char* dtype : {"bf16", "fp8_block"}) {
-        for (const int told : {0, all - sms}) {
+        for (const int told : {0, all - beside.sms}) {
           const GemmShape shape{dtype, m, n, k, "forward", false, told};
-          point(shape.row("burst"), sms, traffic, [&]() -> Victim {
+          point(shape.row("burst"), beside, [&]() -> Victim {
             auto gemm = std::make_shared<LtGemm>(shape, *memory);
             return {[gemm](cudaStream_t s, int i) { gemm->launch(s, i); }, 2};
           });
@@ -177,22 +192,22 @@ struct Probe {
     }
   }
 
-  void attentions(int sms, bool traffic) {
+  void attentions(const Beside& beside) {
     for (const bool backward : {false, true}) {
       AttentionShape shape;
       shape.heads = shape.kv_heads = 128, shape.qk_dim = 192, shape.queries = shape.keys = 4096;
       shape.backward = backward;
-      point(shape.row("burst", "cudnn-backend"), sms, traffic, [&]() -> Victim {
+      point(shape.row("burst", "cudnn-backend"), beside, [&]() -> Victim {
         auto sdpa = std::make_shared<Sdpa>(shape, 2);
         return {[sdpa](cudaStream_t s, int i) { sdpa->launch(s, i); }, 2};
       });
     }
   }
 
-  void copies(int sms, bool traffic) {
+  void copies(const Beside& beside) {
     for (const char* kernel : {"copy", "rms_norm", "swiglu"}) {
       const MemoryShape shape{kernel, 8192, 7168};
-      point(shape.row("burst"), sms, traffic, [&]() -> Victim {
+      point(shape.row("burst"), beside, [&]() -> Victim {
         return {[this, shape](cudaStream_t stream, int index) {
                   const MemoryBuffers at{memory->a.at(shape.read_bytes(), index),
                                          memory->c.at(shape.written_bytes(), index), nullptr, nullptr};

@@ -64,9 +64,11 @@ struct Memory {
   Arena in, in_fp32, out, partial, shuffled;
 };
 
-// bf16 bits read as fp32 are wild numbers: the kernels that start with fp32 operands take the other arena.
-bool starts_in_fp32(const std::string& kernel) {
-  return kernel == "cast_bf16" || kernel == "adam" || kernel == "adam_bf16_states";
+// bf16 bits read as fp32 are wild numbers, and what is updated in place must not spoil the others' operands (a division
+// by a denormal takes a slow path): kernels with fp32 operands have an arena of their own.
+bool has_fp32_operands(const std::string& kernel) {
+  return kernel == "cast_bf16" || kernel == "adam" || kernel == "adam_bf16_states" || kernel == "gradient_accumulate" ||
+         kernel == "scatter_add";
 }
 
 void shuffle(const Memory& memory, std::int64_t rows) {
@@ -84,7 +86,7 @@ Row measure(Bench& bench, const Memory& memory, const Point& point) {
   options.load = point.load;
   options.rotations = Arena::rotations(read + written, bench.l2_bytes());
   options.spend_s = 0.06;
-  const Arena& in = starts_in_fp32(shape.kernel) ? memory.in_fp32 : memory.in;
+  const Arena& in = has_fp32_operands(shape.kernel) ? memory.in_fp32 : memory.in;
   const auto launch = [&](cudaStream_t stream, int index) {
     const MemoryBuffers at{in.at(read, index), memory.out.at(written, index),
                            reinterpret_cast<const int*>(memory.shuffled.data()),

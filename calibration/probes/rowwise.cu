@@ -65,8 +65,9 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int i = 0; i < 8; ++i) squares += ex[i] * ex[i], dot += w[i] * ed[i] * ex[i];
     }
-    const float scale = rsqrtf(over_block<false>(squares) / columns + kEpsilon);
-    const float pull = over_block<false>(dot) / columns * scale * scale;
+    const float2 sums = pair_over_block(make_float2(squares, dot));
+    const float scale = rsqrtf(sums.x / columns + kEpsilon);
+    const float pull = sums.y / columns * scale * scale;
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
       const int c = (g * kThreads + threadIdx.x) * 8;
@@ -89,12 +90,18 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-__global__ void sum_partials(const float* partial, Bf16* out, int blocks, int columns) {
-  const int c = blockIdx.x * blockDim.x + threadIdx.x;
-  if (c >= columns) return;
+// Sums the blocks' parts: 32 columns a block, 32 threads down each column.
+__global__ void __launch_bounds__(1024) sum_partials(const float* partial, Bf16* out, int blocks, int columns) {
+  __shared__ float tile[32][33];
+  const int lane = threadIdx.x % 32, down = threadIdx.x / 32, c = blockIdx.x * 32 + lane;
   float sum = 0;
-  for (int b = 0; b < blocks; ++b) sum += partial[std::int64_t{b} * columns + c];
-  out[c] = __float2bfloat16(sum);
+#pragma unroll 4
+  for (int b = down; b < blocks; b += 32) sum += c < columns ? partial[std::int64_t{b} * columns + c] : 0.0f;
+  tile[down][lane] = sum;
+  __syncthreads();
+  sum = tile[lane][down];
+  for (int o = 16; o > 0; o /= 2) sum += __shfl_xor_sync(~0u, sum, o);
+  if (lane == 0 && blockIdx.x * 32 + down < columns) out[blockIdx.x * 32 + down] = __float2bfloat16(sum);
 }
 
 // One warp a row of up to 1024 columns: gates over experts.
@@ -186,12 +193,14 @@ bool launch_rowwise(const MemoryShape& shape, const MemoryBuffers& at, int sm_co
       rms_norm<groups.value><<<rows, kThreads, 0, stream>>>(in, in + n, out, columns);
     });
   } else if (shape.kernel == "rms_norm_backward") {
-    const int blocks = std::min(rows, 2 * sm_count);
+    int blocks = 0;
     with_groups(columns, [&](auto groups) {
+      // As many blocks as the registers leave room for: 8, 4, 4 and 2 an SM.
+      blocks = std::min(rows, sm_count * (groups.value == 1 ? 8 : groups.value == 8 ? 2 : 4));
       rms_norm_backward<groups.value>
           <<<blocks, kThreads, 0, stream>>>(in, in + n, in + 2 * n, out, at.partial, rows, columns);
     });
-    sum_partials<<<(columns + 127) / 128, 128, 0, stream>>>(at.partial, out + n, blocks, columns);
+    sum_partials<<<(columns + 31) / 32, 1024, 0, stream>>>(at.partial, out + n, blocks, columns);
   } else if (shape.kernel == "softmax") {
     if (columns > 1024) throw Unsupported("softmax of more than 1024 columns");
     softmax_narrow<<<(rows + 7) / 8, 256, 0, stream>>>(in, out, rows, columns);

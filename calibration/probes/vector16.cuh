@@ -54,4 +54,25 @@ __device__ inline float over_block(float value) {
   return shared[32];
 }
 
+// Two sums at once: one synchronisation fewer than two calls.
+__device__ inline float2 pair_over_block(float2 value) {
+  __shared__ float2 shared[33];
+  for (int offset = 16; offset > 0; offset /= 2) {
+    value.x += __shfl_xor_sync(~0u, value.x, offset), value.y += __shfl_xor_sync(~0u, value.y, offset);
+  }
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, warps = blockDim.x / 32;
+  __syncthreads();
+  if (lane == 0) shared[warp] = value;
+  __syncthreads();
+  if (warp == 0) {
+    value = lane < warps ? shared[lane] : make_float2(0, 0);
+    for (int offset = 16; offset > 0; offset /= 2) {
+      value.x += __shfl_xor_sync(~0u, value.x, offset), value.y += __shfl_xor_sync(~0u, value.y, offset);
+    }
+    if (lane == 0) shared[32] = value;
+  }
+  __syncthreads();
+  return shared[32];
+}
+
 }  // namespace probe

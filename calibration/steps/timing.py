@@ -110,13 +110,17 @@ def measure(launch, spend_s=0.06, batch_s=0.5e-3):
     end.record()
     end.synchronize()
     estimate = max(2e-6, begin.elapsed_time(end) * 1e-3)
-    per_batch = max(1, min(64, round(batch_s / estimate)))
-    for index in range(min(64, max(1, round(3e-3 / estimate)))):
+    per_batch = max(1, min(24, round(batch_s / estimate)))
+    warm = min(64, max(3, round(3e-3 / estimate)))
+    host = time.perf_counter()
+    for index in range(warm):
         launch(index)
+    host = (time.perf_counter() - host) / warm
+    torch.cuda.synchronize()
     samples, index, start = [], 0, time.monotonic()
     while len(samples) < 7 or (time.monotonic() - start < spend_s and len(samples) < 49 and spread(samples) > 0.004):
-        # The host needs ~10 us an operation; 1.9e9 cycles are a second.
-        torch.cuda._sleep(int(1.9e9 * min(3e-3, 30e-6 * per_batch)))
+        # Long enough for the host to queue the seven batches; 1.98e9 cycles are a second.
+        torch.cuda._sleep(int(1.98e9 * min(0.05, 1e-4 + 1.5 * 7 * per_batch * host)))
         events = [torch.cuda.Event(enable_timing=True) for _ in range(8)]
         events[0].record()
         for event in events[1:]:
