@@ -57,8 +57,14 @@ Streams process_streams() {
   const bool out_is_terminal = isatty(STDOUT_FILENO) != 0;
   const bool err_is_terminal = isatty(STDERR_FILENO) != 0;
   const std::string_view home = environment("TRILLION_HOME");
-  return Streams{std::cout,       std::cerr,       style_of(STDOUT_FILENO, out_is_terminal), style_of(STDERR_FILENO, err_is_terminal),
-                 out_is_terminal, err_is_terminal, home.empty() ? "." : std::string(home)};
+  return Streams{std::cin,
+                 std::cout,
+                 std::cerr,
+                 style_of(STDOUT_FILENO, out_is_terminal),
+                 style_of(STDERR_FILENO, err_is_terminal),
+                 out_is_terminal,
+                 err_is_terminal,
+                 home.empty() ? "." : std::string(home)};
 }
 
 }  // namespace trillion

@@ -1,6 +1,7 @@
-// Where a command writes: data to `out`, progress and errors to `err`. Tests pass string streams.
+// Where a command reads and writes: data from `in` to `out`, progress and errors to `err`. Tests pass string streams.
 #pragma once
 
+#include <istream>
 #include <ostream>
 #include <string>
 
@@ -9,6 +10,7 @@
 namespace trillion {
 
 struct Streams {
+  std::istream& in;
   std::ostream& out;
   std::ostream& err;
   TextStyle out_style;

@@ -1,0 +1,82 @@
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "sim/base/error.h"
+#include "sim/base/number_text.h"
+#include "sim/cli/command_line.h"
+#include "sim/cli/output_file.h"
+#include "sim/cli/shape_lines.h"
+#include "sim/cli/verbs.h"
+#include "sim/spec/load.h"
+#include "sim/spec/load_calibration.h"
+#include "sim/workload/counts.h"
+
+namespace trillion {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string counted(std::size_t count, const char* one) { return std::to_string(count) + " " + one + (count == 1 ? "" : "s"); }
+
+std::string summary(const Model& model) {
+  const ModelSize size = model_size(model);
+  std::string text = "model " + model.name + ": " + count_text(static_cast<double>(size.total)) + " parameters (" +
+                     grouped_text(size.total) + "), " + count_text(static_cast<double>(size.activated)) + " activated per token";
+  if (size.mtp > 0) text += ", and " + count_text(static_cast<double>(size.mtp)) + " in multi-token-prediction modules";
+  return text;
+}
+
+std::string summary(const Cluster& cluster) {
+  std::string text = "cluster " + cluster.name + ": " + grouped_text(cluster.nodes) + " nodes of " + std::to_string(cluster.gpus_per_node) +
+                     " " + cluster.gpu.name + ", " + grouped_text(cluster.gpus()) + " GPUs";
+  if (cluster.price) text += ", " + usd_text(Usd{(cluster.price->per_gpu * kHour).value()}) + " per GPU-hour";
+  return text;
+}
+
+std::string summary(const Calibration& calibration) {
+  return "calibration of " + calibration.gpu + " with " + calibration.software + ": " + counted(calibration.curves().size(), "curve");
+}
+
+std::string summary(const std::string& path, const Scenario& scenario) {
+  std::string text = "scenario " + scenario.name + ": " + scenario.model.name + " on " + grouped_text(scenario.cluster.gpus()) + " " +
+                     scenario.cluster.gpu.name;
+  if (has_expected(path)) text += ", " + counted(load_expected(path).size(), "published figure");
+  return text;
+}
+
+// What a good file holds, in one line. Throws InputError for a bad one.
+std::string checked(const std::string& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) return summary(path, load_scenario(path));
+  if (fs::path(path).extension() == ".jsonl") {
+    std::istringstream stream(read_whole_file(path));
+    return counted(read_shape_lines(stream, path).size(), "shape");
+  }
+  switch (kind_of_file(path)) {
+    case InputKind::model: return summary(load_model(path));
+    case InputKind::cluster: return summary(load_cluster(path));
+    case InputKind::calibration: return summary(load_calibration(path));
+    case InputKind::scenario: return summary(path, load_scenario(path));
+    case InputKind::expected: return counted(load_expected(path).size(), "published figure");
+  }
+  throw InternalError("a kind of file without a check");
+}
+
+}  // namespace
+
+int run_check(const CheckOptions& options, const Streams& streams) {
+  int code = kExitDone;
+  for (const std::string& path : options.files) {
+    try {
+      streams.out << path << ": OK, " << checked(path) << "\n" << std::flush;
+    } catch (const InputError& error) {
+      streams.err << error.what() << "\n";
+      code = kExitBadInput;
+    }
+  }
+  return code;
+}
+
+}  // namespace trillion

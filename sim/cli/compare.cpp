@@ -1,0 +1,61 @@
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/base/parallel_for.h"
+#include "sim/cli/command_line.h"
+#include "sim/cli/output_file.h"
+#include "sim/cli/simulation.h"
+#include "sim/cli/verbs.h"
+#include "sim/report/comparison.h"
+#include "sim/report/progress.h"
+
+namespace trillion {
+namespace {
+
+bool is_report(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::path(path).extension() == ".json" && !std::filesystem::is_directory(path, error);
+}
+
+NamedReport report_of(const std::string& path, const ScenarioOptions& how) {
+  const std::string json = is_report(path) ? read_whole_file(path) : simulation_json(simulate(path, how));
+  NamedReport report{path, report_figures(json, path)};
+  if (const ReportFigure* name = figure(report.figures, "scenario")) report.name = name->text;
+  return report;
+}
+
+// Two reports of one scenario are told apart by the paths they came from.
+void name_apart(std::vector<NamedReport>& reports, const std::vector<std::string>& paths) {
+  std::vector<std::string> names;
+  for (const NamedReport& report : reports) names.push_back(report.name);
+  for (std::size_t i = 0; i < reports.size(); ++i) {
+    for (std::size_t j = 0; j < names.size(); ++j) {
+      if (i != j && names[i] == names[j]) reports[i].name = paths[i];
+    }
+  }
+}
+
+}  // namespace
+
+int run_compare(const CompareOptions& options, const Streams& streams) {
+  std::vector<std::optional<NamedReport>> read(options.inputs.size());
+  Progress progress(streams.err, streams.err_is_terminal && !options.quiet, streams.err_style);
+  progress.update(0, options.inputs.size(), "simulating");
+  parallel_for(read.size(), options.how.threads, [&](std::size_t i) { read[i] = report_of(options.inputs[i], options.how); });
+  progress.clear();
+  std::vector<NamedReport> reports;
+  for (auto& report : read) reports.push_back(std::move(*report));
+  name_apart(reports, options.inputs);
+  streams.out << comparison_page(reports, options.all ? ComparedRows::all : ComparedRows::differing, streams.out_style);
+  for (const NamedReport& report : reports) {
+    const ReportFigure* why = figure(report.figures, "infeasible.reason");
+    if (why == nullptr) continue;
+    streams.err << report.name << " cannot run: " << why->text << "\n";
+    return kExitCannotRun;
+  }
+  return kExitDone;
+}
+
+}  // namespace trillion

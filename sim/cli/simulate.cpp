@@ -1,0 +1,55 @@
+#include <filesystem>
+#include <string>
+#include <variant>
+
+#include "sim/base/error.h"
+#include "sim/base/number_text.h"
+#include "sim/cli/command_line.h"
+#include "sim/cli/output_file.h"
+#include "sim/cli/simulation.h"
+#include "sim/cli/verbs.h"
+#include "sim/report/page.h"
+
+namespace trillion {
+namespace {
+
+std::string page_of(const Simulation& simulation, const TextStyle& style) {
+  if (const auto* why = std::get_if<Infeasible>(&simulation.outcome)) return infeasible_page(simulation.scenario, *why, style);
+  return report_page(simulation.scenario, std::get<Estimate>(simulation.outcome), style);
+}
+
+// The default folder may not be writable (a shared installation): that costs the copy, not the answer. A folder that was asked
+// for must be written.
+void write_output(const Simulation& simulation, const SimulateOptions& options, const Streams& streams) {
+  namespace fs = std::filesystem;
+  const fs::path folder = options.output.empty() ? fs::path("outputs") / simulation.scenario.name : fs::path(options.output);
+  try {
+    write_whole_file((folder / "report.json").string(), simulation_json(simulation));
+    write_whole_file((folder / "report.txt").string(), page_of(simulation, TextStyle{}));
+  } catch (const InputError& error) {
+    if (!options.output.empty()) throw;
+    streams.err << "note: no copy of the report is kept, " << error.diagnostics().front().message << "\n";
+    return;
+  }
+  if (options.quiet) return;
+  streams.err << "note: simulated in " << duration_text(simulation.cost.wall) << "; the report is in " << folder.string() << "\n";
+}
+
+}  // namespace
+
+int run_simulate(const SimulateOptions& options, const Streams& streams) {
+  const Simulation simulation = simulate(options.scenario, options.how);
+  write_output(simulation, options, streams);
+  if (options.json == "-") {
+    streams.out << simulation_json(simulation);
+  } else {
+    if (!options.json.empty()) write_whole_file(options.json, simulation_json(simulation));
+    streams.out << page_of(simulation, streams.out_style);
+  }
+  const auto* why = std::get_if<Infeasible>(&simulation.outcome);
+  if (why == nullptr) return kExitDone;
+  if (options.json == "-") streams.err << "cannot run: " << why->reason << "\n";
+  return kExitCannotRun;
+}
+
+}  // namespace trillion

@@ -1,0 +1,67 @@
+// The verbs: what each is asked (its options, already parsed) and what it does. One source file per verb, named after it. Each
+// returns an exit code (command_line.h) and throws InputError for what the user must mend.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/cli/streams.h"
+#include "sim/spec/load.h"
+#include "sim/spec/scenario.h"
+
+namespace trillion {
+
+// How scenarios are read and simulated.
+struct ScenarioOptions {
+  Overrides overrides;  // --set
+  std::optional<std::uint64_t> seed;
+  Fidelity fidelity = Fidelity::folded;
+  unsigned threads = 0;  // 0: every core
+};
+
+struct SimulateOptions {
+  std::string scenario;
+  ScenarioOptions how;
+  std::string json;    // empty: none; "-": standard output, and nothing else goes there
+  std::string output;  // empty: outputs/<scenario>
+  bool quiet = false;
+};
+// One plan: prints the page, writes report.json and report.txt.
+int run_simulate(const SimulateOptions& options, const Streams& streams);
+
+struct CompareOptions {
+  std::vector<std::string> inputs;  // scenarios, or JSON reports of earlier runs
+  ScenarioOptions how;
+  bool all = false;
+  bool quiet = false;
+};
+// Side by side; the first is the base.
+int run_compare(const CompareOptions& options, const Streams& streams);
+
+struct ValidateOptions {
+  std::vector<std::string> scenarios;  // empty: every scenarios/*/ of the repository that has an expected.yaml
+  ScenarioOptions how;
+  std::string json;
+  bool quiet = false;
+};
+// Predicted against published.
+int run_validate(const ValidateOptions& options, const Streams& streams);
+
+struct TimeOptions {
+  std::string shapes;  // JSON lines; "-": standard input
+  std::string calibration;
+  std::string cluster;  // empty: the machine that was calibrated
+  std::string json;     // empty: a table on a terminal, JSON lines elsewhere
+};
+// How long one kernel or collective takes alone.
+int run_time(const TimeOptions& options, const Streams& streams);
+
+struct CheckOptions {
+  std::vector<std::string> files;
+};
+// Reads input files and says what they hold, or everything that is wrong with them.
+int run_check(const CheckOptions& options, const Streams& streams);
+
+}  // namespace trillion

@@ -1,0 +1,61 @@
+// Side by side: only what differs, differences against the first, and no row that merely says how long the simulation took.
+#include "sim/report/comparison.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sim/base/error.h"
+#include "tests/support/example_estimate.h"
+
+namespace trillion {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+NamedReport report(const std::string& name, double step_s) {
+  Estimate estimate = example::estimate();
+  estimate.step.time = Seconds{step_s};
+  estimate.step.memory[0].activations = step_s * kGiB;
+  return {name, report_figures(report_json(example::scenario(), estimate, {Seconds{step_s}, Bytes{1}}), name)};
+}
+
+TEST(Comparison, ShowsWhatDiffersAgainstTheFirst) {
+  const std::string text = comparison_page({report("base", 20), report("slow", 25)}, ComparedRows::differing, {});
+  EXPECT_THAT(text, HasSubstr("step.time_s"));
+  EXPECT_THAT(text, HasSubstr("25.0 s (+25.0 %)"));
+  EXPECT_THAT(text, HasSubstr("memory.peak_bytes"));
+  for (const char* absent : {"plan.schedule", "simulation", "memory.stages", "seed"}) EXPECT_THAT(text, Not(HasSubstr(absent)));
+}
+
+TEST(Comparison, ShowsAllWhenAsked) {
+  const std::string text = comparison_page({report("base", 20), report("slow", 25)}, ComparedRows::all, {});
+  for (const char* present : {"plan.schedule", "memory.stages.0.peak_bytes", "seed"}) EXPECT_THAT(text, HasSubstr(present));
+  EXPECT_THAT(text, Not(HasSubstr("simulation.wall_s")));
+}
+
+TEST(Comparison, EqualReportsDoNotDiffer) {
+  EXPECT_EQ(comparison_page({report("a", 20), report("b", 20)}, ComparedRows::differing, {}), "no difference\n");
+  EXPECT_THAT(comparison_page({report("a", 20)}, ComparedRows::all, {}), HasSubstr("plan.schedule"));
+}
+
+TEST(Comparison, EachBlockBeginsWithTheBase) {
+  const std::string text =
+      comparison_page({report("base", 20), report("second", 21), report("third", 22), report("fourth", 23)}, ComparedRows::differing, {});
+  const std::size_t blank = text.find("\n\n");
+  ASSERT_NE(blank, std::string::npos);
+  EXPECT_THAT(text.substr(0, blank), testing::AllOf(HasSubstr("base"), HasSubstr("third"), Not(HasSubstr("fourth"))));
+  EXPECT_THAT(text.substr(blank), testing::AllOf(HasSubstr("base"), HasSubstr("fourth"), Not(HasSubstr("third"))));
+}
+
+TEST(Comparison, AnInfeasibleReportIsStillARow) {
+  const std::string json = infeasible_json(example::scenario(), {"too little memory", {}});
+  const std::string text = comparison_page({report("base", 20), {"small", report_figures(json, "small")}}, ComparedRows::differing, {});
+  EXPECT_THAT(text, HasSubstr("infeasible.reason"));
+  EXPECT_THAT(text, HasSubstr("too little memory"));
+}
+
+TEST(Comparison, NothingToCompareIsOurBug) { EXPECT_THROW(comparison_page({}, ComparedRows::all, {}), InternalError); }
+
+}  // namespace
+}  // namespace trillion
