@@ -18,11 +18,12 @@ constexpr double kSequenceDriftLeft = 0.2;
 
 struct Stride {
   double factor;
-  std::int64_t steps;
+  std::int64_t steps, tokens;
 };
-// Training spends thousands of steps at stride gamma before the time we look at; long strides first go the same way in few.
-constexpr std::array<Stride, 6> kStrides = {{{32, 8}, {16, 8}, {8, 8}, {4, 8}, {2, 8}, {1, 24}}};
-constexpr std::int64_t kTokensPerStep = 1024;
+// Training spends thousands of steps at stride gamma before the time we look at; long strides go the same way in few. The last ones are
+// averaged. Measured (256 experts, top-8): loads over the whole data then deviate by 2.9 % (standard deviation), 1.5 % with 10 times the
+// tokens; the published residual is 1.6 % (MaxVio 0.04 of 64 experts). In quadrature with a micro-batch's 16 % it adds 1.6 % of that.
+constexpr std::array<Stride, 3> kStrides = {{{32, 8, 256}, {16, 16, 256}, {8, 96, 512}}};
 
 std::vector<double> count_loads(const TokenChoices& choices, std::int64_t experts) {
   std::vector<double> load(static_cast<std::size_t>(experts), 0.0);
@@ -30,20 +31,39 @@ std::vector<double> count_loads(const TokenChoices& choices, std::int64_t expert
   return load;
 }
 
-TokenChoices route_batch(const Gate& gate, std::int64_t tokens_per_domain, const Random& random, std::int64_t step) {
+// Sequences per domain in one step's batch.
+std::vector<std::int64_t> draw_mix(const BiasIteration& iteration, std::int64_t domains, const Random& random, std::int64_t step) {
+  std::vector<std::int64_t> mix(static_cast<std::size_t>(domains), iteration.even_domains ? iteration.sequences / domains : 0);
+  if (iteration.even_domains) return mix;
+  for (std::int64_t s = 0; s < iteration.sequences; ++s) {
+    const std::uint64_t draw = random.bits(static_cast<std::uint64_t>(step * iteration.sequences + s));
+    ++mix[draw % static_cast<std::uint64_t>(domains)];
+  }
+  return mix;
+}
+
+TokenChoices route_batch(const Gate& gate, const BiasIteration& iteration, const Random& random, std::int64_t step) {
+  const Random tokens(random.bits(1), 1), domains(random.bits(2), 2);
   TokenChoices choices;
-  for (std::int64_t d = 0; d < gate.domains(); ++d)
-    gate.route({d, (step * gate.domains() + d) * tokens_per_domain, tokens_per_domain}, random, choices);
+  std::int64_t next = step * iteration.sequences * iteration.tokens_per_sequence;
+  const std::vector<std::int64_t> mix = draw_mix(iteration, gate.domains(), domains, step);
+  for (std::int64_t d = 0; d < gate.domains(); ++d) {
+    const std::int64_t count = mix[static_cast<std::size_t>(d)] * iteration.tokens_per_sequence;
+    gate.route({d, next, count}, tokens, choices);
+    next += count;
+  }
   return choices;
 }
 
-// The bias, averaged over the last and shortest strides: a real batch is thousands of times larger than ours, its noise smaller.
 std::vector<double> settled_bias(Gate& gate, const Random& random) {
-  const std::int64_t tokens = std::max<std::int64_t>(1, kTokensPerStep / gate.domains());
   std::vector<double> mean;
   std::uint64_t phase = 0;
-  for (const Stride& s : kStrides)
-    mean = iterate_bias(gate, {s.factor * kBiasUpdateSpeed, s.steps, tokens}, Random(random.bits(phase), phase)), ++phase;
+  for (const Stride& s : kStrides) {
+    const BiasIteration iteration{s.factor * kBiasUpdateSpeed, s.steps, gate.domains(),
+                                  std::max<std::int64_t>(1, s.tokens / gate.domains())};
+    mean = iterate_bias(gate, iteration, Random(random.bits(phase), phase));
+    ++phase;
+  }
   return mean;
 }
 
@@ -52,7 +72,7 @@ std::vector<double> settled_bias(Gate& gate, const Random& random) {
 std::vector<double> iterate_bias(Gate& gate, const BiasIteration& iteration, const Random& random) {
   std::vector<double> bias(gate.bias().begin(), gate.bias().end()), sum(bias.size(), 0.0);
   for (std::int64_t step = 0; step < iteration.steps; ++step) {
-    const std::vector<double> load = count_loads(route_batch(gate, iteration.tokens_per_domain, random, step), gate.shape().experts);
+    const std::vector<double> load = count_loads(route_batch(gate, iteration, random, step), gate.shape().experts);
     const double mean = std::accumulate(load.begin(), load.end(), 0.0) / static_cast<double>(load.size());
     for (std::size_t e = 0; e < bias.size(); ++e) {
       bias[e] += load[e] > mean ? -iteration.stride : load[e] < mean ? iteration.stride : 0.0;

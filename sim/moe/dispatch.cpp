@@ -22,12 +22,16 @@ Table to_table(const Matrix& matrix) {
 }
 
 std::int64_t node_of(std::int64_t rank, const ExpertGroup& group) { return rank / group.ranks_per_node; }
-std::int64_t rail_of(std::int64_t rank, const ExpertGroup& group) { return rank % group.ranks_per_node; }
 
-double max_over_mean(const std::vector<double>& values) {
-  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-  if (sum <= 0) return 1;
-  return *std::max_element(values.begin(), values.end()) * static_cast<double>(values.size()) / sum;
+std::int64_t node_size(std::int64_t node, const ExpertGroup& group) {
+  return std::min(group.ranks_per_node, group.ranks - node * group.ranks_per_node);
+}
+
+// Where the sender's copies enter a node: at itself in its own, else at its rail's rank. A last node that is not full lacks some rails;
+// those it has are shared in turn.
+std::int64_t entry(std::int64_t sender, std::int64_t node, const ExpertGroup& group) {
+  if (node == node_of(sender, group)) return sender;
+  return node * group.ranks_per_node + sender % group.ranks_per_node % node_size(node, group);
 }
 
 // Payload that each rank's NIC sends to and receives from other nodes, in token copies.
@@ -42,21 +46,17 @@ NicCopies nic_copies(const Table& node_copies, const ExpertGroup& group) {
     for (std::int64_t n = 0; n < node_copies.columns; ++n) {
       if (n == node_of(s, group)) continue;
       nic.sent[static_cast<std::size_t>(s)] += node_copies.at(s, n);
-      // A last node that is not full has no such rail; its rails are shared in turn.
-      const std::int64_t first = n * group.ranks_per_node, size = std::min(group.ranks_per_node, group.ranks - first);
-      nic.received[static_cast<std::size_t>(first + rail_of(s, group) % size)] += node_copies.at(s, n);
+      nic.received[static_cast<std::size_t>(entry(s, n, group))] += node_copies.at(s, n);
     }
   return nic;
 }
 
-// Copies that a GPU gets over NVLink: not from itself, and not straight from the NIC.
+// Copies that a GPU gets over NVLink: all but those that enter the node there.
 double copies_over_nvlink(const Table& rank_copies, const ExpertGroup& group) {
   double sum = 0;
   for (std::int64_t s = 0; s < group.ranks; ++s)
-    for (std::int64_t r = 0; r < group.ranks; ++r) {
-      const bool direct = node_of(s, group) == node_of(r, group) ? s == r : rail_of(s, group) == rail_of(r, group);
-      if (!direct) sum += rank_copies.at(s, r);
-    }
+    for (std::int64_t r = 0; r < group.ranks; ++r)
+      if (entry(s, node_of(r, group), group) != r) sum += rank_copies.at(s, r);
   return sum;
 }
 
@@ -155,6 +155,12 @@ double busiest_nic(const RoutingTables& tables, const Table& sources, const Tabl
 }
 
 }  // namespace
+
+double max_over_mean(const std::vector<double>& loads) {
+  const double sum = std::accumulate(loads.begin(), loads.end(), 0.0);
+  if (sum <= 0) return 1;
+  return *std::max_element(loads.begin(), loads.end()) * static_cast<double>(loads.size()) / sum;
+}
 
 Traffic dispatch(const std::vector<TokenChoices>& choices, const Placement& placement, const ExpertGroup& group) {
   CHECK(static_cast<std::int64_t>(choices.size()) == group.ranks && placement.ranks == group.ranks);
@@ -280,12 +286,10 @@ Wires wires(const Traffic& traffic, const ExpertGroup& group, const Payload& pay
   Wires result{Table(group.ranks, group.ranks), Table(group.ranks, group.ranks)};
   for (std::int64_t s = 0; s < group.ranks; ++s)
     for (std::int64_t n = 0; n < node_count(group); ++n) {
-      const std::int64_t first = n * group.ranks_per_node, size = std::min(group.ranks_per_node, group.ranks - first);
-      const bool own = n == node_of(s, group);
-      const std::int64_t entry = own ? s : first + rail_of(s, group) % size;
-      if (!own) result.scale_out.at(s, entry) += traffic.node_copies.at(s, n) * payload.bytes_per_copy;
-      for (std::int64_t r = first; r < first + size; ++r)
-        if (r != entry) result.scale_up.at(entry, r) += traffic.rank_copies.at(s, r) * payload.bytes_per_copy;
+      const std::int64_t in = entry(s, n, group), first = n * group.ranks_per_node;
+      if (n != node_of(s, group)) result.scale_out.at(s, in) += traffic.node_copies.at(s, n) * payload.bytes_per_copy;
+      for (std::int64_t r = first; r < first + node_size(n, group); ++r)
+        if (r != in) result.scale_up.at(in, r) += traffic.rank_copies.at(s, r) * payload.bytes_per_copy;
     }
   return result;
 }

@@ -32,6 +32,9 @@ struct Table {
 
 inline std::int64_t node_count(const ExpertGroup& group) { return (group.ranks + group.ranks_per_node - 1) / group.ranks_per_node; }
 
+// Largest over mean of non-negative loads; 1 where there are none.
+double max_over_mean(const std::vector<double>& loads);
+
 // One micro-batch of one layer.
 struct Traffic {
   double tokens = 0;                // of the whole group

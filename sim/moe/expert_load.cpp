@@ -1,6 +1,10 @@
 #include "sim/moe/expert_load.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <string>
 
 #include "sim/base/error.h"
 #include "sim/base/random.h"
@@ -16,6 +20,8 @@ constexpr std::uint64_t kLayers = 4;
 constexpr std::uint64_t kMicroBatches = 12;  // per layer
 constexpr std::int64_t kTokensPerDomain = 2048;
 constexpr std::int64_t kUniformTokens = 16384;
+constexpr std::int64_t kFitRounds = 8;
+constexpr std::int64_t kFitTokens = 4096;
 
 constexpr std::uint64_t kStreamToken = 0x746f6b;
 constexpr std::uint64_t kStreamSequence = 0x736571;
@@ -71,6 +77,56 @@ LayerRouting forced_routing(const GateShape& shape, const Placement& placement, 
   return result;
 }
 
+// A gate whose expected loads are these: shares of a threshold are proportional to weights, the node limit and saturation are fitted.
+Gate gate_of_loads(const GateShape& shape, const std::vector<double>& loads, const Random& random) {
+  const double total = std::accumulate(loads.begin(), loads.end(), 0.0), experts = static_cast<double>(loads.size());
+  Affinities affinities{1, shape.experts, std::vector<double>(loads.size())};
+  for (std::size_t e = 0; e < loads.size(); ++e) affinities.log_weight[e] = std::log(std::max(loads[e] / total * experts, 1e-6));
+  for (std::int64_t round = 0; round < kFitRounds; ++round) {
+    TokenChoices choices;
+    Gate(shape, affinities).route({0, round * kFitTokens, kFitTokens}, random, choices);
+    std::vector<double> seen(loads.size(), 0.5);  // half a token: an expert that was not drawn is rare, not impossible
+    for (const std::uint16_t e : choices.expert) seen[e] += 1;
+    const double per_count = static_cast<double>(choices.expert.size()) / total;
+    for (std::size_t e = 0; e < loads.size(); ++e) {
+      const double correction = std::log((loads[e] * per_count + 0.5) / seen[e]) / static_cast<double>(round + 1);
+      affinities.log_weight[e] = std::clamp(affinities.log_weight[e] + correction, -20.0, 20.0);
+    }
+  }
+  return Gate(shape, affinities);
+}
+
+LayerRouting measured_routing(const Gate& gate, const std::vector<double>& loads, const Placement& placement, const ExpertGroup& group,
+                              const Random& random) {
+  const RoutingTables tables = tabulate(sample_choices(gate, kUniformTokens, random), placement, group);
+  Table sources(group.ranks, 1);
+  std::fill(sources.value.begin(), sources.value.end(), static_cast<double>(group.tokens_per_rank));
+  LayerRouting result = micro_batch_routing(tables, sources, group);
+  std::vector<double> by_rank(static_cast<std::size_t>(group.ranks), 0.0);
+  for (std::size_t e = 0; e < loads.size(); ++e)
+    for (const std::uint16_t r : placement.homes[e]) by_rank[r] += loads[e] / static_cast<double>(placement.homes[e].size());
+  result.tokens_per_expert_max_over_mean = max_over_mean(loads);
+  result.rank_load_max_over_mean = max_over_mean(by_rank);
+  return result;
+}
+
+std::map<std::int64_t, std::vector<double>> loads_by_layer(const std::vector<MeasuredLoad>& loads, std::int64_t experts) {
+  std::map<std::int64_t, std::vector<double>> by_layer;
+  for (const MeasuredLoad& row : loads) {
+    const std::string where = "measured expert loads: layer " + std::to_string(row.layer) + ", expert " + std::to_string(row.expert);
+    if (row.expert < 0 || row.expert >= experts) throw InputError(where + ": the model has experts 0 to " + std::to_string(experts - 1));
+    if (!std::isfinite(row.count) || row.count < 0) throw InputError(where + ": the count must be a finite number, not negative");
+    std::vector<double>& layer = by_layer[row.layer];
+    layer.resize(static_cast<std::size_t>(experts), 0.0);
+    layer[static_cast<std::size_t>(row.expert)] += row.count;
+  }
+  if (by_layer.empty()) throw InputError("measured expert loads: no rows");
+  for (const auto& [layer, counts] : by_layer)
+    if (std::accumulate(counts.begin(), counts.end(), 0.0) <= 0)
+      throw InputError("measured expert loads: layer " + std::to_string(layer) + " has no tokens");
+  return by_layer;
+}
+
 }  // namespace
 
 const LayerRouting& ExpertLoad::at(std::int64_t layer, std::int64_t micro_batch) const {
@@ -87,7 +143,8 @@ ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& tra
   ExpertLoad result;
   result.balance = training.routing.balance;
   result.seed = seed;
-  if (result.balance == Balance::measured) throw InputError("training.routing.balance 'measured' needs measured expert loads");
+  if (result.balance == Balance::measured)
+    throw InputError("training.routing.balance is 'measured', but no measured expert loads were given");
   if (result.balance == Balance::forced) {
     result.samples.push_back(forced_routing(shape, placement, group, seed));
     result.mean = result.samples[0];
@@ -101,6 +158,24 @@ ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& tra
       const Random sequences(seed, mix64(kStreamSequence) + layer * kMicroBatches + m);
       result.samples.push_back(micro_batch_routing(tables, draw_sources(training, group, gate.domains(), sequences), group));
     }
+  }
+  result.mean = mean_of(result.samples);
+  return result;
+}
+
+ExpertLoad expert_load_measured(const std::vector<MeasuredLoad>& loads, const Model& model, const Plan& plan, const ExpertGroup& group,
+                                std::uint64_t seed) {
+  CHECK(model.moe.has_value());
+  CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.tokens_per_rank >= 1);
+  const GateShape shape = gate_shape(*model.moe);
+  const Placement placement = placement_of(plan, shape.experts, group.ranks);
+  ExpertLoad result;
+  result.balance = Balance::measured;
+  result.seed = seed;
+  for (const auto& [layer, counts] : loads_by_layer(loads, shape.experts)) {
+    const Random random(seed, mix64(kStreamToken) + static_cast<std::uint64_t>(layer));
+    const Gate gate = gate_of_loads(shape, counts, Random(random.bits(0), 1));
+    result.samples.push_back(measured_routing(gate, counts, placement, group, Random(random.bits(1), 2)));
   }
   result.mean = mean_of(result.samples);
   return result;

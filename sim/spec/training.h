@@ -36,7 +36,7 @@ inline constexpr std::array<std::string_view, 6> kBalanceNames = {"forced",     
 struct Routing {
   Balance balance = Balance::loss_free;
   double popularity_skew = 0.6;  // standard deviation of the experts' log-popularity over the whole data
-  double domain_skew = 0.5;      // ... of its drift from domain to domain
+  double domain_skew = 1.1;      // ... of its drift from domain to domain
   std::int64_t domains = 16;
   Provenance provenance{Origin::assumed, "default of training.routing"};
 };
