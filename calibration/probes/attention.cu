@@ -56,30 +56,16 @@ std::vector<Point> points() {
     s.queries = s.keys = length;
     return s;
   };
-  for (const std::int64_t length : {4096, 8192, 2048, 16384, 1024}) {
+  const auto at_length = [&](std::int64_t length) {
     int i = 0;
-    for (const Heads& h : kHeads) add(shape(h, std::max<std::int64_t>(1, ++i % 3 == 0 ? 8192 / length : 1), length), Load::kBurst);
-  }
+    for (const Heads& h : kHeads) {
+      add(shape(h, std::max<std::int64_t>(1, ++i % 3 == 0 ? 8192 / length : 1), length), Load::kBurst);
+    }
+  };
+  for (const std::int64_t length : {4096, 8192, 2048, 1024}) at_length(length);
   for (const Heads& h : kHeads) {
     if (&h - kHeads < 8) add(shape(h, 1, 4096), Load::kSustained);
   }
-  for (const Heads& h : kHeads) {
-    add(shape(h, 1, 32768), Load::kBurst);
-    if (h.heads <= 32) add(shape(h, 1, 65536), Load::kBurst);
-    if (h.heads <= 16) add(shape(h, 1, 131072), Load::kBurst);
-    add(shape(h, 4, 3072), Load::kBurst);
-  }
-  // What context parallelism leaves: queries against another rank's keys, no mask.
-  for (const Heads& h : kHeads) {
-    for (const auto& [queries, keys] : {std::pair<std::int64_t, std::int64_t>{4096, 4096}, {2048, 8192}, {8192, 2048}}) {
-      AttentionShape s = shape(h, 1, queries);
-      s.keys = keys;
-      s.causal = false;
-      if (&h - kHeads < 6) add(s, Load::kBurst);
-    }
-    add(shape(h, 2, 6144), Load::kBurst);
-  }
-  for (const Heads& h : kHeads) add(shape(h, 1, 8192), Load::kSustained);
   // Shapes that no model has, for what a fit does between: heads, sharing, batch and length drawn.
   for (int i = 0; i < 60; ++i) {
     constexpr std::pair<std::int64_t, std::int64_t> kDims[] = {{128, 128}, {192, 128}, {64, 64}};
@@ -90,6 +76,24 @@ std::vector<Point> points() {
     const Heads drawn{std::min<std::int64_t>(128, kv_heads * sharing), kv_heads, qk_dim, v_dim};
     const std::int64_t batch = std::int64_t{1} << static_cast<int>(2.99 * filling(i, 2));
     add(shape(drawn, batch, length), Load::kBurst);
+  }
+  // What context parallelism leaves: queries against another rank's keys, no mask.
+  for (const Heads& h : kHeads) {
+    for (const auto& [queries, keys] : {std::pair<std::int64_t, std::int64_t>{4096, 4096}, {2048, 8192}, {8192, 2048}}) {
+      AttentionShape s = shape(h, 1, queries);
+      s.keys = keys;
+      s.causal = false;
+      if (&h - kHeads < 6) add(s, Load::kBurst);
+    }
+  }
+  for (const Heads& h : kHeads) add(shape(h, 1, 8192), Load::kSustained);
+  at_length(16384);
+  for (const Heads& h : kHeads) {
+    add(shape(h, 1, 32768), Load::kBurst);
+    if (h.heads <= 32) add(shape(h, 1, 65536), Load::kBurst);
+    if (h.heads <= 16) add(shape(h, 1, 131072), Load::kBurst);
+    add(shape(h, 4, 3072), Load::kBurst);
+    add(shape(h, 2, 6144), Load::kBurst);
   }
   return out;
 }

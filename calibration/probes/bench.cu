@@ -11,7 +11,9 @@
 namespace probe {
 namespace {
 
-constexpr double kBatch_s[] = {0.3e-3, 10e-3};  // burst, sustained: the clock of a throttled chip swings for milliseconds
+// Burst, sustained: the clock of a power-limited chip swings by +-8 % over some 100 ms, so its samples are long and many.
+constexpr double kBatch_s[] = {0.3e-3, 50e-3};
+constexpr int kSustainedSamples = 9;
 constexpr double kGraphBelow_s = 80e-6;
 constexpr int kMaxPerBatch = 256;
 constexpr int kGroup = 7;
@@ -212,7 +214,8 @@ Timing Bench::measure(const Launch& launch, const BenchOptions& options) {
   Batch batch(*this, launch, size, repeats, graph);
 
   const int least = estimate > 20e-3 ? 3 : kGroup;
-  std::vector<cudaEvent_t> events(kGroup + 1);
+  const int batches = sustained ? kSustainedSamples : least;
+  std::vector<cudaEvent_t> events(batches + 1);
   for (auto& event : events) PROBE_CUDA(cudaEventCreate(&event));
 
   if (!sustained) rest();
@@ -232,7 +235,6 @@ Timing Bench::measure(const Launch& launch, const BenchOptions& options) {
     // Long enough for the host to queue the group: ~6 us a direct launch, one graph launch a batch.
     const long long queueing_ns = graph ? 60'000 : std::min(500'000, 20'000 + 6'000 * per_batch * kGroup);
     if (!sustained) hold_stream<<<1, 1, 0, stream_>>>(queueing_ns);
-    const int batches = std::min(kGroup, least);
     stamp(0);
     PROBE_CUDA(cudaEventRecord(events[0], stream_));
     for (int i = 0; i < batches; ++i) {
@@ -254,7 +256,7 @@ Timing Bench::measure(const Launch& launch, const BenchOptions& options) {
     ++groups;
     timing.power_w = reading.power_w;
     timing.temperature_c = reading.temperature_c;
-  } while (static_cast<int>(samples.size()) < kMaxSamples && host_clock_s() - start < options.spend_s &&
+  } while (!sustained && static_cast<int>(samples.size()) < kMaxSamples && host_clock_s() - start < options.spend_s &&
            median_error(samples) > kMedianError);
   idle_since_s_ = host_clock_s();
   busy_s_ = idle_since_s_ - busy_from_s;

@@ -6,8 +6,8 @@
 //    Kernels under ~80 us are replayed from a CUDA graph for the same reason.
 //  * The launch receives a running index; it must use another set of buffers for each index (see Arena), so that
 //    operands come from HBM and not from the L2 of the launch before.
-//  * Stop when the median is known: its standard error, from the median absolute deviation, below 0.4 %,
-//    after at least 7 batches (3 if one launch lasts over 20 ms).
+//  * Burst: stop when the median is known: its standard error, from the median absolute deviation, below 0.4 %,
+//    after at least 7 batches (3 if one launch lasts over 20 ms). Sustained: nine batches of 50 ms.
 //  * Burst: a rest of four times what the point before took, then 3 ms of warm-up: what a lone kernel sees. Sustained: the kernel runs back to back until the chip
 //    has been busy for seconds (3 s once, then 0.3 s and as long as it idled per point), and is sampled in that state: the clock has then
 //    settled where the power limit puts it.
