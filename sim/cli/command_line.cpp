@@ -22,6 +22,7 @@ constexpr const char* kExamples = R"(Examples:
   trillion simulate scenarios/deepseek-v3 --set plan.schedule=1f1b --set cluster.nodes=128 --json -
   trillion compare scenarios/deepseek-v3 outputs/deepseek-v3/report.json
   trillion validate
+  trillion calibrate calibration/raw/h100 --output calibration/profiles/h100.yaml
   trillion check my-model/config.json topologies/my-cluster.yaml
   echo '{"op":"gemm","dtype":"bf16","m":4096,"n":7168,"k":2048}' | trillion time - --calibration calibration/profiles/h800.yaml
 
@@ -48,6 +49,7 @@ struct Parsed {
   CompareOptions compare;
   ValidateOptions validate;
   TimeOptions time;
+  CalibrateOptions calibrate;
   CheckOptions check;
 };
 
@@ -102,6 +104,15 @@ void add_time(CLI::App& app, TimeOptions& options) {
   add_json(verb, options.json, "the lines with their answers (the default where standard output is no terminal)");
 }
 
+void add_calibrate(CLI::App& app, CalibrateOptions& options) {
+  CLI::App& verb = *app.add_subcommand("calibrate", "measurements -> profile, with its error on points that the fit did not see");
+  verb.add_option("raw", options.raw, "folders or files: the probes' rows, nccl-tests' text or JSON, GEMM timings as CSV, facts.yaml")
+      ->required()
+      ->type_name("RAW");
+  verb.add_option("--output", options.output, "the profile; '-' is standard output")->required()->type_name("FILE");
+  add_quiet(verb, options.quiet);
+}
+
 void add_check(CLI::App& app, CheckOptions& options) {
   CLI::App& verb = *app.add_subcommand("check", "reads input files and says what they hold, or everything that is wrong with them");
   verb.add_option("files", options.files, "models (config.json too), clusters, profiles, scenarios, expected figures, shapes")
@@ -149,6 +160,7 @@ std::optional<Command> parse(std::vector<std::string> arguments, Parsed& parsed,
   add_compare(app, parsed.compare);
   add_validate(app, parsed.validate);
   add_time(app, parsed.time);
+  add_calibrate(app, parsed.calibrate);
   add_check(app, parsed.check);
   app.allow_extras();
   for (CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) verb->allow_extras();
@@ -182,6 +194,7 @@ std::optional<Command> parse(std::vector<std::string> arguments, Parsed& parsed,
   if (verb == "compare") return [&parsed](const Streams& s) { return run_compare(parsed.compare, s); };
   if (verb == "validate") return [&parsed](const Streams& s) { return run_validate(parsed.validate, s); };
   if (verb == "time") return [&parsed](const Streams& s) { return run_time(parsed.time, s); };
+  if (verb == "calibrate") return [&parsed](const Streams& s) { return run_calibrate(parsed.calibrate, s); };
   if (verb == "check") return [&parsed](const Streams& s) { return run_check(parsed.check, s); };
   throw InternalError("a verb without a command: " + verb);
 }

@@ -20,6 +20,7 @@ Bytes peak_memory() {
 
 Scenario read_scenario(const std::string& path, const ScenarioOptions& how) {
   Scenario scenario = load_scenario(path, how.overrides);
+  scenario.overrides = how.overrides;
   if (how.seed) scenario.seed = *how.seed;
   scenario.fidelity = how.fidelity;
   return scenario;

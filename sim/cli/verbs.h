@@ -58,6 +58,14 @@ struct TimeOptions {
 // How long one kernel or collective takes alone.
 int run_time(const TimeOptions& options, const Streams& streams);
 
+struct CalibrateOptions {
+  std::vector<std::string> raw;  // files or folders of measurements
+  std::string output;            // the profile; "-": standard output
+  bool quiet = false;
+};
+// Measurements to profile; prints how far the fit is from points that it did not see.
+int run_calibrate(const CalibrateOptions& options, const Streams& streams);
+
 struct CheckOptions {
   std::vector<std::string> files;
 };

@@ -73,7 +73,7 @@ Json head_json(const Scenario& scenario) {
   return {
       {"schema", "trillion.report/1"}, {"scenario", scenario.name},        {"question", scenario.question},
       {"model", scenario.model_file},  {"cluster", scenario.cluster_file}, {"calibration", scenario.calibration_file},
-      {"seed", scenario.seed},         {"gpus", scenario.cluster.gpus()},
+      {"seed", scenario.seed},         {"gpus", scenario.cluster.gpus()},  {"overrides", scenario.overrides},
   };
 }
 
@@ -301,6 +301,7 @@ std::string report_json(const Scenario& scenario, const Estimate& estimate, cons
   json["routing"] = routing_json(scenario.model, estimate.step.routing);
   json["origins"] = origins_json(estimate.step);
   json["assumptions"] = scenario.model.assumed;
+  json["defaults"] = scenario.defaults;
   json["simulation"] = simulation_json(scenario, estimate.step, cost);
   return text_of(json);
 }

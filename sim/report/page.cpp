@@ -12,7 +12,6 @@ namespace trillion {
 namespace {
 
 std::string head(const Scenario& scenario, const TextStyle& style) {
-  const std::string separator = page_separator(style);
   std::string text = emphasised(scenario.name, Emphasis::heading, style);
   if (!scenario.question.empty()) text += ": " + wrapped(scenario.question, display_width(scenario.name) + 2, style);
   text += "\n";
@@ -20,6 +19,7 @@ std::string head(const Scenario& scenario, const TextStyle& style) {
                                     std::pair{"calibration", scenario.calibration_file}}) {
     text += page_line(label, file, style);
   }
+  for (const std::string& change : scenario.overrides) text += page_line("changed", change, style);
   return text;
 }
 

@@ -34,7 +34,8 @@ struct Scenario {
   std::int64_t pair_layers = 0;  // layers of each chunk, for Extent::overlapped_pair
   std::uint64_t seed = 0;
   Fidelity fidelity = Fidelity::folded;
-  std::vector<std::string> defaults;  // "plan.micro_batch_size: 1": keys that were left out, and what was taken instead
+  std::vector<std::string> defaults;   // "plan.micro_batch_size: 1": keys that were left out, and what was taken instead
+  std::vector<std::string> overrides;  // "plan.schedule=1f1b": what the command line changed
 
   // Contradictions between parts (the parts validate themselves).
   std::vector<std::string> validate() const;

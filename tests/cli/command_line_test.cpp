@@ -24,7 +24,7 @@ void expect_refused(const std::vector<std::string>& words, const std::string& be
 TEST(CommandLine, UnknownVerbsNameTheNearest) {
   expect_refused({"simulat", "x"}, "unknown verb 'simulat'\n    did you mean 'simulate'?");
   expect_refused({"Validate"}, "did you mean 'validate'?");
-  expect_refused({"zebra"}, "known are simulate, compare, validate, time, check");
+  expect_refused({"zebra"}, "known are simulate, compare, validate, time, calibrate, check");
 }
 
 TEST(CommandLine, UnknownOptionsNameTheNearest) {
@@ -60,7 +60,7 @@ TEST(CommandLine, HelpHasExamplesAndAGlossary) {
 }
 
 TEST(CommandLine, EveryVerbExplainsItself) {
-  for (const char* verb : {"simulate", "compare", "validate", "time", "check"}) {
+  for (const char* verb : {"simulate", "compare", "validate", "time", "calibrate", "check"}) {
     const Ended ended = trillion_with({verb, "--help"});
     EXPECT_EQ(ended.code, kExitDone) << verb;
     EXPECT_THAT(ended.out, HasSubstr(std::string("trillion ") + verb)) << verb;

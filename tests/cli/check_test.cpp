@@ -1,0 +1,49 @@
+// `trillion check`: one line for a good file, every error of a bad one, and the good ones are still told.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/cli/support/session.h"
+#include "tests/cli/support/shipped.h"
+
+namespace trillion {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Check, SaysWhatAFileHolds) {
+  const Ended ended = trillion_with(
+      {"check", kRoot + "/models/deepseek-v3.yaml", kRoot + "/topologies/h800-2048.yaml", kDeepSeek, kDeepSeek + "/expected.yaml"});
+  EXPECT_EQ(ended.code, kExitDone) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("models/deepseek-v3.yaml: OK, model"));
+  EXPECT_THAT(ended.out, HasSubstr("671B parameters"));
+  EXPECT_THAT(ended.out, HasSubstr("2 048 GPUs"));
+  EXPECT_THAT(ended.out, HasSubstr("published figures"));
+  EXPECT_EQ(std::count(ended.out.begin(), ended.out.end(), '\n'), 4);
+}
+
+TEST(Check, PrintsEveryErrorAndTheGoodFilesToo) {
+  const Folder folder;
+  const std::string bad = folder.write("bad.yaml", "model_type: llama\nhiden_size: 8\nnum_hidden_layers: -1\nvocab_size: many\n");
+  const Ended ended = trillion_with({"check", bad, kRoot + "/models/deepseek-v3.yaml"});
+  EXPECT_EQ(ended.code, kExitBadInput);
+  for (const char* part : {"bad.yaml:2:1", "hidden_size", "bad.yaml:3:", "bad.yaml:4:"}) EXPECT_THAT(ended.err, HasSubstr(part));
+  EXPECT_THAT(ended.out, HasSubstr("deepseek-v3.yaml: OK"));
+}
+
+TEST(Check, ReadsShapes) {
+  const Folder folder;
+  const std::string shapes = folder.write("s.jsonl", "{\"op\":\"gemm\",\"dtype\":\"bf16\",\"m\":1,\"n\":2,\"k\":3}\n");
+  EXPECT_EQ(trillion_with({"check", shapes}).out, shapes + ": OK, 1 shape\n");
+}
+
+TEST(Check, WhatIsNotThereIsSaid) {
+  const Folder folder;
+  const Ended ended = trillion_with({"check", folder / "absent.yaml"});
+  EXPECT_EQ(ended.code, kExitBadInput);
+  EXPECT_THAT(ended.err, HasSubstr("absent.yaml"));
+}
+
+}  // namespace
+}  // namespace trillion

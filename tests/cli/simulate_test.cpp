@@ -1,0 +1,84 @@
+// `trillion simulate`: page or JSON on standard output, both files in the output folder; the same scenario and seed give the same
+// bytes, whatever the thread count; a plan that does not fit is exit 3 and says why; bad input is exit 2 and writes nothing.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "sim/estimate/result_json.h"
+#include "tests/cli/support/session.h"
+#include "tests/cli/support/shipped.h"
+
+namespace trillion {
+namespace {
+
+using testing::HasSubstr;
+
+// Without the block that may differ.
+std::string comparable(const std::string& json) { return json.substr(0, json.find("\"simulation\"")); }
+
+TEST(Simulate, WritesPageAndReport) {
+  const Folder folder;
+  const Ended ended = trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--json", folder / "copy.json"}));
+  ASSERT_EQ(ended.code, kExitDone) << ended.err;
+  EXPECT_THAT(ended.out, HasSubstr("GPU-hours"));
+  EXPECT_EQ(ended.out, file_text(folder / "out/report.txt"));
+  EXPECT_EQ(file_text(folder / "copy.json"), file_text(folder / "out/report.json"));
+  const auto figures = report_figures(file_text(folder / "out/report.json"), "report.json");
+  EXPECT_EQ(figure(figures, "scenario")->text, "deepseek-v3");
+  EXPECT_EQ(figure(figures, "overrides.0")->text, "cluster.nodes=128");
+}
+
+TEST(Simulate, JsonOnStandardOutputIsAlone) {
+  const Folder folder;
+  const Ended ended = trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--json", "-"}));
+  ASSERT_EQ(ended.code, kExitDone) << ended.err;
+  EXPECT_EQ(ended.out, file_text(folder / "out/report.json"));
+}
+
+TEST(Simulate, SameSeedSameBytes) {
+  const Folder folder;
+  const auto report = [&](const std::string& threads, const std::string& seed) {
+    return comparable(
+        trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--json", "-", "--threads", threads, "--seed", seed}))
+            .out);
+  };
+  const std::string once = report("1", "5");
+  EXPECT_EQ(report("1", "5"), once);
+  EXPECT_EQ(report("3", "5"), once);
+  EXPECT_NE(report("1", "6"), once);
+}
+
+TEST(Simulate, QuietSaysNothingBesideTheAnswer) {
+  const Folder folder;
+  EXPECT_EQ(trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--quiet"})).err, "");
+}
+
+TEST(Simulate, APlanThatDoesNotFitIsExitThree) {
+  const Folder folder;
+  const Ended ended =
+      trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--set", "cluster.gpu.usable_memory=20 GiB"}));
+  EXPECT_EQ(ended.code, kExitCannotRun) << ended.err;
+  EXPECT_THAT(ended.out, testing::AllOf(HasSubstr("CANNOT RUN"), HasSubstr("GiB")));
+  EXPECT_THAT(file_text(folder / "out/report.json"), HasSubstr("\"infeasible\""));
+}
+
+TEST(Simulate, BadInputWritesNothing) {
+  const Folder folder;
+  const Ended ended = trillion_with({"simulate", kDeepSeek, "--output", folder / "out", "--set", "plan.tensor_paralel=8"});
+  EXPECT_EQ(ended.code, kExitBadInput);
+  EXPECT_EQ(ended.out, "");
+  EXPECT_THAT(ended.err, HasSubstr("tensor_parallel"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+}
+
+TEST(Simulate, AnOutputFolderThatCannotBeIsSaid) {
+  const Folder folder;
+  folder.write("file", "");
+  const Ended ended = trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "file"}));
+  EXPECT_EQ(ended.code, kExitBadInput);
+  EXPECT_EQ(ended.out, "");
+}
+
+}  // namespace
+}  // namespace trillion
