@@ -104,8 +104,7 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
     part.document = std::move(inline_text);
     return part;
   }
-  YamlReader reader = root.mapping(key);
-  reader.judge_spelling_only();  // the other keys are the base file's
+  YamlReader reader = YamlReader::open(inline_text, diagnostics);  // for `base` alone: the other keys are the base file's
   const std::string written = reader.text("base");
   if (reader.failed("base")) return part;
   const fs::path path = resolve(reader, "base", scenario, written);

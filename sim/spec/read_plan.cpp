@@ -61,7 +61,7 @@ Plan read_plan(YamlReader& r) {
   if (r.has("data_parallel")) p.data_parallel = r.integer("data_parallel");
   p.micro_batch_size = r.integer("micro_batch_size", p.micro_batch_size);
   // Without a pipeline there is nothing to schedule; with one the schedule moves the answer, so it is asked for.
-  const bool pipeline = p.pipeline_parallel > 1 || r.failed("pipeline_parallel");
+  const bool pipeline = p.pipeline_parallel > 1;
   p.schedule =
       pipeline ? r.choice<ScheduleKind>("schedule", kScheduleNames) : r.choice<ScheduleKind>("schedule", kScheduleNames, p.schedule);
   p.layers_per_stage = r.integers("layers_per_stage");

@@ -64,6 +64,7 @@ struct YamlReader::State {
   }
 
   std::optional<std::string> nearest_key(const std::string& key);
+  void add_misspelt_keys(std::set<std::string>& keys) const;
   void finish();
 
   // "a.b" is in the file, under whichever spelling.
@@ -332,6 +333,7 @@ void YamlReader::report(const std::vector<std::string>& messages, std::string_vi
   std::set<std::string> failed_before;
   const std::function<void(const State&)> collect = [&](const State& state) {
     failed_before.insert(state.failed.begin(), state.failed.end());
+    state.add_misspelt_keys(failed_before);
     for (const auto& [first, written] : state.spellings) {
       if (state.failed.contains(written)) failed_before.insert(first);
     }
@@ -363,6 +365,15 @@ std::optional<std::string> YamlReader::State::nearest_key(const std::string& key
   }
   if (auto nearest = closest_word(key, known)) return nearest;
   return closest_word(key, ignored);
+}
+
+// Keys that were left out while a word like them is there: their fallbacks are not what the file means.
+void YamlReader::State::add_misspelt_keys(std::set<std::string>& keys) const {
+  if (node == nullptr) return;
+  for (const YamlEntry& entry : node->entries) {
+    if (contains(known, entry.key) || contains(ignored, entry.key)) continue;
+    if (const auto nearest = closest_word(entry.key, known)) keys.insert(*nearest);
+  }
 }
 
 void YamlReader::State::finish() {

@@ -1,0 +1,66 @@
+#include <filesystem>
+
+#include "sim/spec/load.h"
+#include "tests/fuzz/mutations.h"
+#include "tests/spec/mistakes.h"
+
+namespace trillion {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::filesystem::path kSource = TRILLION_SOURCE_DIR;
+const std::string kFile = (kSource / "topologies/h800-2048.yaml").string();
+
+TEST(LoadCluster, TheH800ClusterIsWhatWasPublished) {
+  const Cluster c = load_cluster(kFile);
+  EXPECT_EQ(c.gpus(), 2048);
+  EXPECT_EQ(c.gpus_per_node, 8);
+  EXPECT_EQ(c.gpu.sms, 132);
+  EXPECT_EQ(c.scale_up.bandwidth, BytesPerSecond{200e9}) << "one way: half of NVLink's 400 GB/s";
+  EXPECT_EQ(c.scale_out.nic_bandwidth, BytesPerSecond{50e9});
+  EXPECT_EQ(c.scale_out.nics_per_node, 8);
+  EXPECT_EQ(c.scale_out.layers, 2);
+  EXPECT_TRUE(c.scale_out.rails);
+  ASSERT_TRUE(c.price);
+  EXPECT_DOUBLE_EQ((c.price->per_gpu * kHour).value(), 2.0);
+  ASSERT_TRUE(c.power);
+}
+
+TEST(LoadCluster, EveryShippedTopologyLoads) {
+  int files = 0;
+  for (const auto& path : files_below(kSource / "topologies", {".yaml"})) {
+    ++files;
+    EXPECT_THAT(mistakes_of([&] { load_cluster(path.string()); }), ElementsAre()) << path;
+  }
+  EXPECT_GE(files, 8);
+}
+
+TEST(LoadCluster, MistakesHavePlaces) {
+  std::string text = read_whole_file(kFile);
+  text = replaced(text, "nodes: 256", "nodes: 2.5");
+  text = replaced(text, "nic_bandwidth: 400 Gbps", "nic_bandwidth: 400");
+  text = replaced(text, "memory: 80 GiB\n", "memory: 80 gib\n");
+  text = replaced(text, "origin: assumed", "origin: guessed");
+  text = replaced(text, "kind: fat-tree", "kind: fat_tree");
+  text = replaced(text, "pue: 1.2", "pu: 1.2");
+  const auto found = mistakes_in(text, [](YamlReader& r) { read_cluster(r); });
+  EXPECT_THAT(found, ElementsAre(HasSubstr("'nodes': expected a whole number, found '2.5'"),
+                                 HasSubstr("'gib' is not a unit of a size in bytes"), HasSubstr("'400' has no unit"),
+                                 HasSubstr("found 'fat_tree'; accepted is one of fat-tree, rail-only | did you mean 'fat-tree'?"),
+                                 HasSubstr("unknown key 'power.pu' | did you mean 'pue'?"),
+                                 HasSubstr("found 'guessed'; accepted is one of measured, paper, vendor, assumed")));
+}
+
+TEST(LoadCluster, OneNodeNeedsNoNetworkAndMoreDo) {
+  EXPECT_THAT(mistakes_of([] { load_cluster((kSource / "topologies/h100-8.yaml").string()); }), ElementsAre());
+  EXPECT_THAT(mistakes_of([] { load_cluster((kSource / "topologies/h100-8.yaml").string(), {"nodes=2"}); }),
+              ElementsAre(HasSubstr("missing key 'scale_out'")));
+  EXPECT_EQ(load_cluster(kFile, {"nodes=4"}).gpus(), 32);
+}
+
+TEST(LoadCluster, MutilatedFilesNeverCrash) { EXPECT_GT(mutilate(read_whole_file(kFile), 150), 0); }
+
+}  // namespace
+}  // namespace trillion

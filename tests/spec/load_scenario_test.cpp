@@ -1,0 +1,175 @@
+// A scenario and the files it names are read as one: overrides reach every key, mistakes of all files come together.
+#include <filesystem>
+#include <fstream>
+
+#include "sim/spec/load.h"
+#include "tests/fuzz/mutations.h"
+#include "tests/spec/example_calibration.h"
+#include "tests/spec/mistakes.h"
+
+namespace trillion {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const fs::path kSource = TRILLION_SOURCE_DIR;
+
+// The scenario deepseek-v3 in a folder of its own, with an example calibration.
+class LoadScenario : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name() / "my-question";
+    fs::create_directories(folder_);
+    fs::copy_file(kSource / "models/deepseek-v3.yaml", folder_ / "model.yaml", fs::copy_options::overwrite_existing);
+    fs::copy_file(kSource / "topologies/h800-2048.yaml", folder_ / "cluster.yaml", fs::copy_options::overwrite_existing);
+    write("calibration.yaml", example_calibration_text());
+    std::string text = read_whole_file((kSource / "scenarios/deepseek-v3/scenario.yaml").string());
+    text = replaced(text, "../../models/deepseek-v3.yaml", "model.yaml");
+    text = replaced(text, "../../topologies/h800-2048.yaml", "cluster.yaml");
+    text_ = replaced(text, "../../calibration/profiles/h800.yaml", "calibration.yaml");
+    write("scenario.yaml", text_);
+  }
+
+  void write(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name, std::ios::binary) << text; }
+  Scenario load(const Overrides& overrides = {}) const { return load_scenario(folder_.string(), overrides); }
+  std::vector<std::string> mistakes(const Overrides& overrides = {}) const {
+    std::vector<std::string> found;
+    for (const Diagnostic& d : diagnostics_of([&] { load(overrides); }))
+      found.push_back(fs::path(d.where.file).filename().string() + ":" + place_and_message(d));
+    return found;
+  }
+
+  fs::path folder_;
+  std::string text_;
+};
+
+TEST_F(LoadScenario, FolderAndFileAreTheSame) {
+  for (const fs::path& path : {folder_, folder_ / "scenario.yaml", folder_ / ""}) {
+    const Scenario s = load_scenario(path.string());
+    EXPECT_EQ(s.name, "my-question");
+    EXPECT_EQ(s.model.name, "DeepSeek-V3");
+    EXPECT_EQ(s.cluster.gpus(), 2048);
+    EXPECT_EQ(s.plan.schedule, ScheduleKind::dualpipe);
+    EXPECT_EQ(s.training.batch_size_schedule->to, 15360);
+    EXPECT_EQ(s.extent, Extent::step);
+    EXPECT_EQ(fs::path(s.model_file).filename(), "model.yaml");
+  }
+}
+
+TEST_F(LoadScenario, OverridesReachEveryFile) {
+  const Scenario s =
+      load({"plan.schedule=1f1b", "cluster.nodes=128", "cluster.gpu.memory=96 GiB", "model.num_hidden_layers=30", "model.name=Smaller",
+            "training.batch_size_schedule=", "plan.recompute=[norm]", "calibration.stack.kernel_gap.value=2 us"});
+  EXPECT_EQ(s.plan.schedule, ScheduleKind::one_f_one_b);
+  EXPECT_EQ(s.cluster.gpus(), 1024);
+  EXPECT_EQ(s.cluster.gpu.memory, 96 * kGiB);
+  EXPECT_EQ(s.model.num_hidden_layers, 30);
+  EXPECT_EQ(s.model.name, "Smaller");
+  EXPECT_FALSE(s.training.batch_size_schedule);
+  EXPECT_THAT(s.plan.recompute, ElementsAre(RecomputeModule::norm));
+  EXPECT_EQ(s.calibration.stack.kernel_gap.value, Seconds{2e-6});
+  EXPECT_EQ(load({"model=" + (kSource / "models/llama-3.1-8b.yaml").string(), "plan.expert_parallel=1", "plan.recompute=none"}).model.name,
+            "Llama-3.1-8B");
+}
+
+TEST_F(LoadScenario, OverridesOfUnknownKeysNameTheNearest) {
+  EXPECT_THAT(mistakes({"plan.tensor_paralel=8"}),
+              ElementsAre(HasSubstr("unknown key 'plan.tensor_paralel' | did you mean 'tensor_parallel'?")));
+  EXPECT_THAT(mistakes({"pln.tensor_parallel=8"}), ElementsAre(HasSubstr("unknown key 'pln' | did you mean 'plan'?")));
+  EXPECT_THAT(mistakes({"cluster.nods=8"}), ElementsAre(HasSubstr("unknown key 'nods' | did you mean 'nodes'?")));
+  EXPECT_THAT(mistakes({"model.hiden_size=8"}), ElementsAre(HasSubstr("unknown key 'hiden_size' | did you mean 'hidden_size'?")));
+  EXPECT_THAT(mistakes({"cluster.nodes.x=8"}), ElementsAre(HasSubstr("'nodes' has no keys of its own")));
+  const auto found = diagnostics_of([&] { load({"cluster.nodes=many"}); });
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].where.file, "--set cluster.nodes=many");
+}
+
+TEST_F(LoadScenario, MistakesOfAllFilesComeTogether) {
+  write("scenario.yaml", replaced(text_, "micro_batch_size: 1", "micro_batch_size: one"));
+  write("model.yaml", replaced(read_whole_file((folder_ / "model.yaml").string()), "n_group: 8", "n_grop: 8"));
+  write("cluster.yaml", replaced(read_whole_file((folder_ / "cluster.yaml").string()), "400 Gbps", "400"));
+  EXPECT_THAT(mistakes(), testing::UnorderedElementsAre(HasSubstr("scenario.yaml:21:21 'plan.micro_batch_size': expected a whole number"),
+                                                        HasSubstr("model.yaml:26:1 unknown key 'n_grop'"),
+                                                        HasSubstr("'scale_out.nic_bandwidth': '400' has no unit")));
+}
+
+TEST_F(LoadScenario, AMissingFileIsSaidWhereItIsNamed) {
+  write("scenario.yaml", replaced(text_, "model: model.yaml", "model: modell.yaml"));
+  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr("scenario.yaml:2:8 'model': there is no file")));
+  EXPECT_THAT(mistakes_of([] { load_scenario("/nowhere/at/all"); }), ElementsAre(HasSubstr("no such file")));
+}
+
+TEST_F(LoadScenario, PartsMayBeInlineOrChangedCopies) {
+  write("scenario.yaml", replaced(text_, "cluster: cluster.yaml", "cluster: {base: cluster.yaml, nodes: 64, gpu: {power_limit: 500 W}}"));
+  Scenario s = load({"cluster.name=half"});
+  EXPECT_EQ(s.cluster.nodes, 64);
+  EXPECT_EQ(s.cluster.name, "half");
+  EXPECT_EQ(s.cluster.gpu.power_limit, Watts{500});
+  EXPECT_EQ(s.cluster.gpu.sms, 132);
+  write("scenario.yaml", replaced(text_, "cluster: cluster.yaml", "cluster: {base: cluster.yaml, nods: 64}"));
+  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr("scenario.yaml:3:31 unknown key 'nods' | did you mean 'nodes'?")));
+  write("scenario.yaml", replaced(text_, "cluster: cluster.yaml", "cluster: {base: cluster.yaml, nodes: -1, nodes: 2}"));
+  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr("scenario.yaml:3:38 'nodes': must be at least 1"), HasSubstr("duplicate key 'nodes'")));
+  std::string inline_model = "model:\n";
+  std::istringstream lines(read_whole_file((folder_ / "model.yaml").string()));
+  for (std::string line; std::getline(lines, line);) inline_model += "  " + line + "\n";
+  write("scenario.yaml", replaced(text_, "model: model.yaml\n", inline_model));
+  s = load({"model.num_hidden_layers=30"});
+  EXPECT_EQ(s.model.num_hidden_layers, 30);
+  EXPECT_EQ(s.model_file, "inline");
+}
+
+TEST_F(LoadScenario, ContradictionsBetweenPartsHavePlaces) {
+  EXPECT_THAT(mistakes({"plan.layers_per_stage=[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]"}),
+              ElementsAre(HasSubstr("'plan.layers_per_stage': adds up to 16 layers")));
+  EXPECT_THAT(mistakes({"extent=overlapped_pair", "pair_layers=4", "plan.schedule=1f1b"}),
+              ElementsAre(HasSubstr("'plan.schedule': extent: overlapped_pair")));
+  EXPECT_THAT(mistakes({"pair_layers=4"}), ElementsAre(HasSubstr("'pair_layers': belongs to extent: overlapped_pair")));
+}
+
+TEST_F(LoadScenario, WhatIsTakenForGrantedIsListed) {
+  const Scenario s = load();
+  EXPECT_THAT(s.defaults, Contains("plan.virtual_pipeline_stages: 1"));
+  EXPECT_THAT(s.defaults, Contains("plan.expert_placement: contiguous"));
+  EXPECT_THAT(s.defaults, Contains("training.routing.popularity_skew: 0.6"));
+  EXPECT_THAT(s.defaults, Contains("extent: step"));
+}
+
+TEST_F(LoadScenario, MutilatedScenariosNeverCrash) {
+  EXPECT_GT(mutilate(text_, 100), 0);
+  EXPECT_GT(mutilate(read_whole_file((folder_ / "calibration.yaml").string()), 100), 0);
+}
+
+TEST(LoadScenarioShipped, ExpectedFiguresLoad) {
+  const Expected v3 = load_expected((kSource / "scenarios/deepseek-v3").string());
+  ASSERT_EQ(v3.size(), 2u);
+  EXPECT_EQ(v3[0].quantity, "answer.gpu_hours_per_trillion_tokens");
+  EXPECT_EQ(v3[0].published, 180e3);
+  EXPECT_EQ(v3[1].published, 2664e3);
+  const Expected pair = load_expected((kSource / "scenarios/dualpipe-pair/expected.yaml").string());
+  ASSERT_EQ(pair.size(), 1u);
+  EXPECT_EQ(pair[0].published, 0.129);
+  EXPECT_TRUE(has_expected((kSource / "scenarios/deepseek-v3").string()));
+  EXPECT_FALSE(has_expected((kSource / "models").string()));
+}
+
+TEST(LoadScenarioShipped, ScenariosNameFilesThatExist) {
+  for (const fs::path& path : files_below(kSource / "scenarios", {".yaml"})) {
+    if (path.filename() != "scenario.yaml") continue;
+    for (const std::string& mistake : mistakes_of([&] { load_scenario(path.string()); })) ADD_FAILURE() << path << ": " << mistake;
+    EXPECT_TRUE(fs::exists(path.parent_path() / "README.md")) << path;
+  }
+}
+
+TEST(LoadScenarioShipped, FilesAreToldApart) {
+  EXPECT_EQ(kind_of_file((kSource / "models/deepseek-v3.yaml").string()), InputKind::model);
+  EXPECT_EQ(kind_of_file((kSource / "topologies/h800-2048.yaml").string()), InputKind::cluster);
+  EXPECT_EQ(kind_of_file((kSource / "scenarios/deepseek-v3/scenario.yaml").string()), InputKind::scenario);
+  EXPECT_EQ(kind_of_file((kSource / "scenarios/deepseek-v3/expected.yaml").string()), InputKind::expected);
+}
+
+}  // namespace
+}  // namespace trillion

@@ -1,0 +1,66 @@
+#include "sim/spec/plan.h"
+
+#include <functional>
+
+#include "tests/spec/mistakes.h"
+
+namespace trillion {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+std::vector<std::string> broken(const std::function<void(Plan&)>& change) {
+  Plan p;
+  change(p);
+  return p.validate();
+}
+
+TEST(Plan, TheDefaultsAreAPlan) { EXPECT_THAT(Plan().validate(), IsEmpty()); }
+
+TEST(Plan, EverySizeIsAtLeastOne) {
+  EXPECT_THAT(broken([](Plan& p) { p.tensor_parallel = 0; }), ElementsAre("tensor_parallel: must be at least 1, found 0"));
+  EXPECT_THAT(broken([](Plan& p) { p.context_parallel = -2; }), ElementsAre(StartsWith("context_parallel: ")));
+  EXPECT_THAT(broken([](Plan& p) { p.pipeline_parallel = 0; }), ElementsAre(StartsWith("pipeline_parallel: ")));
+  EXPECT_THAT(broken([](Plan& p) { p.expert_parallel = 0; }), ElementsAre(StartsWith("expert_parallel: ")));
+  EXPECT_THAT(broken([](Plan& p) { p.expert_tensor_parallel = 0; }), ElementsAre(StartsWith("expert_tensor_parallel: ")));
+  EXPECT_THAT(broken([](Plan& p) { p.data_parallel = 0; }), ElementsAre(StartsWith("data_parallel: ")));
+  EXPECT_THAT(broken([](Plan& p) { p.micro_batch_size = 0; }), ElementsAre(StartsWith("micro_batch_size: ")));
+  EXPECT_THAT(broken([](Plan& p) { p.tensor_parallel = std::int64_t{1} << 40; }),
+              ElementsAre(StartsWith("tensor_parallel: must be at most")));
+}
+
+TEST(Plan, StagesFollowTheSchedule) {
+  EXPECT_THAT(broken([](Plan& p) { p.virtual_pipeline_stages = 2; }),
+              ElementsAre(StartsWith("virtual_pipeline_stages: only schedule: interleaved-1f1b")));
+  const auto with_stages = [](ScheduleKind kind, std::size_t stages, std::int64_t chunks = 1) {
+    return broken([&](Plan& p) {
+      p.pipeline_parallel = 4;
+      p.schedule = kind;
+      p.virtual_pipeline_stages = chunks;
+      p.layers_per_stage = std::vector<std::int64_t>(stages, 1);
+    });
+  };
+  EXPECT_THAT(with_stages(ScheduleKind::one_f_one_b, 4), IsEmpty());
+  EXPECT_THAT(with_stages(ScheduleKind::dualpipe, 4), IsEmpty());
+  EXPECT_THAT(with_stages(ScheduleKind::zb_v, 8), IsEmpty());
+  EXPECT_THAT(with_stages(ScheduleKind::dualpipe_v, 8), IsEmpty());
+  EXPECT_THAT(with_stages(ScheduleKind::interleaved_1f1b, 12, 3), IsEmpty());
+  EXPECT_THAT(with_stages(ScheduleKind::one_f_one_b, 5), ElementsAre(StartsWith("layers_per_stage: must have one entry per stage, 4")));
+  EXPECT_THAT(with_stages(ScheduleKind::zb_v, 4), ElementsAre(StartsWith("layers_per_stage: must have one entry per stage, 8")));
+}
+
+TEST(Plan, RecomputedModulesAreListedOnce) {
+  EXPECT_THAT(broken([](Plan& p) {
+                p.recompute = {RecomputeModule::norm, RecomputeModule::norm};
+              }),
+              ElementsAre("recompute: 'norm' is listed twice"));
+  Plan p;
+  p.recompute = {RecomputeModule::norm};
+  EXPECT_TRUE(p.recomputes(RecomputeModule::norm));
+  EXPECT_FALSE(p.recomputes(RecomputeModule::layer));
+}
+
+}  // namespace
+}  // namespace trillion
