@@ -87,6 +87,8 @@ TEST(SimulateStep, AnOverlappedPairHidesItsExchanges) {
   Plan plan = pipeline_plan(ScheduleKind::dualpipe, 4);
   plan.expert_parallel = 16;
   Scenario s = linear_scenario(moe_model(16), plan, 8, 16 * 96);
+  s.cluster.scale_out.nic_bandwidth *= 4;  // so that an exchange is shorter than the computation beside it
+  s.cluster.scale_up.bandwidth *= 4;
   const StepResult overlapped = must_run(s);
   s.plan.schedule = ScheduleKind::one_f_one_b;
   const StepResult alone = must_run(s);
