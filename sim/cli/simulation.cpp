@@ -29,7 +29,7 @@ Scenario read_scenario(const std::string& path, const ScenarioOptions& how) {
 Simulation simulate(const std::string& path, const ScenarioOptions& how) {
   Scenario scenario = read_scenario(path, how);
   const auto begin = std::chrono::steady_clock::now();
-  Outcome outcome = estimate(scenario);
+  Outcome outcome = estimate(scenario, how.threads);
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - begin;
   return {std::move(scenario), std::move(outcome), {Seconds{wall.count()}, peak_memory()}};
 }

@@ -1,11 +1,14 @@
 #include "sim/estimate/estimate.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "sim/base/parallel_for.h"
+#include "sim/estimate/prepare.h"
 #include "sim/estimate/price.h"
 #include "sim/estimate/training_run.h"
 #include "sim/workload/device_mesh.h"
@@ -31,37 +34,60 @@ std::int64_t runnable_micro_batches(const Plan& plan, std::int64_t wanted) {
   return wanted;
 }
 
-// Each batch size of the run is simulated: small batches pay more pipeline bubble.
-std::variant<RunResult, Infeasible> simulate_run(const Scenario& s, const StepResult& steady) {
-  const std::int64_t sequences = steady.data_parallel * s.plan.micro_batch_size;
+// The batch sizes of the run below the final one, as the plan can run them.
+std::vector<RunPhase> stretches(const Scenario& s, std::int64_t data_parallel) {
+  const std::int64_t sequences = data_parallel * s.plan.micro_batch_size;
   std::vector<RunPhase> phases = run_phases(s.training, sequences, sequences);
-  std::vector<StepOutcome> outcomes(phases.size(), StepOutcome{Infeasible{}});
-  parallel_for(phases.size(), 0, [&](std::size_t i) {
-    RunPhase& phase = phases[i];
+  for (RunPhase& phase : phases) {
     phase.global_batch_size = sequences * runnable_micro_batches(s.plan, phase.global_batch_size / sequences);
-    Scenario at = s;
-    at.training.global_batch_size = phase.global_batch_size;
-    // The cut of the model is one for the whole run.
-    at.plan.layers_per_stage = steady.layers_per_stage;
-    outcomes[i] = phase.global_batch_size == s.training.global_batch_size ? StepOutcome{steady} : simulate_step(at);
-  });
+  }
+  return phases;
+}
+
+RunResult sum_up(const Scenario& s, const std::vector<RunPhase>& phases, const std::map<std::int64_t, StepResult>& step_of_batch) {
   RunResult run;
-  for (std::size_t i = 0; i < phases.size(); ++i) {
-    if (const auto* why = std::get_if<Infeasible>(&outcomes[i])) return *why;
-    const auto& step = std::get<StepResult>(outcomes[i]);
-    const double steps = phases[i].tokens / step.tokens;
-    PhaseResult p{phases[i].tokens,          steps,     phases[i].global_batch_size,
-                  phases[i].sequence_length, step.time, gpu_hours(step.time, s.cluster.gpus()) * steps};
-    run.tokens += p.tokens;
-    run.steps += p.steps;
-    run.gpu_hours += p.gpu_hours;
-    run.phases.push_back(p);
+  for (const RunPhase& phase : phases) {
+    const StepResult& step = step_of_batch.at(phase.global_batch_size);
+    const double steps = phase.tokens / step.tokens;
+    run.phases.push_back(
+        {phase.tokens, steps, phase.global_batch_size, phase.sequence_length, step.time, gpu_hours(step.time, s.cluster.gpus()) * steps});
+    run.tokens += phase.tokens;
+    run.steps += steps;
+    run.gpu_hours += run.phases.back().gpu_hours;
   }
   run.days = run.gpu_hours / static_cast<double>(s.cluster.gpus()) / 24;
   run.gpu_hours_per_trillion_tokens = run.gpu_hours / run.tokens * kTrillion;
   run.usd = rent(run.gpu_hours, s.cluster);
   run.energy = energy(run.gpu_hours, s.cluster);
   return run;
+}
+
+// One step for each batch size, the final one among them; small batches pay more pipeline bubble. `final_step` has been prepared:
+// the cut of the model and the routing are one for the whole run.
+std::variant<std::map<std::int64_t, StepResult>, Infeasible> simulate_batches(const Scenario& s, const PreparedStep& final_step,
+                                                                              const std::vector<RunPhase>& phases, unsigned threads) {
+  const Timing timing(s.calibration, s.cluster);
+  std::set<std::int64_t, std::greater<>> sizes{s.training.global_batch_size};  // the longest first
+  for (const RunPhase& phase : phases) sizes.insert(phase.global_batch_size);
+  const std::vector<std::int64_t> batches(sizes.begin(), sizes.end());
+  std::vector<StepOutcome> outcomes(batches.size(), StepOutcome{Infeasible{}});
+  parallel_for(batches.size(), threads, [&](std::size_t i) {
+    Scenario at = s;
+    at.training.global_batch_size = batches[i];
+    at.plan.layers_per_stage = final_step.plan.layers_per_stage;
+    auto prepared = prepare(at, timing, final_step.load);
+    if (const auto* why = std::get_if<Infeasible>(&prepared)) {
+      outcomes[i] = *why;
+    } else {
+      outcomes[i] = simulate_prepared(at, std::get<PreparedStep>(prepared), timing);
+    }
+  });
+  std::map<std::int64_t, StepResult> results;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    if (const auto* why = std::get_if<Infeasible>(&outcomes[i])) return *why;
+    results.emplace(batches[i], std::get<StepResult>(std::move(outcomes[i])));
+  }
+  return results;
 }
 
 Answer answer_of(const StepResult& step, const Scenario& s) {
@@ -75,17 +101,23 @@ Answer answer_of(const StepResult& step, const Scenario& s) {
 
 }  // namespace
 
-Outcome estimate(const Scenario& s) {
-  StepOutcome outcome = simulate_step(s);
+Outcome estimate(const Scenario& s, unsigned threads) {
+  const Timing timing(s.calibration, s.cluster);
+  auto outcome = prepare(s, timing);
   if (const auto* why = std::get_if<Infeasible>(&outcome)) return *why;
+  const auto& prepared = std::get<PreparedStep>(outcome);
   Estimate e;
-  e.step = std::move(std::get<StepResult>(outcome));
-  e.answer = answer_of(e.step, s);
-  if (s.extent == Extent::step && s.training.tokens > 0) {
-    auto run = simulate_run(s, e.step);
-    if (const auto* why = std::get_if<Infeasible>(&run)) return *why;
-    e.run = std::get<RunResult>(std::move(run));
+  if (s.extent == Extent::overlapped_pair) {
+    e.step = simulate_prepared(s, prepared, timing);
+  } else {
+    const std::vector<RunPhase> phases = s.training.tokens > 0 ? stretches(s, *prepared.plan.data_parallel) : std::vector<RunPhase>{};
+    auto steps = simulate_batches(s, prepared, phases, threads);
+    if (const auto* why = std::get_if<Infeasible>(&steps)) return *why;
+    const auto& step_of_batch = std::get<0>(steps);
+    e.step = step_of_batch.at(s.training.global_batch_size);
+    if (!phases.empty()) e.run = sum_up(s, phases, step_of_batch);
   }
+  e.answer = answer_of(e.step, s);
   e.size = model_size(s.model);
   e.token_flops = flops_per_token(s.model, s.training.sequence_length);
   // MFU of an FP8 run is told against the BF16 peak, as DeepSeek's and NVIDIA's tables do; the report says so.

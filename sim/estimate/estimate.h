@@ -60,6 +60,7 @@ struct Estimate {
 
 using Outcome = std::variant<Estimate, Infeasible>;
 
-Outcome estimate(const Scenario& scenario);
+// `threads`: at most so many at once, 0: one per core. The outcome does not depend on it.
+Outcome estimate(const Scenario& scenario, unsigned threads = 0);
 
 }  // namespace trillion

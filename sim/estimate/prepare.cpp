@@ -111,14 +111,14 @@ Bytes peak(const std::vector<StageMemory>& memory) {
   return largest;
 }
 
-std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing) {
+std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known) {
   if (auto why = why_layout_impossible(scenario)) return *why;
   Scenario s = scenario;
   const DeviceMesh mesh(s.plan, s.cluster);
   if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);
   PreparedStep step{s.plan,
                     mesh,
-                    load_of(s, mesh),
+                    known ? *known : load_of(s, mesh),
                     make_schedule(s.plan.schedule, s.plan.pipeline_parallel, micro_batches(s), s.plan.virtual_pipeline_stages),
                     {},
                     {}};
@@ -134,7 +134,7 @@ std::vector<std::string> what_would_help(const Scenario& scenario, const Timing&
   for (auto& [what, plan] : smaller_plans(scenario.plan)) {
     Scenario s = scenario;
     s.plan = plan;
-    const auto outcome = lay_out(s, timing);
+    const auto outcome = lay_out(s, timing, {});
     const auto* step = std::get_if<PreparedStep>(&outcome);
     if (!step || !(peak(step->memory) < now)) continue;
     const bool fits = peak(step->memory) <= s.cluster.gpu.usable_memory;
@@ -145,8 +145,8 @@ std::vector<std::string> what_would_help(const Scenario& scenario, const Timing&
 
 }  // namespace
 
-std::variant<PreparedStep, Infeasible> prepare(const Scenario& scenario, const Timing& timing) {
-  auto outcome = lay_out(scenario, timing);
+std::variant<PreparedStep, Infeasible> prepare(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known) {
+  auto outcome = lay_out(scenario, timing, known);
   const auto* step = std::get_if<PreparedStep>(&outcome);
   if (!step) return outcome;
   if (auto why = why_memory_short(step->memory, scenario.cluster.gpu)) {

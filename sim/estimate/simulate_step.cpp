@@ -5,16 +5,19 @@
 
 namespace trillion {
 
-StepOutcome simulate_step(const Scenario& scenario) {
-  const Timing timing(scenario.calibration, scenario.cluster);  // how long one thing takes
-  auto outcome = prepare(scenario, timing);                     // who computes what, where, in which order; does it fit
-  if (const auto* why = std::get_if<Infeasible>(&outcome)) return *why;
-  const auto& step = std::get<PreparedStep>(outcome);
+StepResult simulate_prepared(const Scenario& scenario, const PreparedStep& step, const Timing& timing) {
   Scenario s = scenario;
   s.plan = step.plan;
   const LoweredStep lowered = lower({s, step.mesh, step.schedule, step.cut, step.load, timing});
   const Trace trace = run(lowered.graph);  // when everything happened
   return summarize(s, step, lowered, trace, timing);
+}
+
+StepOutcome simulate_step(const Scenario& scenario) {
+  const Timing timing(scenario.calibration, scenario.cluster);  // how long one thing takes
+  auto outcome = prepare(scenario, timing);                     // who computes what, where, in which order; does it fit
+  if (const auto* why = std::get_if<Infeasible>(&outcome)) return *why;
+  return simulate_prepared(scenario, std::get<PreparedStep>(outcome), timing);
 }
 
 }  // namespace trillion

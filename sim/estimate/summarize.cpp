@@ -128,12 +128,12 @@ std::vector<LinkTraffic> traffic_of(const Scenario& s, const Totals& t, double r
 }  // namespace
 
 StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep& step, const Trace& trace, const Timing& timing) {
-  const double ranks = static_cast<double>(p.schedule.ranks.size());
+  const double ranks = static_cast<double>(step.streams.size());
   const Totals t = total(step, trace, timing.curves().size());
 
   std::int32_t slowest = 0;
   Seconds most_busy;
-  for (std::size_t r = 0; r < p.schedule.ranks.size(); ++r) {
+  for (std::size_t r = 0; r < step.streams.size(); ++r) {
     const Seconds busy = compute_busy(step, trace, static_cast<std::int32_t>(r));
     if (busy > most_busy) {
       most_busy = busy;
@@ -155,7 +155,7 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   r.layers_per_stage = *p.plan.layers_per_stage;
   r.data_parallel = *p.plan.data_parallel;
   r.micro_batches = p.schedule.micro_batches;
-  r.slowest_rank = slowest;
+  r.slowest_rank = slowest / step.replicas;
   const double spread = relative_spread(step, trace, slowest, t);
   r.time_low_ratio = 1 - spread;
   r.time_high_ratio = 1 + spread;

@@ -33,10 +33,11 @@ Phase phase_of(const Action& action) {
 // Which action a rank's task belongs to; tasks are asked for in ascending order of id.
 class PhaseFinder {
  public:
-  PhaseFinder(const LoweredStep& step, const PipelineSchedule& schedule, std::int32_t rank) : step_end_(step.step_end) {
+  PhaseFinder(const LoweredStep& step, const PipelineSchedule& schedule, std::int32_t gpu) : step_end_(step.step_end) {
     for (const ActionSpan& s : step.spans) {
-      if (s.rank == rank)
-        spans_.push_back({s.end, phase_of(schedule.ranks[static_cast<std::size_t>(rank)][static_cast<std::size_t>(s.position)])});
+      if (s.gpu == gpu)
+        spans_.push_back(
+            {s.end, phase_of(schedule.ranks[static_cast<std::size_t>(gpu / step.replicas)][static_cast<std::size_t>(s.position)])});
     }
   }
   Phase next(TaskId task) {
@@ -56,11 +57,11 @@ class PhaseFinder {
   TaskId step_end_;
 };
 
-std::vector<Interval> intervals(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t rank,
+std::vector<Interval> intervals(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t gpu,
                                 Lane lane) {
-  PhaseFinder finder(step, schedule, rank);
+  PhaseFinder finder(step, schedule, gpu);
   std::vector<Interval> out;
-  for (const TaskId t : step.graph.tasks_of(step.streams[static_cast<std::size_t>(rank)][static_cast<std::size_t>(lane)])) {
+  for (const TaskId t : step.graph.tasks_of(step.streams[static_cast<std::size_t>(gpu)][static_cast<std::size_t>(lane)])) {
     const auto category = static_cast<Category>(step.graph.kind_of(t).tag);
     out.push_back({trace.start[t.value], trace.end[t.value], finder.next(t), category});
   }
@@ -68,9 +69,9 @@ std::vector<Interval> intervals(const LoweredStep& step, const PipelineSchedule&
 }
 
 // Transfers on their way to this rank, found as what its tasks depend on.
-std::vector<Interval> incoming(const LoweredStep& step, const Trace& trace, std::int32_t rank) {
+std::vector<Interval> incoming(const LoweredStep& step, const Trace& trace, std::int32_t gpu) {
   std::vector<Interval> out;
-  const auto& own = step.streams[static_cast<std::size_t>(rank)];
+  const auto& own = step.streams[static_cast<std::size_t>(gpu)];
   for (const Lane lane : {Lane::compute, Lane::expert, Lane::tensor}) {
     for (const TaskId t : step.graph.tasks_of(own[static_cast<std::size_t>(lane)])) {
       for (const TaskId d : step.graph.dependencies(t)) {
@@ -162,9 +163,9 @@ class Communication {
 
 }  // namespace
 
-RankTimeline rank_timeline(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t rank) {
-  const auto of = [&](Lane lane) { return intervals(step, schedule, trace, rank, lane); };
-  Communication communication({of(Lane::expert), of(Lane::tensor), of(Lane::gather), of(Lane::reduce), incoming(step, trace, rank)});
+RankTimeline rank_timeline(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t gpu) {
+  const auto of = [&](Lane lane) { return intervals(step, schedule, trace, gpu, lane); };
+  Communication communication({of(Lane::expert), of(Lane::tensor), of(Lane::gather), of(Lane::reduce), incoming(step, trace, gpu)});
   const std::vector<Interval> compute = of(Lane::compute);
   Account account;
   SimTime now;
@@ -178,9 +179,9 @@ RankTimeline rank_timeline(const LoweredStep& step, const PipelineSchedule& sche
   return account.result;
 }
 
-Seconds compute_busy(const LoweredStep& step, const Trace& trace, std::int32_t rank) {
+Seconds compute_busy(const LoweredStep& step, const Trace& trace, std::int32_t gpu) {
   Seconds busy;
-  for (const TaskId t : step.graph.tasks_of(step.streams[static_cast<std::size_t>(rank)][static_cast<std::size_t>(Lane::compute)])) {
+  for (const TaskId t : step.graph.tasks_of(step.streams[static_cast<std::size_t>(gpu)][static_cast<std::size_t>(Lane::compute)])) {
     busy += (trace.end[t.value] - trace.start[t.value]).seconds();
   }
   return busy;

@@ -18,9 +18,9 @@ struct RankTimeline {
   ExposedSeconds exposed;
 };
 
-RankTimeline rank_timeline(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t rank);
+RankTimeline rank_timeline(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t gpu);
 
-// Time that the compute stream of a rank is busy.
-Seconds compute_busy(const LoweredStep& step, const Trace& trace, std::int32_t rank);
+// Time that the compute stream of a simulated GPU is busy.
+Seconds compute_busy(const LoweredStep& step, const Trace& trace, std::int32_t gpu);
 
 }  // namespace trillion

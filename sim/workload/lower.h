@@ -1,7 +1,9 @@
 // (Model, Plan) -> TaskGraph: every pipeline action becomes its kernels on the streams of its rank.
 //
-// Folding: replicas that behave alike are simulated once. One simulated rank stands for all GPUs of its pipeline rank; its expert
-// exchanges and expert kernels are those of the busiest member of its expert-parallel group, whom all others wait for.
+// Folding: replicas that behave alike are simulated once. One simulated GPU stands for all GPUs of its pipeline rank; its expert
+// exchanges and expert kernels are those of the busiest member of its expert-parallel group, whom all others wait for. With
+// Fidelity::full every GPU has streams of its own and the members of a collective start it together; the busiest member's kernels
+// are then everyone's, so that on any load the folded step equals the full one.
 //
 // Overlap is nobody's factor here: a rank's streams run at the same time, and what is hidden follows from the order of the
 // kernels and their dependencies. In an overlapped pair the kernels of a forward and a backward chunk alternate block by block
@@ -28,16 +30,17 @@ namespace trillion {
 
 // The tasks of one pipeline action: consecutive ids.
 struct ActionSpan {
-  std::int32_t rank = 0;
-  std::int32_t position = 0;  // in PipelineSchedule::ranks[rank]
+  std::int32_t gpu = 0;       // simulated
+  std::int32_t position = 0;  // in PipelineSchedule::ranks[pipeline rank]
   TaskId first, end;          // [first, end)
 };
 
 struct LoweredStep {
   TaskGraph graph;
   std::vector<Evidence> evidence;                         // per kind
-  std::vector<std::array<StreamId, kLaneCount>> streams;  // per simulated rank
-  std::vector<RankLinks> links;                           // per simulated rank
+  std::int32_t replicas = 1;                              // simulated GPUs of one pipeline rank, with consecutive numbers
+  std::vector<std::array<StreamId, kLaneCount>> streams;  // per simulated GPU
+  std::vector<RankLinks> links;                           // per simulated GPU
   std::vector<ActionSpan> spans;                          // in order of ids
   TaskId step_end;                                        // first task of the optimizer step; later ids belong to it too
 };

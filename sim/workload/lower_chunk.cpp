@@ -1,0 +1,157 @@
+// The passes of one chunk: its blocks' kernels, its exchanges, its way to the next stage.
+#include <algorithm>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "sim/workload/lowering.h"
+#include "sim/workload/passes.h"
+
+namespace trillion {
+
+void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain) {
+  const StreamId s = stream(gpu, op.lane);
+  std::array<TaskId, 2> dependencies;
+  std::size_t count = 0;
+  // Within one stream the order says it already.
+  if (chain.last.valid() && chain.stream != s) dependencies[count++] = chain.last;
+  if (chain.parameters.valid()) dependencies[count++] = std::exchange(chain.parameters, TaskId{});
+  chain.last = out_.graph.add(s, op.kind, std::span<const TaskId>(dependencies.data(), count), meeting(op.lane));
+  chain.stream = s;
+}
+
+void Lowering::push_all(std::int32_t gpu, const ResolvedOperations& ops, Chain& chain) {
+  for (const ResolvedOperation& op : ops) push(gpu, op, chain);
+}
+
+void Lowering::push_independent(std::int32_t gpu, const ResolvedOperations& ops) {
+  // Weight gradients wait for nothing but the compute stream: the input gradients before them have left their operands.
+  for (const ResolvedOperation& op : ops) out_.graph.add(stream(gpu, op.lane), op.kind, {});
+}
+
+void Lowering::exchange(const Chunk& chunk, std::optional<KindId> kind, Chain& chain) {
+  if (kind) push(chunk.gpu, {*kind, Lane::expert}, chain);
+}
+
+void Lowering::forward_to_dispatch(Chunk& c, std::size_t i) {
+  gather_parameters(c, i);
+  push_all(c.gpu, block(c, i).before_exchange, c.chain);
+  exchange(c, wires(c, i).dispatch, c.chain);
+}
+
+void Lowering::forward_from_dispatch(Chunk& c, std::size_t i) {
+  push_all(c.gpu, block(c, i).experts, c.chain);
+  exchange(c, wires(c, i).combine, c.chain);
+}
+
+void Lowering::gradient_to_experts(Chunk& c, std::size_t i) {
+  exchange(c, wires(c, i).combine_backward_cast, c.chain);
+  exchange(c, wires(c, i).combine_backward, c.chain);
+}
+
+void Lowering::backward_to_experts(Chunk& c, std::size_t i) {
+  gather_parameters(c, i);
+  push_all(c.gpu, block(c, i).recompute, c.chain);
+  push_all(c.gpu, block(c, i).experts_backward, c.chain);
+  exchange(c, wires(c, i).dispatch_backward, c.chain);
+}
+
+void Lowering::backward_from_experts(Chunk& c, std::size_t i) { push_all(c.gpu, block(c, i).before_exchange_backward, c.chain); }
+
+void Lowering::experts_weight(Chunk& c, std::size_t i) {
+  if (!splits_weights(c.pass.kind)) push_independent(c.gpu, block(c, i).experts_weight);
+}
+
+void Lowering::before_exchange_weight(Chunk& c, std::size_t i) {
+  if (splits_weights(c.pass.kind)) return;
+  push_independent(c.gpu, block(c, i).before_exchange_weight);
+  reduce_gradients(c, i);
+}
+
+Chunk Lowering::arrive(const Pass& pass, std::int32_t gpu) {
+  const auto& arrived = pass.kind == ActionKind::forward ? arrived_forward_ : arrived_backward_;
+  return {pass, gpu, arrived[slot(pass.stage, pass.micro_batch, gpu)]};
+}
+
+KindId Lowering::send_kind(std::int32_t from, std::int32_t to, Lane lane) {
+  const auto [entry, fresh] = send_kinds_.try_emplace({from, to, lane});
+  if (fresh) {
+    const Group neighbours = in_.mesh.pipeline();
+    const Operation op{lane == Lane::pipeline_forward ? "send activations" : "send gradients", Category::pipeline_p2p, lane,
+                       Collective{.kind = CollectiveKind::send_recv,
+                                  .bytes = Sizes(block_context(in_.scenario, in_.mesh, in_.load.mean)).residual(),
+                                  .ranks = 2,
+                                  .ranks_per_node = std::min<std::int64_t>(2, neighbours.ranks_per_node),
+                                  .scale_up_bytes = {}}};
+    entry->second = kinds_.kind_on_links(op, out_.links[static_cast<std::size_t>(from)], out_.links[static_cast<std::size_t>(to)]);
+  }
+  return entry->second;
+}
+
+void Lowering::leave(const Chunk& c) {
+  const bool forward = c.pass.kind == ActionKind::forward;
+  const std::int32_t next = c.pass.stage + (forward ? 1 : -1);
+  if (forward && next == in_.schedule.stages) {
+    arrived_backward_[slot(c.pass.stage, c.pass.micro_batch, c.gpu)] = c.chain;  // the loss turns around here
+    return;
+  }
+  if (next < 0) return;
+  const std::int32_t to = places_.rank_of(next, c.pass.micro_batch) * out_.replicas + replica(c.gpu);
+  Chain chain = c.chain;
+  const Lane lane = forward ? Lane::pipeline_forward : Lane::pipeline_backward;
+  if (to != c.gpu) push(c.gpu, {send_kind(c.gpu, to, lane), lane}, chain);
+  (forward ? arrived_forward_ : arrived_backward_)[slot(next, c.pass.micro_batch, c.gpu)] = chain;
+}
+
+void Lowering::run_alone(const Pass& pass, std::int32_t gpu) {
+  Chunk c = arrive(pass, gpu);
+  const std::size_t blocks = stage(pass.stage).size();
+  if (pass.kind == ActionKind::forward) {
+    for (std::size_t i = 0; i < blocks; ++i) {
+      forward_to_dispatch(c, i);
+      forward_from_dispatch(c, i);
+    }
+    leave(c);
+    return;
+  }
+  for (std::size_t i = blocks; i-- > 0;) {
+    gradient_to_experts(c, i);
+    backward_to_experts(c, i);
+    experts_weight(c, i);
+    backward_from_experts(c, i);
+    if (i == 0) leave(c);
+    before_exchange_weight(c, i);
+  }
+}
+
+void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t gpu) {
+  Chunk f = arrive(forward, gpu), b = arrive(backward, gpu);
+  const std::size_t forward_blocks = stage(forward.stage).size(), backward_blocks = stage(backward.stage).size();
+  for (std::size_t step = 0; step < std::max(forward_blocks, backward_blocks); ++step) {
+    const bool runs_forward = step < forward_blocks, runs_backward = step < backward_blocks;
+    const std::size_t i = backward_blocks - 1 - step;  // used only where runs_backward
+    if (runs_backward) gradient_to_experts(b, i);
+    if (runs_forward) forward_to_dispatch(f, step);
+    if (runs_backward) {
+      backward_to_experts(b, i);
+      experts_weight(b, i);
+    }
+    if (runs_forward) forward_from_dispatch(f, step);
+    if (runs_backward) {
+      backward_from_experts(b, i);
+      if (i == 0) leave(b);
+      before_exchange_weight(b, i);
+    }
+  }
+  leave(f);
+}
+
+void Lowering::weights_alone(const Pass& pass, std::int32_t gpu) {
+  Chunk c{pass, gpu, {}};
+  for (std::size_t i = stage(pass.stage).size(); i-- > 0;) {
+    experts_weight(c, i);
+    before_exchange_weight(c, i);
+  }
+}
+
+}  // namespace trillion

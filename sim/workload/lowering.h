@@ -1,0 +1,122 @@
+// The state of one lowering (workload/lower.h): private to lower.cpp, lower_chunk.cpp and lower_step_end.cpp.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "sim/workload/lower.h"
+#include "sim/workload/resolved_block.h"
+#include "sim/workload/schedule_index.h"
+#include "sim/workload/step_end.h"
+
+namespace trillion {
+
+// Where a chain of dependent tasks stands: a micro-batch's activations, or its gradients, on their way through the blocks.
+struct Chain {
+  TaskId last;
+  StreamId stream;
+  TaskId parameters;  // the gather that the next kernel waits for as well
+};
+
+// One chunk on its way: which pass, on which simulated GPU, at which point of its chain.
+struct Chunk {
+  Pass pass;
+  std::int32_t gpu = 0;
+  Chain chain;
+};
+
+class Lowering {
+ public:
+  explicit Lowering(const LoweringInput& in);
+  LoweredStep run();
+
+ private:
+  void reserve();
+
+  // Emission of tasks. `gpu` counts simulated GPUs: pipeline rank x replicas + replica.
+  void push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain);
+  void push_all(std::int32_t gpu, const ResolvedOperations& ops, Chain& chain);
+  void push_independent(std::int32_t gpu, const ResolvedOperations& ops);
+  void exchange(const Chunk& chunk, std::optional<KindId> kind, Chain& chain);
+
+  // Actions.
+  void emit(const ScheduledAction& action);
+  void emit_on(const ScheduledAction& scheduled, std::int32_t gpu);
+  void run_alone(const Pass& pass, std::int32_t gpu);
+  void run_pair(const Pass& forward, const Pass& backward, std::int32_t gpu);
+  void weights_alone(const Pass& pass, std::int32_t gpu);
+
+  // Parts of a block; `i` counts the blocks of the chunk's stage from the front.
+  void forward_to_dispatch(Chunk& chunk, std::size_t i);
+  void forward_from_dispatch(Chunk& chunk, std::size_t i);
+  void gradient_to_experts(Chunk& chunk, std::size_t i);
+  void backward_to_experts(Chunk& chunk, std::size_t i);
+  void experts_weight(Chunk& chunk, std::size_t i);
+  void backward_from_experts(Chunk& chunk, std::size_t i);
+  void before_exchange_weight(Chunk& chunk, std::size_t i);
+
+  // Between ranks.
+  Chunk arrive(const Pass& pass, std::int32_t gpu);
+  void leave(const Chunk& chunk);
+  KindId send_kind(std::int32_t from, std::int32_t to, Lane lane);
+
+  // Data parallelism.
+  void gather_parameters(Chunk& chunk, std::size_t i);
+  void reduce_gradients(const Chunk& chunk, std::size_t i);
+  void end_step(std::int32_t gpu, RendezvousId norm);
+  TaskId push_shared(std::int32_t gpu, const Operation& op, TaskId after, RendezvousId meeting = {});
+
+  const Stage& stage(std::int32_t s) const { return in_.cut.stages[static_cast<std::size_t>(s)]; }
+  std::int64_t layer(const Chunk& c, std::size_t i) const {
+    return in_.cut.first_layer[static_cast<std::size_t>(c.pass.stage)] + static_cast<std::int64_t>(i);
+  }
+  BlockKind kind(const Chunk& c, std::size_t i) const { return stage(c.pass.stage)[i]; }
+  const ResolvedBlock& block(const Chunk& c, std::size_t i) { return resolver_->kernels(kind(c, i), layer(c, i), c.pass.micro_batch); }
+  const ResolvedExchanges& wires(const Chunk& c, std::size_t i) {
+    return resolver_->exchanges(kind(c, i), layer(c, i), c.pass.micro_batch, c.gpu);
+  }
+  StreamId stream(std::int32_t gpu, Lane lane) const {
+    return out_.streams[static_cast<std::size_t>(gpu)][static_cast<std::size_t>(lane)];
+  }
+  std::int32_t rank(std::int32_t gpu) const { return gpu / out_.replicas; }
+  std::int32_t replica(std::int32_t gpu) const { return gpu % out_.replicas; }
+  std::size_t slot(std::int32_t s, std::int32_t micro_batch, std::int32_t gpu) const {
+    const auto chunk =
+        static_cast<std::size_t>(s) * static_cast<std::size_t>(in_.schedule.micro_batches) + static_cast<std::size_t>(micro_batch);
+    return chunk * static_cast<std::size_t>(out_.replicas) + static_cast<std::size_t>(replica(gpu));
+  }
+  bool splits_weights(ActionKind k) const { return k == ActionKind::input_gradient; }
+
+  // The members of an exchange or a tensor-parallel collective start together; replicas are emitted one after the other, so the
+  // meetings of an action are remembered by their order in it.
+  struct Meetings {
+    std::vector<RendezvousId> of_action;
+    std::size_t next = 0;
+  };
+  RendezvousId meeting(Lane lane);
+  RendezvousId reduction_meeting(const Chunk& chunk, std::size_t i, bool expert);
+  std::int64_t group_size(Lane lane) const { return lane == Lane::expert ? in_.mesh.expert().size : in_.mesh.tensor().size; }
+
+  const LoweringInput& in_;
+  PassIndex places_;
+  LoweredStep out_;
+  KindTable kinds_;
+  std::optional<BlockResolver> resolver_;
+  GradientGroups groups_;
+  std::int64_t copies_ = 0;                                                     // pipeline ranks that hold one stage
+  std::vector<Chain> arrived_forward_, arrived_backward_;                       // [stage][micro-batch][replica]: what the neighbour sent
+  std::map<std::pair<std::int32_t, std::int32_t>, std::int32_t> weights_left_;  // (pipeline rank, stage) -> passes to come
+  std::array<Meetings, kLaneCount> meetings_;                                   // full fidelity only
+  // (stage, block, passes to come, expert?, subgroup) of the ranks whose gradients meet
+  std::map<std::tuple<std::int32_t, std::size_t, std::int32_t, bool, std::int64_t>, RendezvousId> reductions_;
+  std::vector<TaskId> block_start_;  // per GPU: first kernel of the block last begun
+  std::vector<TaskId> reduced_;      // per GPU: the last gradient reduction
+  std::map<std::tuple<std::int32_t, std::int32_t, Lane>, KindId> send_kinds_;
+};
+
+}  // namespace trillion
