@@ -129,12 +129,16 @@ std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const T
   return step;
 }
 
-std::vector<std::string> what_would_help(const Scenario& scenario, const Timing& timing, Bytes now) {
+std::vector<std::string> what_would_help(const Scenario& scenario, const Timing& timing, const PreparedStep& too_large) {
+  const Bytes now = peak(too_large.memory);
   std::vector<std::string> help;
   for (auto& [what, plan] : smaller_plans(scenario.plan)) {
     Scenario s = scenario;
     s.plan = plan;
-    const auto outcome = lay_out(s, timing, {});
+    const bool same_tokens = plan.expert_parallel == scenario.plan.expert_parallel &&
+                             plan.tensor_parallel == scenario.plan.tensor_parallel &&
+                             plan.micro_batch_size == scenario.plan.micro_batch_size;
+    const auto outcome = lay_out(s, timing, same_tokens ? std::optional(too_large.load) : std::nullopt);
     const auto* step = std::get_if<PreparedStep>(&outcome);
     if (!step || !(peak(step->memory) < now)) continue;
     const bool fits = peak(step->memory) <= s.cluster.gpu.usable_memory;
@@ -150,7 +154,7 @@ std::variant<PreparedStep, Infeasible> prepare(const Scenario& scenario, const T
   const auto* step = std::get_if<PreparedStep>(&outcome);
   if (!step) return outcome;
   if (auto why = why_memory_short(step->memory, scenario.cluster.gpu)) {
-    why->help = what_would_help(scenario, timing, peak(step->memory));
+    why->help = what_would_help(scenario, timing, *step);
     return *why;
   }
   return outcome;
