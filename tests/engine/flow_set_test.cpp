@@ -105,6 +105,18 @@ TEST(Flows, ADurationWithMoreBitsThanADoubleIsExact) {
   EXPECT_EQ(run(graph).makespan, duration);
 }
 
+// Others come and go on its link, which never binds: its rate does not change, so neither does its end.
+TEST(Flows, AFlowAtItsCapIsExactWhateverItsNeighboursDo) {
+  TaskGraph graph;
+  const LinkId link = graph.add_link("l", BytesPerSecond{1e9});
+  const SimTime duration{(std::int64_t{1} << 60) + 1};
+  const StreamId other = graph.add_stream("other");
+  const KindId brief = graph.add_kind({"brief", 0, SimTime{1234567891}, {{link, Bytes{1}}}});
+  for (int i = 0; i < 100; ++i) graph.add(other, brief, {});
+  const TaskId task = graph.add(graph.add_stream("s"), graph.add_kind({"k", 0, duration, {{link, Bytes{1000}}}}), {});
+  EXPECT_EQ(run(graph).end[task.value], duration);
+}
+
 // --- laws on random graphs ---
 
 constexpr DrawLimits kContended{8, 60, 5, 20, true};
