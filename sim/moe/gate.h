@@ -14,15 +14,15 @@
 // `group_scores` keys; the best `top_groups` groups stay; the top-k keys within them win. Shared experts are not routed: absent here.
 //
 // SKEW DEFAULTS (spec/training.h), from published routing figures alone; the table at the end of balancing.h shows what each value gives.
-//   domain_skew 1.1  Wang et al. (arXiv:2408.15664) Fig. 3: the loss-free MaxVio of a training batch settles at about 0.1-0.2 (64 experts,
-//   top-6);
-//                    DeepSeek-V3 report Fig. 9: relative load up to about 10 times the mean for some expert/domain pairs without auxiliary
-//                    loss (the bound of a 64-expert top-6 gate is 10.7)
+//   domain_skew 1.1  Wang et al. (arXiv:2408.15664) Fig. 3: the loss-free MaxVio of a training batch settles at about 0.1-0.2;
+//                    DeepSeek-V3 report Fig. 9: relative load up to about 10 times the mean for some expert/domain pairs without
+//                    auxiliary loss (the bound of a 64-expert top-6 gate is 10.7)
 //   domains 16       assumed: the Pile's subsets are 22 of unequal size. The batch figures hardly depend on it (64 domains: within 5 %)
 //   popularity 0.6   assumed; loss-free and batch-wise balancing remove it. With it `auxiliary_sequence` gives Wang et al.'s 0.52-0.72
+//
 // ARITHMETIC. exp(-X) is uniform in (0, 1): score = W / (W + uniform) with W = w k / E * score / (1 - score) of the typical expert; no
-// logarithm. 16 tokens go side by side in vector registers (AVX-512 or AVX2 where the processor has them; the same operations, hence the
-// same bytes, everywhere). A key carries its expert's number in its lowest bits: it is rounded to 2^-16 for 256 experts.
+// logarithm. Tokens go side by side in vector registers (AVX-512 or AVX2 where the processor has them; the same operations, hence the same
+// bytes, everywhere). A key carries its expert's number in its lowest bits: it is rounded to 2^-16 for 256 experts.
 #pragma once
 
 #include <cstdint>

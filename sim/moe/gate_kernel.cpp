@@ -5,17 +5,33 @@
 namespace trillion {
 namespace {
 
-// GCC's and Clang's portable vectors: one register with AVX-512, two with AVX2, four with SSE2.
-using Floats = float __attribute__((vector_size(64)));
-using Words = std::uint32_t __attribute__((vector_size(64)));
-using Integers = std::int32_t __attribute__((vector_size(64)));
+// GCC's and Clang's portable vectors, as wide as the instruction set has registers: wider ones fall apart into scalars.
+struct Avx512 {
+  using Floats = float __attribute__((vector_size(64)));
+  using Words = std::uint32_t __attribute__((vector_size(64)));
+  using Integers = std::int32_t __attribute__((vector_size(64)));
+};
+struct Avx2 {
+  using Floats = float __attribute__((vector_size(32)));
+  using Words = std::uint32_t __attribute__((vector_size(32)));
+  using Integers = std::int32_t __attribute__((vector_size(32)));
+};
+struct Portable {
+  using Floats = float __attribute__((vector_size(16)));
+  using Words = std::uint32_t __attribute__((vector_size(16)));
+  using Integers = std::int32_t __attribute__((vector_size(16)));
+};
 
 #define TRILLION_INLINE __attribute__((always_inline)) inline
 
 // By reference only: a vector passed by value would have another calling convention per instruction set.
-TRILLION_INLINE void load(const void* from, Words& to) { std::memcpy(&to, from, sizeof to); }
+template <class Words>
+TRILLION_INLINE void load(const void* from, Words& to) {
+  std::memcpy(&to, from, sizeof to);
+}
 
 // Keeps the larger in `kept`, hands the smaller on.
+template <class Floats>
 TRILLION_INLINE void exchange(Floats& kept, Floats& moving) {
   const Floats larger = kept > moving ? kept : moving;
   moving = kept > moving ? moving : kept;
@@ -23,7 +39,12 @@ TRILLION_INLINE void exchange(Floats& kept, Floats& moving) {
 }
 
 // Keys of all experts, and per group the sum of its best group_scores keys.
-TRILLION_INLINE void compute_keys(const GateKernel& gate, const GateBlock& block, Floats* keys, Floats* group_sum) {
+template <class Set>
+TRILLION_INLINE void compute_keys(const GateKernel& gate, const GateBlock& block, typename Set::Floats* keys,
+                                  typename Set::Floats* group_sum) {
+  using Floats = typename Set::Floats;
+  using Words = typename Set::Words;
+  using Integers = typename Set::Integers;
   Words low, high;
   load(block.low, low);
   load(block.high, high);
@@ -53,7 +74,9 @@ TRILLION_INLINE void compute_keys(const GateKernel& gate, const GateBlock& block
 }
 
 // All bits set where the group is among the best top_groups; of equals the first.
-TRILLION_INLINE void choose_groups(const GateKernel& gate, const Floats* group_sum, Integers* chosen) {
+template <class Set>
+TRILLION_INLINE void choose_groups(const GateKernel& gate, const typename Set::Floats* group_sum, typename Set::Integers* chosen) {
+  using Integers = typename Set::Integers;
   for (std::uint32_t g = 0; g < gate.groups; ++g) {
     Integers better{};
     for (std::uint32_t h = 0; h < gate.groups; ++h) better -= h < g ? group_sum[h] >= group_sum[g] : group_sum[h] > group_sum[g];
@@ -62,8 +85,11 @@ TRILLION_INLINE void choose_groups(const GateKernel& gate, const Floats* group_s
 }
 
 // The best kCount keys of the chosen groups in falling order.
-template <std::uint32_t kCount>
-TRILLION_INLINE void choose_experts(const GateKernel& gate, const Floats* keys, const Integers* chosen, Floats* best) {
+template <class Set, std::uint32_t kCount>
+TRILLION_INLINE void choose_experts(const GateKernel& gate, const typename Set::Floats* keys, const typename Set::Integers* chosen,
+                                    typename Set::Floats* best) {
+  using Floats = typename Set::Floats;
+  using Integers = typename Set::Integers;
   Floats kept[kCount];
   for (std::uint32_t m = 0; m < kCount; ++m) kept[m] = Floats{};
   const std::uint32_t per_group = gate.experts / gate.groups;
@@ -76,33 +102,40 @@ TRILLION_INLINE void choose_experts(const GateKernel& gate, const Floats* keys, 
   for (std::uint32_t m = 0; m < kCount; ++m) best[m] = kept[m];
 }
 
+template <class Set>
 TRILLION_INLINE void route_lanes(const GateKernel& gate, const GateBlock& block, std::uint16_t* out) {
+  using Floats = typename Set::Floats;
+  using Words = typename Set::Words;
+  using Integers = typename Set::Integers;
+  constexpr std::uint32_t kWidth = sizeof(Floats) / sizeof(float);
   Floats* keys = reinterpret_cast<Floats*>(block.keys);
   Floats group_sum[kMaxGroups], best[kMaxTopK];
   Integers chosen[kMaxGroups];
-  compute_keys(gate, block, keys, group_sum);
-  chosen[0] = ~Integers{};
-  if (gate.groups > 1) choose_groups(gate, group_sum, chosen);
-  if (gate.top_k <= 2)
-    choose_experts<2>(gate, keys, chosen, best);
-  else if (gate.top_k <= 4)
-    choose_experts<4>(gate, keys, chosen, best);
-  else if (gate.top_k <= 8)
-    choose_experts<8>(gate, keys, chosen, best);
-  else
-    choose_experts<kMaxTopK>(gate, keys, chosen, best);
-  for (std::uint32_t m = 0; m < gate.top_k; ++m) {
-    const Words number = reinterpret_cast<Words>(best[m]) & gate.number_mask;
-    for (std::uint32_t lane = 0; lane < kLanes; ++lane) out[lane * gate.top_k + m] = static_cast<std::uint16_t>(number[lane]);
+  for (std::uint32_t first = 0; first < kLanes; first += kWidth) {
+    compute_keys<Set>(gate, {block.low + first, block.high + first, block.keys}, keys, group_sum);
+    chosen[0] = ~Integers{};
+    if (gate.groups > 1) choose_groups<Set>(gate, group_sum, chosen);
+    if (gate.top_k <= 2)
+      choose_experts<Set, 2>(gate, keys, chosen, best);
+    else if (gate.top_k <= 4)
+      choose_experts<Set, 4>(gate, keys, chosen, best);
+    else if (gate.top_k <= 8)
+      choose_experts<Set, 8>(gate, keys, chosen, best);
+    else
+      choose_experts<Set, kMaxTopK>(gate, keys, chosen, best);
+    for (std::uint32_t m = 0; m < gate.top_k; ++m) {
+      const Words number = reinterpret_cast<Words>(best[m]) & gate.number_mask;
+      for (std::uint32_t lane = 0; lane < kWidth; ++lane) out[(first + lane) * gate.top_k + m] = static_cast<std::uint16_t>(number[lane]);
+    }
   }
 }
 
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) void route_avx512(const GateKernel& gate, const GateBlock& block, std::uint16_t* out) {
-  route_lanes(gate, block, out);
+  route_lanes<Avx512>(gate, block, out);
 }
 __attribute__((target("avx2"))) void route_avx2(const GateKernel& gate, const GateBlock& block, std::uint16_t* out) {
-  route_lanes(gate, block, out);
+  route_lanes<Avx2>(gate, block, out);
 }
 #endif
 
@@ -113,7 +146,7 @@ void route_block(const GateKernel& gate, const GateBlock& block, std::uint16_t* 
   if (__builtin_cpu_supports("avx512f")) return route_avx512(gate, block, out);
   if (__builtin_cpu_supports("avx2")) return route_avx2(gate, block, out);
 #endif
-  route_lanes(gate, block, out);
+  route_lanes<Portable>(gate, block, out);
 }
 
 }  // namespace trillion
