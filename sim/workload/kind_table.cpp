@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "sim/base/error.h"
+
 namespace trillion {
 
 namespace {
@@ -87,6 +89,7 @@ KindId KindTable::kind(const Operation& op, const LayerRouting& routing) { retur
 KindId KindTable::kind_on_links(const Operation& op, const RankLinks& sender, const RankLinks& receiver, const LayerRouting& routing) {
   const WireBytes wire = wire_bytes(std::get<Collective>(at_load(op, routing).what));
   std::vector<LinkUse> links;
+  CHECK(wire.nic.value() == 0 || sender.nic_send.valid(), "traffic between nodes that have no NICs");
   if (wire.nic.value() > 0) links = {{sender.nic_send, wire.nic}, {receiver.nic_receive, wire.nic}};
   if (wire.nvlink.value() > 0) links.push_back({sender.nvlink, wire.nvlink});
   return intern(op, routing, std::move(links));

@@ -27,7 +27,7 @@ struct Evidence {
   WireBytes wire;           // of one rank
 };
 
-// Links of one simulated rank.
+// Links of one simulated GPU; without NICs the first two are not valid().
 struct RankLinks {
   LinkId nic_send, nic_receive, nvlink;
 };

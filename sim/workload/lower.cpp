@@ -24,8 +24,13 @@ Lowering::Lowering(const LoweringInput& in)
     const std::string name = everyone ? "GPU " + std::to_string(g) : "rank " + std::to_string(g);
     auto& lanes = out_.streams.emplace_back();
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) lanes[lane] = out_.graph.add_stream(name + " " + std::string(kLaneNames[lane]));
-    out_.links.push_back({out_.graph.add_link(name + " nic send", nic), out_.graph.add_link(name + " nic receive", nic),
-                          out_.graph.add_link(name + " nvlink", cluster.scale_up.bandwidth)});
+    RankLinks links;
+    links.nvlink = out_.graph.add_link(name + " nvlink", cluster.scale_up.bandwidth);
+    if (cluster.scale_out.nics_per_node > 0) {  // a single node needs none
+      links.nic_send = out_.graph.add_link(name + " nic send", nic);
+      links.nic_receive = out_.graph.add_link(name + " nic receive", nic);
+    }
+    out_.links.push_back(links);
   }
   resolver_.emplace(kinds_, in.load, out_.links);
   const BlockContext context = block_context(in.scenario, in.mesh, in.load.mean);
