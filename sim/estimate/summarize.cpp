@@ -121,7 +121,7 @@ std::vector<LinkTraffic> traffic_of(const Scenario& s, const Totals& t, double r
     out.push_back({name, kind, bytes * copies, bytes * copies / time / capacity});
   };
   add("NVLink, one way", "nvlink", t.wire.nvlink, s.cluster.scale_up.bandwidth * gpus);
-  add("NIC, one way", "nic", t.wire.nic, s.cluster.scale_out.nic_bandwidth * nics);
+  if (nics > 0) add("NIC, one way", "nic", t.wire.nic, s.cluster.scale_out.nic_bandwidth * nics);
   return out;
 }
 
