@@ -46,21 +46,11 @@ Arena::Arena(std::size_t bytes, Fill fill, std::uint64_t seed) : size_(aligned(b
   PROBE_CUDA(cudaMalloc(&data_, size_));
   const int grid = 4096, block = 256;
   switch (fill) {
-    case Fill::kNormalBf16:
-      fill_normal<<<grid, block>>>(reinterpret_cast<__nv_bfloat16*>(data_), size_ / 2, seed);
-      break;
-    case Fill::kNormalFp8:
-      fill_normal<<<grid, block>>>(reinterpret_cast<__nv_fp8_e4m3*>(data_), size_, seed);
-      break;
-    case Fill::kNormalFp32:
-      fill_normal<<<grid, block>>>(reinterpret_cast<float*>(data_), size_ / 4, seed);
-      break;
-    case Fill::kOnesFp32:
-      fill_ones<<<grid, block>>>(reinterpret_cast<float*>(data_), size_ / 4);
-      break;
-    case Fill::kZero:
-      PROBE_CUDA(cudaMemset(data_, 0, size_));
-      break;
+    case Fill::kNormalBf16: fill_normal<<<grid, block>>>(reinterpret_cast<__nv_bfloat16*>(data_), size_ / 2, seed); break;
+    case Fill::kNormalFp8: fill_normal<<<grid, block>>>(reinterpret_cast<__nv_fp8_e4m3*>(data_), size_, seed); break;
+    case Fill::kNormalFp32: fill_normal<<<grid, block>>>(reinterpret_cast<float*>(data_), size_ / 4, seed); break;
+    case Fill::kOnesFp32: fill_ones<<<grid, block>>>(reinterpret_cast<float*>(data_), size_ / 4); break;
+    case Fill::kZero: PROBE_CUDA(cudaMemset(data_, 0, size_)); break;
   }
   PROBE_CUDA(cudaGetLastError());
   PROBE_CUDA(cudaDeviceSynchronize());

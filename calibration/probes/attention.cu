@@ -32,13 +32,30 @@ struct Heads {
 };
 
 // DeepSeek MLA whole and in tensor-parallel shares; Llama and Qwen GQA whole and by 8; MHA; heads of 64.
-constexpr Heads kHeads[] = {{128, 128, 192, 128}, {32, 8, 128, 128}, {32, 32, 128, 128}, {64, 8, 128, 128},
-                            {16, 16, 192, 128},   {8, 1, 128, 128},  {32, 32, 64, 64},   {96, 96, 128, 128},
-                            {32, 32, 192, 128},   {16, 1, 128, 128}, {32, 8, 64, 64},    {12, 12, 128, 128},
-                            {16, 16, 64, 64},     {128, 8, 128, 128}};
+constexpr Heads kHeads[] = {{128, 128, 192, 128}, {32, 8, 128, 128},  {32, 32, 128, 128}, {64, 8, 128, 128},  {16, 16, 192, 128},
+                            {8, 1, 128, 128},     {32, 32, 64, 64},   {96, 96, 128, 128}, {32, 32, 192, 128}, {16, 1, 128, 128},
+                            {32, 8, 64, 64},      {12, 12, 128, 128}, {16, 16, 64, 64},   {128, 8, 128, 128}};
 
 // Past this a point costs seconds: 128 heads of 192/128 at 32K keys is 44 forward.
 constexpr double kMost_flops = 120e12;
+
+AttentionShape shape_of(const Heads& h, std::int64_t batch, std::int64_t length) {
+  AttentionShape s;
+  s.batch = batch, s.heads = h.heads, s.kv_heads = h.kv_heads, s.qk_dim = h.qk_dim, s.v_dim = h.v_dim;
+  s.queries = s.keys = length;
+  return s;
+}
+
+// Shapes that no model has, for what a fit does between: heads, sharing, batch and length drawn.
+AttentionShape drawn_shape(int i) {
+  constexpr std::pair<std::int64_t, std::int64_t> kDims[] = {{128, 128}, {192, 128}, {64, 64}};
+  const auto [qk_dim, v_dim] = kDims[i / 20];
+  const std::int64_t kv_heads = std::int64_t{1} << static_cast<int>(5.99 * filling(i, 0));
+  const std::int64_t sharing = qk_dim == 192 ? 1 : std::int64_t{1} << (i % 4);
+  const std::int64_t length = static_cast<std::int64_t>(512 * std::exp2(5 * filling(i, 1))) / 64 * 64;
+  const std::int64_t batch = std::int64_t{1} << static_cast<int>(2.99 * filling(i, 2));
+  return shape_of({std::min<std::int64_t>(128, kv_heads * sharing), kv_heads, qk_dim, v_dim}, batch, length);
+}
 
 std::vector<Point> points() {
   std::vector<Point> out;
@@ -50,50 +67,34 @@ std::vector<Point> points() {
       if (shape.flops() <= kMost_flops && seen.insert(point.row().members()).second) out.push_back(point);
     }
   };
-  const auto shape = [](const Heads& h, std::int64_t batch, std::int64_t length) {
-    AttentionShape s;
-    s.batch = batch, s.heads = h.heads, s.kv_heads = h.kv_heads, s.qk_dim = h.qk_dim, s.v_dim = h.v_dim;
-    s.queries = s.keys = length;
-    return s;
-  };
   const auto at_length = [&](std::int64_t length) {
     int i = 0;
     for (const Heads& h : kHeads) {
-      add(shape(h, std::max<std::int64_t>(1, ++i % 3 == 0 ? 8192 / length : 1), length), Load::kBurst);
+      add(shape_of(h, std::max<std::int64_t>(1, ++i % 3 == 0 ? 8192 / length : 1), length), Load::kBurst);
     }
   };
   for (const std::int64_t length : {4096, 8192, 2048, 1024}) at_length(length);
   for (const Heads& h : kHeads) {
-    if (&h - kHeads < 8) add(shape(h, 1, 4096), Load::kSustained);
+    if (&h - kHeads < 8) add(shape_of(h, 1, 4096), Load::kSustained);
   }
-  // Shapes that no model has, for what a fit does between: heads, sharing, batch and length drawn.
-  for (int i = 0; i < 60; ++i) {
-    constexpr std::pair<std::int64_t, std::int64_t> kDims[] = {{128, 128}, {192, 128}, {64, 64}};
-    const auto [qk_dim, v_dim] = kDims[i / 20];
-    const std::int64_t kv_heads = std::int64_t{1} << static_cast<int>(5.99 * filling(i, 0));
-    const std::int64_t sharing = qk_dim == 192 ? 1 : std::int64_t{1} << (i % 4);
-    const std::int64_t length = static_cast<std::int64_t>(512 * std::exp2(5 * filling(i, 1))) / 64 * 64;
-    const Heads drawn{std::min<std::int64_t>(128, kv_heads * sharing), kv_heads, qk_dim, v_dim};
-    const std::int64_t batch = std::int64_t{1} << static_cast<int>(2.99 * filling(i, 2));
-    add(shape(drawn, batch, length), Load::kBurst);
-  }
+  for (int i = 0; i < 60; ++i) add(drawn_shape(i), Load::kBurst);
   // What context parallelism leaves: queries against another rank's keys, no mask.
   for (const Heads& h : kHeads) {
     for (const auto& [queries, keys] : {std::pair<std::int64_t, std::int64_t>{4096, 4096}, {2048, 8192}, {8192, 2048}}) {
-      AttentionShape s = shape(h, 1, queries);
+      AttentionShape s = shape_of(h, 1, queries);
       s.keys = keys;
       s.causal = false;
       if (&h - kHeads < 6) add(s, Load::kBurst);
     }
   }
-  for (const Heads& h : kHeads) add(shape(h, 1, 8192), Load::kSustained);
+  for (const Heads& h : kHeads) add(shape_of(h, 1, 8192), Load::kSustained);
   at_length(16384);
   for (const Heads& h : kHeads) {
-    add(shape(h, 1, 32768), Load::kBurst);
-    if (h.heads <= 32) add(shape(h, 1, 65536), Load::kBurst);
-    if (h.heads <= 16) add(shape(h, 1, 131072), Load::kBurst);
-    add(shape(h, 4, 3072), Load::kBurst);
-    add(shape(h, 2, 6144), Load::kBurst);
+    add(shape_of(h, 1, 32768), Load::kBurst);
+    if (h.heads <= 32) add(shape_of(h, 1, 65536), Load::kBurst);
+    if (h.heads <= 16) add(shape_of(h, 1, 131072), Load::kBurst);
+    add(shape_of(h, 4, 3072), Load::kBurst);
+    add(shape_of(h, 2, 6144), Load::kBurst);
   }
   return out;
 }

@@ -16,7 +16,8 @@ constexpr double kBatch_s[] = {0.3e-3, 50e-3};
 constexpr int kSustainedSamples = 9;
 constexpr double kGraphBelow_s = 80e-6;
 constexpr int kMaxPerBatch = 256;
-constexpr int kGroup = 7;
+constexpr int kGroup = 7, kGroupOfLong = 3;  // batches; a launch of kLong_s and more is long
+constexpr double kLong_s = 20e-3;
 constexpr int kMaxSamples = 49;
 constexpr double kMedianError = 0.004;
 constexpr double kHeatOnce_s = 3.0;
@@ -68,9 +69,7 @@ double median_error(std::vector<double> samples) {
 
 const char* name(Load load) { return load == Load::kBurst ? "burst" : "sustained"; }
 
-double host_clock_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double host_clock_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 Order order_statistics(std::vector<double>& samples) {
   std::sort(samples.begin(), samples.end());
@@ -112,8 +111,7 @@ Bench::~Bench() {
 }
 
 void Bench::stamp(int slot) {
-  stamp_clocks<<<sm_count(), 1, properties_.sharedMemPerBlockOptin, stream_>>>(
-      stamps_ + 2 * sm_count() * slot);
+  stamp_clocks<<<sm_count(), 1, properties_.sharedMemPerBlockOptin, stream_>>>(stamps_ + 2 * sm_count() * slot);
   PROBE_CUDA(cudaGetLastError());
 }
 
@@ -195,12 +193,37 @@ struct Bench::Batch {
     }
   }
 
+  int launches() const { return size_ * repeats_; }
+
   Bench& bench_;
   const Launch& launch_;
   int size_, repeats_;
   int next_ = 0;
   cudaGraphExec_t graph_ = nullptr;
 };
+
+// Queues one group of batches between events, reads the chip's state half-way through, and appends the seconds per
+// launch to the samples; the mean clock comes back.
+double Bench::sample_group(Batch& batch, const std::vector<cudaEvent_t>& events, double expected_s, Reading& reading,
+                           std::vector<double>& samples) {
+  const int batches = static_cast<int>(events.size()) - 1;
+  stamp(0);
+  PROBE_CUDA(cudaEventRecord(events[0], stream_));
+  for (int i = 0; i < batches; ++i) {
+    batch.queue();
+    PROBE_CUDA(cudaEventRecord(events[i + 1], stream_));
+  }
+  stamp(1);
+  if (expected_s > 400e-6) std::this_thread::sleep_for(std::chrono::duration<double>(std::min(expected_s / 2, 0.05)));
+  reading = nvml_.read();
+  PROBE_CUDA(cudaStreamSynchronize(stream_));
+  for (int i = 0; i < batches; ++i) {
+    float ms = 0;
+    PROBE_CUDA(cudaEventElapsedTime(&ms, events[i], events[i + 1]));
+    samples.push_back(ms * 1e-3 / batch.launches());
+  }
+  return clock_between_stamps_mhz();
+}
 
 Timing Bench::measure(const Launch& launch, const BenchOptions& options) {
   const bool sustained = options.load == Load::kSustained;
@@ -209,67 +232,36 @@ Timing Bench::measure(const Launch& launch, const BenchOptions& options) {
   const int wanted = std::max(1, static_cast<int>(std::ceil(kBatch_s[sustained] / estimate)));
   const int captured = std::clamp(std::max(std::min(wanted, kMaxPerBatch / 4), options.rotations), 16, kMaxPerBatch);
   const int size = graph ? captured : std::min(wanted, kMaxPerBatch);
-  const int repeats = graph ? std::max(1, wanted / captured) : 1;
-  const int per_batch = size * repeats;
-  Batch batch(*this, launch, size, repeats, graph);
+  Batch batch(*this, launch, size, graph ? std::max(1, wanted / captured) : 1, graph);
 
-  const int least = estimate > 20e-3 ? 3 : kGroup;
-  const int batches = sustained ? kSustainedSamples : least;
-  std::vector<cudaEvent_t> events(batches + 1);
+  std::vector<cudaEvent_t> events(1 + (sustained ? kSustainedSamples : estimate > kLong_s ? kGroupOfLong : kGroup));
   for (auto& event : events) PROBE_CUDA(cudaEventCreate(&event));
-
   if (!sustained) rest();
   const double busy_from_s = host_clock_s();
-  if (sustained) {
-    heat(launch, estimate);
-  } else {
-    warm_up(launch, estimate);
-  }
+  sustained ? heat(launch, estimate) : warm_up(launch, estimate);
 
-  Timing timing;
+  // Long enough for the host to queue the group: ~6 us a direct launch, one graph launch a batch.
+  const long long queueing_ns = graph ? 60'000 : std::min(500'000, 20'000 + 6'000 * size * kGroup);
+  const double expected_s = estimate * batch.launches() * (events.size() - 1);
   std::vector<double> samples;
-  const double start = host_clock_s();
+  Reading reading;
   double clock_sum = 0;
   int groups = 0;
+  const double start = host_clock_s();
   do {
-    // Long enough for the host to queue the group: ~6 us a direct launch, one graph launch a batch.
-    const long long queueing_ns = graph ? 60'000 : std::min(500'000, 20'000 + 6'000 * per_batch * kGroup);
     if (!sustained) hold_stream<<<1, 1, 0, stream_>>>(queueing_ns);
-    stamp(0);
-    PROBE_CUDA(cudaEventRecord(events[0], stream_));
-    for (int i = 0; i < batches; ++i) {
-      batch.queue();
-      PROBE_CUDA(cudaEventRecord(events[i + 1], stream_));
-    }
-    stamp(1);
-    // Read while the group runs: half-way through its expected duration.
-    const double half_s = 0.5 * batches * per_batch * estimate;
-    if (half_s > 200e-6) std::this_thread::sleep_for(std::chrono::duration<double>(std::min(half_s, 0.05)));
-    const Reading reading = nvml_.read();
-    PROBE_CUDA(cudaStreamSynchronize(stream_));
-    for (int i = 0; i < batches; ++i) {
-      float ms = 0;
-      PROBE_CUDA(cudaEventElapsedTime(&ms, events[i], events[i + 1]));
-      samples.push_back(ms * 1e-3 / per_batch);
-    }
-    clock_sum += clock_between_stamps_mhz();
+    clock_sum += sample_group(batch, events, expected_s, reading, samples);
     ++groups;
-    timing.power_w = reading.power_w;
-    timing.temperature_c = reading.temperature_c;
   } while (!sustained && static_cast<int>(samples.size()) < kMaxSamples && host_clock_s() - start < options.spend_s &&
            median_error(samples) > kMedianError);
   idle_since_s_ = host_clock_s();
   busy_s_ = idle_since_s_ - busy_from_s;
   if (sustained) last_heated_s_ = idle_since_s_;
-
   for (auto& event : events) PROBE_CUDA(cudaEventDestroy(event));
-  timing.samples = static_cast<int>(samples.size());
-  timing.clock_mhz = clock_sum / groups;
+
+  const int count = static_cast<int>(samples.size());
   const Order order = order_statistics(samples);
-  timing.median_s = order.median;
-  timing.min_s = order.min;
-  timing.p90_s = order.p90;
-  return timing;
+  return {order.median, order.min, order.p90, count, clock_sum / groups, reading.power_w, reading.temperature_c};
 }
 
 }  // namespace probe

@@ -8,7 +8,8 @@
 //    operands come from HBM and not from the L2 of the launch before.
 //  * Burst: stop when the median is known: its standard error, from the median absolute deviation, below 0.4 %,
 //    after at least 7 batches (3 if one launch lasts over 20 ms). Sustained: nine batches of 50 ms.
-//  * Burst: a rest of four times what the point before took, then 3 ms of warm-up: what a lone kernel sees. Sustained: the kernel runs back to back until the chip
+//  * Burst: a rest of four times what the point before took, then 3 ms of warm-up: what a lone kernel sees. Sustained: the kernel runs back
+//  to back until the chip
 //    has been busy for seconds (3 s once, then 0.3 s and as long as it idled per point), and is sampled in that state: the clock has then
 //    settled where the power limit puts it.
 //  * The clock is counted, not asked for: SM cycles over nanoseconds between the first and the last batch.
@@ -45,9 +46,9 @@ using Launch = std::function<void(cudaStream_t stream, int index)>;
 
 struct BenchOptions {
   Load load = Load::kBurst;
-  int rotations = 2;        // distinct buffer sets that the launch cycles through
-  bool graph = true;        // false where the launch cannot be captured
-  double spend_s = 0.15;    // sampling ends here even if the median is still loose
+  int rotations = 2;      // distinct buffer sets that the launch cycles through
+  bool graph = true;      // false where the launch cannot be captured
+  double spend_s = 0.15;  // sampling ends here even if the median is still loose
 };
 
 class Bench {
@@ -75,6 +76,8 @@ class Bench {
   void heat(const Launch& launch, double estimate_s);
   void warm_up(const Launch& launch, double estimate_s);
   void rest();
+  double sample_group(Batch& batch, const std::vector<cudaEvent_t>& events, double expected_s, Reading& reading,
+                      std::vector<double>& samples);
 
   cudaDeviceProp properties_{};
   Nvml nvml_;

@@ -58,8 +58,7 @@ std::vector<CollectiveShape> points() {
 
 class Group {
  public:
-  Group(const Options& options, const Ranks& ranks, const std::string& job)
-      : options_(options), ranks_(ranks), job_(job) {
+  Group(const Options& options, const Ranks& ranks, const std::string& job) : options_(options), ranks_(ranks), job_(job) {
     PROBE_CUDA(cudaSetDevice(device()));
     bench_ = std::make_unique<Bench>();
     PROBE_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));

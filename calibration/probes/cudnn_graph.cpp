@@ -21,8 +21,7 @@ void set(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name, 
 }
 
 template <typename T>
-void set(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-         T value) {
+void set(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, T value) {
   DNN(cudnnBackendSetAttribute(descriptor, name, type, 1, &value));
 }
 
@@ -49,8 +48,7 @@ CudnnGraph::Descriptor CudnnGraph::make(cudnnBackendDescriptorType_t type) {
   return descriptor;
 }
 
-int CudnnGraph::add(const Extents& extents, const Extents& strides, cudnnDataType_t type, bool is_virtual,
-                    bool by_value) {
+int CudnnGraph::add(const Extents& extents, const Extents& strides, cudnnDataType_t type, bool is_virtual, bool by_value) {
   const Descriptor tensor = make(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   const std::int64_t id = static_cast<std::int64_t>(tensors_.size()) + 1, alignment = 16;
   set(tensor, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, type);
@@ -113,8 +111,7 @@ void CudnnGraph::reshape(int x, int out) {
   operations_.push_back(op);
 }
 
-CudnnGraph::Descriptor CudnnGraph::pointwise_kind(cudnnPointwiseMode_t mode, cudnnDataType_t compute,
-                                                  std::int64_t axis) {
+CudnnGraph::Descriptor CudnnGraph::pointwise_kind(cudnnPointwiseMode_t mode, cudnnDataType_t compute, std::int64_t axis) {
   const Descriptor kind = make(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   set(kind, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode);
   set(kind, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, compute);
@@ -156,20 +153,18 @@ bool CudnnGraph::try_mode(Descriptor graph, cudnnBackendHeurMode_t mode) {
   set(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
   if (cudnnBackendFinalize(heuristics) != CUDNN_STATUS_SUCCESS) return false;
   std::int64_t count = 0;
-  DNN(cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count,
-                               nullptr));
+  DNN(cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr));
   std::vector<Descriptor> configurations;
   for (std::int64_t i = 0; i < count; ++i) configurations.push_back(make(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR));
-  DNN(cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count,
-                               &count, configurations.data()));
+  DNN(cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, &count,
+                               configurations.data()));
   for (std::int64_t i = 0; i < count; ++i) {
     const Descriptor plan = make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
     set(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_);
     link(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configurations[i]);
     if (cudnnBackendFinalize(plan) != CUDNN_STATUS_SUCCESS) continue;
     std::int64_t one = 0;
-    DNN(cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &one,
-                                 &workspace_bytes_));
+    DNN(cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &one, &workspace_bytes_));
     plan_ = plan;
     return true;
   }

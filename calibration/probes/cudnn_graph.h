@@ -62,8 +62,8 @@ class CudnnGraph {
   bool try_mode(Descriptor graph, cudnnBackendHeurMode_t mode);
 
   cudnnHandle_t handle_;
-  std::vector<Descriptor> owned_;     // destroyed in reverse
-  std::vector<Descriptor> tensors_;   // by number - 1
+  std::vector<Descriptor> owned_;    // destroyed in reverse
+  std::vector<Descriptor> tensors_;  // by number - 1
   std::vector<Descriptor> operations_;
   std::deque<std::pair<int, float>> scalars_;  // addresses stay put
   std::vector<Descriptor> bound_;

@@ -77,9 +77,7 @@ struct SwiGluBackward {
   struct Loaded {
     Bf16x8 d, g, u;
   };
-  __device__ Loaded load(std::int64_t i) const {
-    return {load8(dy + 8 * i), load8(gate + 8 * i), load8(up + 8 * i)};
-  }
+  __device__ Loaded load(std::int64_t i) const { return {load8(dy + 8 * i), load8(gate + 8 * i), load8(up + 8 * i)}; }
   __device__ void store(std::int64_t i, const Loaded& v) const {
     float d[8], g[8], u[8];
     unpack(v.d, d), unpack(v.g, g), unpack(v.u, u);
@@ -140,9 +138,7 @@ struct Float8 {
   __device__ void to(float e[8]) const {
     e[0] = low.x, e[1] = low.y, e[2] = low.z, e[3] = low.w, e[4] = high.x, e[5] = high.y, e[6] = high.z, e[7] = high.w;
   }
-  __device__ static Float8 of(const float e[8]) {
-    return {make_float4(e[0], e[1], e[2], e[3]), make_float4(e[4], e[5], e[6], e[7])};
-  }
+  __device__ static Float8 of(const float e[8]) { return {make_float4(e[0], e[1], e[2], e[3]), make_float4(e[4], e[5], e[6], e[7])}; }
 };
 
 __device__ Float8 load_fp32(const float4* from, std::int64_t i) { return {from[2 * i], from[2 * i + 1]}; }
@@ -193,9 +189,7 @@ struct Adam {
   struct Loaded {
     Float8 g, w, m, v;
   };
-  __device__ Loaded load(std::int64_t i) const {
-    return {load_fp32(g, i), load_fp32(master, i), load_fp32(m, i), load_fp32(v, i)};
-  }
+  __device__ Loaded load(std::int64_t i) const { return {load_fp32(g, i), load_fp32(master, i), load_fp32(m, i), load_fp32(v, i)}; }
   __device__ void store(std::int64_t i, const Loaded& in) const {
     float eg[8], ew[8], em[8], ev[8];
     in.g.to(eg), in.w.to(ew), in.m.to(em), in.v.to(ev);
@@ -213,9 +207,7 @@ struct AdamBf16States {
     Float8 g, w;
     Bf16x8 m, v;
   };
-  __device__ Loaded load(std::int64_t i) const {
-    return {load_fp32(g, i), load_fp32(master, i), load8(m + 8 * i), load8(v + 8 * i)};
-  }
+  __device__ Loaded load(std::int64_t i) const { return {load_fp32(g, i), load_fp32(master, i), load8(m + 8 * i), load8(v + 8 * i)}; }
   __device__ void store(std::int64_t i, const Loaded& in) const {
     float eg[8], ew[8], em[8], ev[8];
     in.g.to(eg), in.w.to(ew), unpack(in.m, em), unpack(in.v, ev);

@@ -24,8 +24,7 @@ Row measure(Bench& bench, const GemmMemory& memory, const GemmPoint& point) {
   options.load = point.load;
   options.rotations = Arena::rotations(gemm.bytes_per_launch(), bench.l2_bytes());
   options.spend_s = point.load == Load::kBurst ? 0.06 : 0.15;
-  const Timing timing =
-      bench.measure([&](cudaStream_t stream, int index) { gemm.launch(stream, index); }, options);
+  const Timing timing = bench.measure([&](cudaStream_t stream, int index) { gemm.launch(stream, index); }, options);
   return timing.row();
 }
 
@@ -45,8 +44,7 @@ void body(Session& session) {
   const Timing timing = bench.measure([&](cudaStream_t stream, int index) { gemm.launch(stream, index); });
   char text[160];
   std::snprintf(text, sizeof text, "8192^3 bf16, random data: %.0f TFLOP/s at %.0f MHz, %.0f W, %.0f C",
-                reference.shape.flops() / timing.median_s / 1e12, timing.clock_mhz, timing.power_w,
-                timing.temperature_c);
+                reference.shape.flops() / timing.median_s / 1e12, timing.clock_mhz, timing.power_w, timing.temperature_c);
   session.note(text);
 
   for (const auto& point : points) {

@@ -53,20 +53,17 @@ struct Linear {
 // Projections, feed-forward, experts, heads: DeepSeek-V3, V2, V2-Lite, 67B, Qwen2.5-72B, Llama-3.1-8B, 70B, 405B,
 // Mixtral-8x7B, GPT-3.
 constexpr Linear kLinears[] = {
-    {1536, 7168, true},    {24576, 1536, true},  {576, 7168, true},    {32768, 512, true},   {7168, 16384, false},
-    {36864, 7168, true},   {7168, 18432, false}, {4096, 7168, true},   {7168, 2048, false},  {129280, 7168, true},
-    {1536, 5120, true},    {24576, 5120, true},  {5120, 16384, false}, {24576, 5120, true},  {5120, 12288, false},
-    {3072, 5120, true},    {5120, 1536, false},  {102400, 5120, true}, {3072, 2048, true},   {4096, 512, true},
-    {2048, 2048, false},   {21888, 2048, true},  {2048, 10944, false}, {2816, 2048, true},   {2048, 1408, false},
-    {102400, 2048, true},  {10240, 8192, true},  {8192, 8192, false},  {44032, 8192, true},  {8192, 22016, false},
-    {102400, 8192, true},  {59136, 8192, true},  {8192, 29568, false}, {152064, 8192, true}, {6144, 4096, true},
-    {4096, 4096, false},   {28672, 4096, true},  {4096, 14336, false}, {128256, 4096, true}, {57344, 8192, true},
-    {8192, 28672, false},  {128256, 8192, true}, {18432, 16384, true}, {16384, 16384, false}, {106496, 16384, true},
-    {16384, 53248, false}, {32000, 4096, true},  {36864, 12288, true}, {12288, 12288, false}, {49152, 12288, true},
-    {12288, 49152, false}, {50304, 12288, true}, {7168, 2048, true},   {256, 7168, true}};
+    {1536, 7168, true},    {24576, 1536, true},   {576, 7168, true},     {32768, 512, true},    {7168, 16384, false}, {36864, 7168, true},
+    {7168, 18432, false},  {4096, 7168, true},    {7168, 2048, false},   {129280, 7168, true},  {1536, 5120, true},   {24576, 5120, true},
+    {5120, 16384, false},  {24576, 5120, true},   {5120, 12288, false},  {3072, 5120, true},    {5120, 1536, false},  {102400, 5120, true},
+    {3072, 2048, true},    {4096, 512, true},     {2048, 2048, false},   {21888, 2048, true},   {2048, 10944, false}, {2816, 2048, true},
+    {2048, 1408, false},   {102400, 2048, true},  {10240, 8192, true},   {8192, 8192, false},   {44032, 8192, true},  {8192, 22016, false},
+    {102400, 8192, true},  {59136, 8192, true},   {8192, 29568, false},  {152064, 8192, true},  {6144, 4096, true},   {4096, 4096, false},
+    {28672, 4096, true},   {4096, 14336, false},  {128256, 4096, true},  {57344, 8192, true},   {8192, 28672, false}, {128256, 8192, true},
+    {18432, 16384, true},  {16384, 16384, false}, {106496, 16384, true}, {16384, 53248, false}, {32000, 4096, true},  {36864, 12288, true},
+    {12288, 12288, false}, {49152, 12288, true},  {12288, 49152, false}, {50304, 12288, true},  {7168, 2048, true},   {256, 7168, true}};
 
-GemmShape linear_point(const Linear& linear, std::int64_t tokens, int parallel, const std::string& dtype,
-                       const std::string& layout) {
+GemmShape linear_point(const Linear& linear, std::int64_t tokens, int parallel, const std::string& dtype, const std::string& layout) {
   const std::int64_t out = linear.column ? linear.out / parallel : linear.out;
   const std::int64_t in = linear.column ? linear.in : linear.in / parallel;
   GemmShape shape;
@@ -109,8 +106,7 @@ class PointList {
     for (const Linear& linear : kLinears) {
       if (i++ % stride != 0) continue;
       const int pick = i / stride + turn;
-      GemmShape shape = linear_point(linear, pick % 2 == 0 ? 4096 : 8192, kParallel[(pick / 2) % 4], dtype,
-                                     kLayouts[pick % 3]);
+      GemmShape shape = linear_point(linear, pick % 2 == 0 ? 4096 : 8192, kParallel[(pick / 2) % 4], dtype, kLayouts[pick % 3]);
       shape.accumulate = shape.layout == "weight_gradient" && pick % 2 == 0;
       shape.sms = sms;
       add(shape, load);

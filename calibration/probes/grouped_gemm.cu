@@ -68,8 +68,7 @@ std::vector<GroupedShape> points() {
     std::int64_t hidden, intermediate;
   };
   // DeepSeek-V3 at EP 64 and 32, Mixtral at EP 8 and 1, V2-Lite at EP 8, Qwen3-30B-A3B at EP 8.
-  constexpr Experts kExperts[] = {{4, 7168, 2048}, {8, 7168, 2048}, {1, 4096, 14336},
-                                  {8, 4096, 14336}, {8, 2048, 1408}, {16, 2048, 768}};
+  constexpr Experts kExperts[] = {{4, 7168, 2048}, {8, 7168, 2048}, {1, 4096, 14336}, {8, 4096, 14336}, {8, 2048, 1408}, {16, 2048, 768}};
   constexpr std::pair<const char*, const char*> kPaths[] = {
       {"cublas-grouped", "bf16"}, {"cublaslt-loop", "bf16"}, {"cublaslt-loop", "fp8_block"}};
   std::vector<GroupedShape> out;
@@ -141,10 +140,10 @@ class CublasGrouped {
   void launch(cudaStream_t stream, int index) const {
     void** set = pointers_ + std::size_t(index % sets_) * 3 * groups_;
     cublasSetStream(handle_, stream);
-    const cublasStatus_t status = cublasGemmGroupedBatchedEx(
-        handle_, left_op_.data(), right_op_.data(), rows_.data(), columns_.data(), inner_.data(), alpha_.data(), set,
-        CUDA_R_16BF, left_ld_.data(), set + groups_, CUDA_R_16BF, right_ld_.data(), beta_.data(), set + 2 * groups_,
-        CUDA_R_16BF, out_ld_.data(), groups_, one_each_.data(), CUBLAS_COMPUTE_32F);
+    const cublasStatus_t status =
+        cublasGemmGroupedBatchedEx(handle_, left_op_.data(), right_op_.data(), rows_.data(), columns_.data(), inner_.data(), alpha_.data(),
+                                   set, CUDA_R_16BF, left_ld_.data(), set + groups_, CUDA_R_16BF, right_ld_.data(), beta_.data(),
+                                   set + 2 * groups_, CUDA_R_16BF, out_ld_.data(), groups_, one_each_.data(), CUBLAS_COMPUTE_32F);
     if (status != CUBLAS_STATUS_SUCCESS) {
       throw Unsupported(std::string("cublasGemmGroupedBatchedEx: ") + cublasGetStatusString(status));
     }

@@ -31,9 +31,8 @@ constexpr int kHolderThreads = 512;
 
 // Runs until *stop and adds the bytes that it moved to *moved. `started` has a place per block, in host memory; the flag
 // to stop is in device memory, because polling the host would set the pace.
-__global__ void __launch_bounds__(kHolderThreads)
-    hold_sms(const int4* from, int4* to, std::size_t vectors, bool traffic, const volatile int* stop,
-             volatile int* started, unsigned long long* moved) {
+__global__ void __launch_bounds__(kHolderThreads) hold_sms(const int4* from, int4* to, std::size_t vectors, bool traffic,
+                                                           const volatile int* stop, volatile int* started, unsigned long long* moved) {
   if (threadIdx.x == 0) started[blockIdx.x] = 1;
   constexpr int kInFlight = 8, kStep = kInFlight * kHolderThreads;
   const std::size_t share = vectors / gridDim.x / kStep * kStep;
@@ -80,12 +79,9 @@ class Holder {
     launch.dynamicSmemBytes = shared, launch.stream = stream_;
     launch.attrs = &together, launch.numAttrs = 1;
     PROBE_CUDA(cudaLaunchKernelEx(&launch, hold_sms, static_cast<const int4*>(from), from + vectors, vectors, traffic,
-                                  static_cast<const volatile int*>(&state_->stop),
-                                  static_cast<volatile int*>(started_), &state_->moved));
+                                  static_cast<const volatile int*>(&state_->stop), static_cast<volatile int*>(started_), &state_->moved));
     start_s_ = host_clock_s();
-    const auto all_started = [&] {
-      return std::all_of(started_, started_ + sms, [](const volatile int& flag) { return flag == 1; });
-    };
+    const auto all_started = [&] { return std::all_of(started_, started_ + sms, [](const volatile int& flag) { return flag == 1; }); };
     while (!all_started()) {
       if (host_clock_s() - start_s_ > 5) {
         stop();
@@ -208,12 +204,12 @@ struct Probe {
     for (const char* kernel : {"copy", "rms_norm", "swiglu"}) {
       const MemoryShape shape{kernel, 8192, 7168};
       point(shape.row("burst"), beside, [&]() -> Victim {
-        return {[this, shape](cudaStream_t stream, int index) {
-                  const MemoryBuffers at{memory->a.at(shape.read_bytes(), index),
-                                         memory->c.at(shape.written_bytes(), index), nullptr, nullptr};
-                  launch_memory_kernel(shape, at, bench->sm_count(), stream);
-                },
-                2};
+        return {
+            [this, shape](cudaStream_t stream, int index) {
+              const MemoryBuffers at{memory->a.at(shape.read_bytes(), index), memory->c.at(shape.written_bytes(), index), nullptr, nullptr};
+              launch_memory_kernel(shape, at, bench->sm_count(), stream);
+            },
+            2};
       });
     }
   }

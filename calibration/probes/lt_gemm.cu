@@ -57,8 +57,7 @@ GemmMemory::GemmMemory(std::size_t bytes, bool with_fp8)
   }
 }
 
-LtGemm::LtGemm(const GemmShape& shape, const GemmMemory& memory)
-    : shape_(shape), memory_(memory), handle_(shared_handle()) {
+LtGemm::LtGemm(const GemmShape& shape, const GemmMemory& memory) : shape_(shape), memory_(memory), handle_(shared_handle()) {
   describe_operands();
   if (shape_.dtype != "bf16") set_scales();
   choose_algorithm();
@@ -85,10 +84,8 @@ void LtGemm::describe_operands() {
   const cublasOperation_t yes = CUBLAS_OP_T, no = CUBLAS_OP_N;
   set(product_, CUBLASLT_MATMUL_DESC_TRANSA, left_transposed ? yes : no);
   set(product_, CUBLASLT_MATMUL_DESC_TRANSB, right_transposed ? yes : no);
-  LT(left_transposed ? cublasLtMatrixLayoutCreate(&left_, type, k, n, k)
-                     : cublasLtMatrixLayoutCreate(&left_, type, n, k, n));
-  LT(right_transposed ? cublasLtMatrixLayoutCreate(&right_, type, m, k, m)
-                      : cublasLtMatrixLayoutCreate(&right_, type, k, m, k));
+  LT(left_transposed ? cublasLtMatrixLayoutCreate(&left_, type, k, n, k) : cublasLtMatrixLayoutCreate(&left_, type, n, k, n));
+  LT(right_transposed ? cublasLtMatrixLayoutCreate(&right_, type, m, k, m) : cublasLtMatrixLayoutCreate(&right_, type, k, m, k));
   LT(cublasLtMatrixLayoutCreate(&out_, out, n, m, n));
   if (shape_.sms > 0) set(product_, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, std::int32_t{shape_.sms});
 }
@@ -112,12 +109,10 @@ void LtGemm::choose_algorithm() {
   cublasLtMatmulPreference_t preference = nullptr;
   LT(cublasLtMatmulPreferenceCreate(&preference));
   const std::uint64_t workspace = kWorkspace;
-  cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
-                                       sizeof workspace);
+  cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, product_, left_, right_, out_, out_,
-                                                               preference, 1, &found, &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, product_, left_, right_, out_, out_, preference, 1, &found, &count);
   cublasLtMatmulPreferenceDestroy(preference);
   lt(status, "cublasLtMatmulAlgoGetHeuristic");
   if (count == 0) throw Unsupported("cublasLtMatmulAlgoGetHeuristic: no algorithm");
@@ -129,14 +124,14 @@ std::size_t LtGemm::bytes_per_launch() const { return shape_.a_bytes() + shape_.
 void LtGemm::launch(cudaStream_t stream, int index) const {
   const bool fp8 = shape_.dtype != "bf16";
   if (fp8 && !memory_.a8) throw Unsupported("no fp8 operands were allocated");
-  launch(stream, (fp8 ? *memory_.a8 : memory_.a).at(shape_.a_bytes(), index),
-         (fp8 ? *memory_.b8 : memory_.b).at(shape_.b_bytes(), index), memory_.c.at(shape_.c_bytes(), index));
+  launch(stream, (fp8 ? *memory_.a8 : memory_.a).at(shape_.a_bytes(), index), (fp8 ? *memory_.b8 : memory_.b).at(shape_.b_bytes(), index),
+         memory_.c.at(shape_.c_bytes(), index));
 }
 
 void LtGemm::launch(cudaStream_t stream, const void* a, const void* b, void* c) const {
   const float one = 1, beta = shape_.accumulate ? 1 : 0;
-  LT(cublasLtMatmul(handle_, product_, &one, b, left_, a, right_, &beta, c, out_, c, out_, &algorithm_,
-                    memory_.workspace.data(), kWorkspace, stream));
+  LT(cublasLtMatmul(handle_, product_, &one, b, left_, a, right_, &beta, c, out_, c, out_, &algorithm_, memory_.workspace.data(),
+                    kWorkspace, stream));
 }
 
 }  // namespace probe

@@ -29,7 +29,7 @@
 namespace probe {
 
 struct GemmShape {
-  std::string dtype = "bf16";      // bf16 | fp8 | fp8_block
+  std::string dtype = "bf16";  // bf16 | fp8 | fp8_block
   std::int64_t m = 0, n = 0, k = 0;
   std::string layout = "forward";  // forward | input_gradient | weight_gradient
   bool accumulate = false;         // C is fp32 and added to

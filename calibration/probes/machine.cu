@@ -16,13 +16,34 @@ namespace probe {
 namespace {
 
 // Only variables that change what a kernel does; nothing else of the environment is copied.
-constexpr const char* kEnvironment[] = {
-    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_MAX_CONNECTIONS", "CUDA_LAUNCH_BLOCKING", "CUDA_MODULE_LOADING",
-    "CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "NVIDIA_TF32_OVERRIDE", "NCCL_ALGO", "NCCL_PROTO",
-    "NCCL_MIN_NCHANNELS", "NCCL_MAX_NCHANNELS", "NCCL_MIN_CTAS", "NCCL_MAX_CTAS", "NCCL_NVLS_ENABLE",
-    "NCCL_P2P_DISABLE", "NCCL_P2P_LEVEL", "NCCL_SHM_DISABLE", "NCCL_IB_DISABLE", "NCCL_NET", "NCCL_NET_GDR_LEVEL",
-    "NCCL_CROSS_NIC", "NCCL_PXN_DISABLE", "NCCL_BUFFSIZE", "NCCL_NTHREADS", "PYTORCH_CUDA_ALLOC_CONF",
-    "TORCH_SYMM_MEM_DISABLE_MULTICAST", "SLURM_NNODES", "SLURM_NTASKS"};
+constexpr const char* kEnvironment[] = {"CUDA_VISIBLE_DEVICES",
+                                        "CUDA_DEVICE_MAX_CONNECTIONS",
+                                        "CUDA_LAUNCH_BLOCKING",
+                                        "CUDA_MODULE_LOADING",
+                                        "CUBLAS_WORKSPACE_CONFIG",
+                                        "CUBLASLT_WORKSPACE_SIZE",
+                                        "NVIDIA_TF32_OVERRIDE",
+                                        "NCCL_ALGO",
+                                        "NCCL_PROTO",
+                                        "NCCL_MIN_NCHANNELS",
+                                        "NCCL_MAX_NCHANNELS",
+                                        "NCCL_MIN_CTAS",
+                                        "NCCL_MAX_CTAS",
+                                        "NCCL_NVLS_ENABLE",
+                                        "NCCL_P2P_DISABLE",
+                                        "NCCL_P2P_LEVEL",
+                                        "NCCL_SHM_DISABLE",
+                                        "NCCL_IB_DISABLE",
+                                        "NCCL_NET",
+                                        "NCCL_NET_GDR_LEVEL",
+                                        "NCCL_CROSS_NIC",
+                                        "NCCL_PXN_DISABLE",
+                                        "NCCL_BUFFSIZE",
+                                        "NCCL_NTHREADS",
+                                        "PYTORCH_CUDA_ALLOC_CONF",
+                                        "TORCH_SYMM_MEM_DISABLE_MULTICAST",
+                                        "SLURM_NNODES",
+                                        "SLURM_NTASKS"};
 
 // "NVIDIA H100 80GB HBM3" -> "H100"
 std::string short_name(const std::string& full) {
@@ -46,9 +67,7 @@ std::size_t version_of(const char* library, const char* function) {
   return ask ? ask() : 0;
 }
 
-std::string dotted(std::size_t major, std::size_t minor) {
-  return std::to_string(major) + "." + std::to_string(minor);
-}
+std::string dotted(std::size_t major, std::size_t minor) { return std::to_string(major) + "." + std::to_string(minor); }
 
 std::string software() {
   const std::size_t lt = cublasLtGetVersion();

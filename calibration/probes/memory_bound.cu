@@ -24,14 +24,13 @@ std::vector<Point> points() {
   const auto add = [&](const char* kernel, std::int64_t rows, std::int64_t columns, Load load = Load::kBurst) {
     out.push_back({{kernel, rows, columns}, load});
   };
-  const std::vector<const char*> activations = {"add", "swiglu", "swiglu_backward", "rope", "rms_norm",
-                                                "rms_norm_backward", "cast_fp8", "cast_fp8_transpose", "permute",
-                                                "unpermute", "scatter_add"};
-  const std::vector<const char*> weights = {"cast_fp32", "cast_bf16", "gradient_accumulate", "adam",
-                                            "adam_bf16_states", "cast_fp8_block"};
+  const std::vector<const char*> activations = {
+      "add",     "swiglu",    "swiglu_backward", "rope", "rms_norm", "rms_norm_backward", "cast_fp8", "cast_fp8_transpose",
+      "permute", "unpermute", "scatter_add"};
+  const std::vector<const char*> weights = {"cast_fp32", "cast_bf16", "gradient_accumulate", "adam", "adam_bf16_states", "cast_fp8_block"};
   // Tokens by width: a pair in the middle first, then towards the ends.
-  const std::pair<std::int64_t, std::int64_t> token_shapes[] = {
-      {4096, 7168}, {8192, 4096}, {16384, 8192}, {1024, 2048}, {32768, 2048}, {512, 7168}, {256, 2048}, {65536, 4096}};
+  const std::pair<std::int64_t, std::int64_t> token_shapes[] = {{4096, 7168},  {8192, 4096}, {16384, 8192}, {1024, 2048},
+                                                                {32768, 2048}, {512, 7168},  {256, 2048},   {65536, 4096}};
   for (const auto& [rows, columns] : token_shapes) {
     for (const char* kernel : activations) add(kernel, rows, columns);
     for (const char* kernel : weights) add(kernel, rows, columns);
@@ -88,8 +87,7 @@ Row measure(Bench& bench, const Memory& memory, const Point& point) {
   options.spend_s = 0.06;
   const Arena& in = has_fp32_operands(shape.kernel) ? memory.in_fp32 : memory.in;
   const auto launch = [&](cudaStream_t stream, int index) {
-    const MemoryBuffers at{in.at(read, index), memory.out.at(written, index),
-                           reinterpret_cast<const int*>(memory.shuffled.data()),
+    const MemoryBuffers at{in.at(read, index), memory.out.at(written, index), reinterpret_cast<const int*>(memory.shuffled.data()),
                            reinterpret_cast<float*>(memory.partial.data())};
     launch_memory_kernel(shape, at, bench.sm_count(), stream);
   };

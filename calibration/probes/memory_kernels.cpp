@@ -15,18 +15,28 @@ struct Traffic {
 };
 
 const std::map<std::string, Traffic>& traffic() {
-  static const std::map<std::string, Traffic> table = {
-      {"copy", {2, 2}},          {"memcpy", {2, 2}},
-      {"add", {4, 2}},           {"swiglu", {4, 2}},
-      {"swiglu_backward", {6, 4}}, {"rope", {2, 2}},
-      {"cast_fp32", {2, 4}},     {"cast_bf16", {4, 2}},
-      {"gradient_accumulate", {6, 4}}, {"adam", {16, 14}},
-      {"adam_bf16_states", {12, 10}},  {"rms_norm", {2, 2}},
-      {"rms_norm_backward", {4, 2}},   {"softmax", {2, 2}},
-      {"cross_entropy", {2, 0}}, {"cross_entropy_backward", {2, 2}},
-      {"cast_fp8", {2, 1 + 4.0 / 128}}, {"cast_fp8_block", {2, 1 + 4.0 / (128 * 128)}},
-      {"cast_fp8_transpose", {2, 2 + 8.0 / 128}}, {"permute", {2, 2}},
-      {"unpermute", {2, 2.0 / kExpertsPerToken}}, {"scatter_add", {6, 4}}};
+  static const std::map<std::string, Traffic> table = {{"copy", {2, 2}},
+                                                       {"memcpy", {2, 2}},
+                                                       {"add", {4, 2}},
+                                                       {"swiglu", {4, 2}},
+                                                       {"swiglu_backward", {6, 4}},
+                                                       {"rope", {2, 2}},
+                                                       {"cast_fp32", {2, 4}},
+                                                       {"cast_bf16", {4, 2}},
+                                                       {"gradient_accumulate", {6, 4}},
+                                                       {"adam", {16, 14}},
+                                                       {"adam_bf16_states", {12, 10}},
+                                                       {"rms_norm", {2, 2}},
+                                                       {"rms_norm_backward", {4, 2}},
+                                                       {"softmax", {2, 2}},
+                                                       {"cross_entropy", {2, 0}},
+                                                       {"cross_entropy_backward", {2, 2}},
+                                                       {"cast_fp8", {2, 1 + 4.0 / 128}},
+                                                       {"cast_fp8_block", {2, 1 + 4.0 / (128 * 128)}},
+                                                       {"cast_fp8_transpose", {2, 2 + 8.0 / 128}},
+                                                       {"permute", {2, 2}},
+                                                       {"unpermute", {2, 2.0 / kExpertsPerToken}},
+                                                       {"scatter_add", {6, 4}}};
   return table;
 }
 

@@ -8,9 +8,9 @@
 namespace probe {
 namespace {
 
-constexpr int kSmClock = 1;               // NVML_CLOCK_SM
-constexpr int kGpuSensor = 0;             // NVML_TEMPERATURE_GPU
-constexpr unsigned kPowerInstant = 186;   // NVML_FI_DEV_POWER_INSTANT, milliwatts
+constexpr int kSmClock = 1;              // NVML_CLOCK_SM
+constexpr int kGpuSensor = 0;            // NVML_TEMPERATURE_GPU
+constexpr unsigned kPowerInstant = 186;  // NVML_FI_DEV_POWER_INSTANT, milliwatts
 
 // nvmlFieldValue_t, whose layout has been stable since NVML 9.
 struct FieldValue {
@@ -61,8 +61,7 @@ Reading Nvml::read() const {
   Reading reading;
   if (!available()) return reading;
   unsigned value = 0;
-  if (const auto clock = symbol<int (*)(void*, int, unsigned*)>("nvmlDeviceGetClockInfo");
-      clock && clock(device_, kSmClock, &value) == 0) {
+  if (const auto clock = symbol<int (*)(void*, int, unsigned*)>("nvmlDeviceGetClockInfo"); clock && clock(device_, kSmClock, &value) == 0) {
     reading.clock_mhz = value;
   }
   if (const auto temperature = symbol<int (*)(void*, int, unsigned*)>("nvmlDeviceGetTemperature");
@@ -74,8 +73,7 @@ Reading Nvml::read() const {
   const auto fields = symbol<int (*)(void*, int, FieldValue*)>("nvmlDeviceGetFieldValues");
   if (fields && fields(device_, 1, &field) == 0 && field.status == 0) {
     reading.power_w = field.value.as_unsigned / 1e3;
-  } else if (const auto power = symbol<int (*)(void*, unsigned*)>("nvmlDeviceGetPowerUsage");
-             power && power(device_, &value) == 0) {
+  } else if (const auto power = symbol<int (*)(void*, unsigned*)>("nvmlDeviceGetPowerUsage"); power && power(device_, &value) == 0) {
     reading.power_w = value / 1e3;
   }
   return reading;
@@ -97,8 +95,7 @@ double Nvml::power_limit_w() const {
 
 double Nvml::default_power_limit_w() const {
   unsigned value = 0;
-  const auto limit =
-      symbol<int (*)(void*, unsigned*)>("nvmlDeviceGetPowerManagementDefaultLimit");
+  const auto limit = symbol<int (*)(void*, unsigned*)>("nvmlDeviceGetPowerManagementDefaultLimit");
   return available() && limit && limit(device_, &value) == 0 ? value / 1e3 : 0;
 }
 
@@ -109,8 +106,7 @@ double Nvml::max_clock_mhz() const {
 }
 
 int Nvml::other_processes() const {
-  const auto list = symbol<int (*)(void*, unsigned*, ProcessInfo*)>(
-      "nvmlDeviceGetComputeRunningProcesses_v3");
+  const auto list = symbol<int (*)(void*, unsigned*, ProcessInfo*)>("nvmlDeviceGetComputeRunningProcesses_v3");
   if (!available() || !list) return -1;
   ProcessInfo processes[64];
   unsigned count = 64;

@@ -29,7 +29,7 @@ class Nvml {
   double power_limit_w() const;          // enforced now
   double default_power_limit_w() const;  // as shipped: a lower enforced limit is worth a warning
   double max_clock_mhz() const;
-  int other_processes() const;           // compute processes on this GPU besides us; -1 if unknown
+  int other_processes() const;  // compute processes on this GPU besides us; -1 if unknown
 
  private:
   template <typename F>

@@ -61,8 +61,7 @@ bool launch_permute(const MemoryShape& shape, const MemoryBuffers& at, cudaStrea
   if (shape.kernel == "permute") {
     gather_rows<<<rows, kThreads, 0, stream>>>(x, at.shuffled, reinterpret_cast<Bf16*>(at.out), columns);
   } else if (shape.kernel == "unpermute") {
-    combine_rows<<<rows / kExpertsPerToken, kThreads, 0, stream>>>(x, at.shuffled, reinterpret_cast<Bf16*>(at.out),
-                                                                  columns);
+    combine_rows<<<rows / kExpertsPerToken, kThreads, 0, stream>>>(x, at.shuffled, reinterpret_cast<Bf16*>(at.out), columns);
   } else if (shape.kernel == "scatter_add") {
     float* sum = reinterpret_cast<float*>(at.in + 2 * shape.rows * shape.columns);
     scatter_add_rows<<<rows, kThreads, 0, stream>>>(x, at.shuffled, sum, columns);

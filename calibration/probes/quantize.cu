@@ -29,8 +29,7 @@ __device__ float largest_of(const float e[8]) {
 }
 
 // Sixteen lanes hold the 128 elements of a group; two groups of eight per thread keep two loads in flight.
-__global__ void __launch_bounds__(256)
-    cast_per_token(const Bf16* x, std::uint8_t* y, float* scales, std::int64_t vectors) {
+__global__ void __launch_bounds__(256) cast_per_token(const Bf16* x, std::uint8_t* y, float* scales, std::int64_t vectors) {
   const std::int64_t first = std::int64_t{blockIdx.x} * 1024 + threadIdx.x;
   Bf16x8 held[4];
 #pragma unroll
@@ -82,8 +81,8 @@ __global__ void __launch_bounds__(256) cast_per_block(const Bf16* x, std::uint8_
 }
 
 // Both orders at once: rows with scales per row group, and the transpose with scales per column group.
-__global__ void __launch_bounds__(256) cast_both_orders(const Bf16* x, std::uint8_t* y, std::uint8_t* transposed,
-                                                        float* scales, float* transposed_scales, int rows, int columns) {
+__global__ void __launch_bounds__(256) cast_both_orders(const Bf16* x, std::uint8_t* y, std::uint8_t* transposed, float* scales,
+                                                        float* transposed_scales, int rows, int columns) {
   // Padded by 4 bytes a row, so that walking a column does not return to the same bank.
   __shared__ Bf16 tile[kTile][kTile + 2];
   Bf16x8 held[8];
@@ -133,8 +132,7 @@ bool launch_quantize(const MemoryShape& shape, const MemoryBuffers& at, cudaStre
   }
   const dim3 tiles(static_cast<unsigned>(shape.columns / kTile), static_cast<unsigned>((shape.rows + kTile - 1) / kTile));
   if (shape.kernel == "cast_fp8") {
-    cast_per_token<<<static_cast<unsigned>((n / 8 + 1023) / 1024), 256, 0, stream>>>(
-        x, y, reinterpret_cast<float*>(y + n), n / 8);
+    cast_per_token<<<static_cast<unsigned>((n / 8 + 1023) / 1024), 256, 0, stream>>>(x, y, reinterpret_cast<float*>(y + n), n / 8);
   } else if (shape.kernel == "cast_fp8_block") {
     cast_per_block<<<tiles, 256, 0, stream>>>(x, y, reinterpret_cast<float*>(y + n), static_cast<int>(shape.columns));
   } else if (shape.kernel == "cast_fp8_transpose") {

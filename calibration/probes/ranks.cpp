@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <initializer_list>
 #include <stdexcept>
@@ -57,8 +57,7 @@ Ranks ranks_from_environment() {
   ranks.local_rank =
       from_environment({"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", step ? "SLURM_LOCALID" : "LOCAL_RANK"}, 0);
   const int nodes = step ? from_environment({"SLURM_STEP_NUM_NODES", "SLURM_NNODES"}, 1) : 1;
-  ranks.local_world = from_environment({"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"},
-                                       ranks.world / nodes);
+  ranks.local_world = from_environment({"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}, ranks.world / nodes);
   if (ranks.rank >= ranks.world || ranks.local_world < 1 || ranks.world % ranks.local_world != 0) {
     throw std::invalid_argument("rank " + std::to_string(ranks.rank) + " of " + std::to_string(ranks.world) + " with " +
                                 std::to_string(ranks.local_world) + " a node: start the same number on every node");

@@ -189,16 +189,13 @@ bool launch_rowwise(const MemoryShape& shape, const MemoryBuffers& at, int sm_co
   const Bf16* in = reinterpret_cast<const Bf16*>(at.in);
   Bf16* out = reinterpret_cast<Bf16*>(at.out);
   if (shape.kernel == "rms_norm") {
-    with_groups(columns, [&](auto groups) {
-      rms_norm<groups.value><<<rows, kThreads, 0, stream>>>(in, in + n, out, columns);
-    });
+    with_groups(columns, [&](auto groups) { rms_norm<groups.value><<<rows, kThreads, 0, stream>>>(in, in + n, out, columns); });
   } else if (shape.kernel == "rms_norm_backward") {
     int blocks = 0;
     with_groups(columns, [&](auto groups) {
       // As many blocks as the registers leave room for: 8, 4, 4 and 2 an SM.
       blocks = std::min(rows, sm_count * (groups.value == 1 ? 8 : groups.value == 8 ? 2 : 4));
-      rms_norm_backward<groups.value>
-          <<<blocks, kThreads, 0, stream>>>(in, in + n, in + 2 * n, out, at.partial, rows, columns);
+      rms_norm_backward<groups.value><<<blocks, kThreads, 0, stream>>>(in, in + n, in + 2 * n, out, at.partial, rows, columns);
     });
     sum_partials<<<(columns + 31) / 32, 1024, 0, stream>>>(at.partial, out + n, blocks, columns);
   } else if (shape.kernel == "softmax") {
@@ -207,8 +204,7 @@ bool launch_rowwise(const MemoryShape& shape, const MemoryBuffers& at, int sm_co
   } else if (shape.kernel == "cross_entropy") {
     cross_entropy<<<rows, 1024, 0, stream>>>(in, reinterpret_cast<float2*>(at.out), columns);
   } else if (shape.kernel == "cross_entropy_backward") {
-    cross_entropy_backward<<<rows, 1024, 0, stream>>>(in, reinterpret_cast<const float*>(in + n), out, columns,
-                                                      1.0f / rows);
+    cross_entropy_backward<<<rows, 1024, 0, stream>>>(in, reinterpret_cast<const float*>(in + n), out, columns, 1.0f / rows);
   } else {
     return false;
   }

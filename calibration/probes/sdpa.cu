@@ -94,7 +94,7 @@ Sdpa::Sdpa(const AttentionShape& shape, int sets) : shape_(shape), sets_(sets) {
                             : which == kK || which == kKGradient ? ops.k
                             : which == kV || which == kVGradient ? ops.v
                                                                  : ops.o;
-      const std::size_t bytes = which == kStatistics ? 4 * shape.batch * shape.heads * shape.queries
+      const std::size_t bytes = which == kStatistics          ? 4 * shape.batch * shape.heads * shape.queries
                                 : gradient && !shape.backward ? 16
                                                               : 2 * count(like);
       buffers_.emplace_back(bytes);
@@ -169,11 +169,7 @@ void Sdpa::build_forward() {
 
   scratch_.emplace_back(g.workspace_bytes());
   for (int set = 0; set < sets_; ++set) {
-    g.bind({{q, buffer(set, kQ)},
-            {k, buffer(set, kK)},
-            {v, buffer(set, kV)},
-            {o, buffer(set, kO)},
-            {statistics, buffer(set, kStatistics)}},
+    g.bind({{q, buffer(set, kQ)}, {k, buffer(set, kK)}, {v, buffer(set, kV)}, {o, buffer(set, kO)}, {statistics, buffer(set, kStatistics)}},
            scratch_.back().data());
   }
 }
@@ -197,8 +193,8 @@ void Sdpa::build_backward() {
   const int q_gradient = g.stored(ops.q.extents, ops.q.strides, kBf16);
   const int k_gradient = g.stored(ops.k.extents, ops.k.strides, kBf16);
   const int v_gradient = g.stored(ops.v.extents, ops.v.strides, kBf16);
-  const int row_sum = g.stored(ops.row, ops.row_strides, kFp32);                                  // D, spilled
-  const int q_sum = g.stored(ops.q.extents, packed_strides(ops.q.extents), kFp32);                // dQ in fp32
+  const int row_sum = g.stored(ops.row, ops.row_strides, kFp32);                    // D, spilled
+  const int q_sum = g.stored(ops.q.extents, packed_strides(ops.q.extents), kFp32);  // dQ in fp32
   const int scale = g.scalar(softmax_scale(shape_)), one = g.scalar(1.0f);
   const auto virtual_score = [&] { return g.intermediate(ops.score, wide); };
   const auto transposed_score = [&](int x) {
@@ -243,32 +239,34 @@ void Sdpa::build_backward() {
   g.pointwise(CUDNN_POINTWISE_IDENTITY, q_sum, q_gradient);
   g.build();
 
-  scratch_.emplace_back(g.workspace_bytes());
+  bind_backward({{kQ, q},
+                 {kK, k},
+                 {kV, v},
+                 {kO, o},
+                 {kOutGradient, out_gradient},
+                 {kStatistics, statistics},
+                 {kQGradient, q_gradient},
+                 {kKGradient, k_gradient},
+                 {kVGradient, v_gradient}},
+                row_sum, q_sum);
+}
+
+void Sdpa::bind_backward(const std::vector<std::pair<Which, int>>& tensors, int row_sum, int q_sum) {
+  scratch_.emplace_back(backward_->workspace_bytes());
   void* workspace = scratch_.back().data();
   scratch_.emplace_back(4 * shape_.batch * shape_.heads * shape_.queries);
   void* spilled_rows = scratch_.back().data();
-  scratch_.emplace_back(4 * count(ops.q));
+  scratch_.emplace_back(4 * shape_.batch * shape_.heads * shape_.queries * shape_.qk_dim);
   void* spilled_q = scratch_.back().data();
   for (int set = 0; set < sets_; ++set) {
-    g.bind({{q, buffer(set, kQ)},
-            {k, buffer(set, kK)},
-            {v, buffer(set, kV)},
-            {o, buffer(set, kO)},
-            {out_gradient, buffer(set, kOutGradient)},
-            {statistics, buffer(set, kStatistics)},
-            {q_gradient, buffer(set, kQGradient)},
-            {k_gradient, buffer(set, kKGradient)},
-            {v_gradient, buffer(set, kVGradient)},
-            {row_sum, spilled_rows},
-            {q_sum, spilled_q}},
-           workspace);
+    CudnnGraph::Pointers pointers{{row_sum, spilled_rows}, {q_sum, spilled_q}};
+    for (const auto& [which, tensor] : tensors) pointers.emplace_back(tensor, buffer(set, which));
+    backward_->bind(pointers, workspace);
   }
 }
 
 void Sdpa::launch_forward(cudaStream_t stream, int index) const { forward_->run(stream, index % sets_); }
 
-void Sdpa::launch(cudaStream_t stream, int index) const {
-  (shape_.backward ? *backward_ : *forward_).run(stream, index % sets_);
-}
+void Sdpa::launch(cudaStream_t stream, int index) const { (shape_.backward ? *backward_ : *forward_).run(stream, index % sets_); }
 
 }  // namespace probe

@@ -65,6 +65,8 @@ class Sdpa {
  private:
   void build_forward();
   void build_backward();
+  // `tensors`: which buffer each of the graph's tensors is; the two sums are spilled to scratch.
+  void bind_backward(const std::vector<std::pair<Which, int>>& tensors, int row_sum, int q_sum);
   int mask(CudnnGraph& graph, int scores, const Extents& score);
 
   AttentionShape shape_;

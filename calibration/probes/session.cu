@@ -18,9 +18,7 @@
 namespace probe {
 namespace {
 
-[[noreturn]] void fail_io(const std::string& what) {
-  throw std::runtime_error(what + ": " + std::strerror(errno));
-}
+[[noreturn]] void fail_io(const std::string& what) { throw std::runtime_error(what + ": " + std::strerror(errno)); }
 
 void write_all(int file, const std::string& text) {
   for (std::size_t done = 0; done < text.size();) {
@@ -106,17 +104,15 @@ Options parse_options(int argc, char** argv) {
   return options;
 }
 
-Session::Session(const Options& options, const std::string& name)
-    : options_(options), name_(name), start_s_(host_clock_s()) {
+Session::Session(const Options& options, const std::string& name) : options_(options), name_(name), start_s_(host_clock_s()) {
   if (!options_.list) open();
 }
 
 Session::~Session() {
   if (file_ >= 0) ::close(file_);
   if (!options_.list) {
-    note(std::to_string(measured_) + " points measured, " + std::to_string(skipped_) +
-         " already there, " + std::to_string(unsupported_) + " unsupported, " +
-         std::to_string(seen_ - measured_ - skipped_ - unsupported_) + " left; took " +
+    note(std::to_string(measured_) + " points measured, " + std::to_string(skipped_) + " already there, " + std::to_string(unsupported_) +
+         " unsupported, " + std::to_string(seen_ - measured_ - skipped_ - unsupported_) + " left; took " +
          clock_text(host_clock_s() - start_s_));
   }
 }
@@ -154,8 +150,8 @@ void Session::read_existing(const std::string& path) {
     }
     for (const char* key : {"gpu_name", "driver", "software", "power_limit_w"}) {
       if (member(line, key) != member(header_, key)) {
-        throw std::runtime_error(path + " was measured with " + key + " " + member(line, key) + ", here it is " +
-                                 member(header_, key) + ": give another --output");
+        throw std::runtime_error(path + " was measured with " + key + " " + member(line, key) + ", here it is " + member(header_, key) +
+                                 ": give another --output");
       }
     }
   }
@@ -179,8 +175,8 @@ void Session::show_progress() {
   const double all = expected_ > seen_ && fresh > 0 ? spent / fresh * (expected_ - seen_) : 0;
   std::cerr << (terminal ? "\r" : "") << name_ << ": " << seen_;
   if (expected_ > 0) std::cerr << " of " << expected_;
-  std::cerr << " points, " << clock_text(std::min(all, std::max(0.0, seconds_left()))) << " left   "
-            << (terminal ? "" : "\n") << std::flush;
+  std::cerr << " points, " << clock_text(std::min(all, std::max(0.0, seconds_left()))) << " left   " << (terminal ? "" : "\n")
+            << std::flush;
 }
 
 bool Session::wants(const Row& shape) {
@@ -214,8 +210,7 @@ void Session::point(const Row& shape, const std::function<Row()>& measure) {
   record(shape, result);
 }
 
-int run_probe(int argc, char** argv, const std::string& name,
-              const std::function<void(Session&)>& body) {
+int run_probe(int argc, char** argv, const std::string& name, const std::function<void(Session&)>& body) {
   try {
     Session session(parse_options(argc, argv), name);
     body(session);

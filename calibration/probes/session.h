@@ -78,7 +78,6 @@ class Session {
 Row describe_machine();
 
 // Runs `body`; 0, or 1 with the error on standard error, or 2 for a bad command line.
-int run_probe(int argc, char** argv, const std::string& name,
-              const std::function<void(Session&)>& body);
+int run_probe(int argc, char** argv, const std::string& name, const std::function<void(Session&)>& body);
 
 }  // namespace probe

@@ -35,8 +35,8 @@ Found look_at(int device, Row& row) {
     const MemoryBuffers at{memory.a.at(copy.read_bytes(), i), memory.c.at(copy.written_bytes(), i), nullptr, nullptr};
     launch_memory_kernel(copy, at, bench.sm_count(), s);
   });
-  const Found found{device, shape.flops() / product.median_s,
-                    double(copy.read_bytes() + copy.written_bytes()) / moved.median_s, product.clock_mhz};
+  const Found found{device, shape.flops() / product.median_s, double(copy.read_bytes() + copy.written_bytes()) / moved.median_s,
+                    product.clock_mhz};
   row.number("time_s", product.median_s).number("flops_per_s", found.flops_per_s);
   row.number("copy_bytes_per_s", found.bytes_per_s).number("clock_mhz", std::round(product.clock_mhz));
   row.number("power_w", product.power_w).number("temperature_c", product.temperature_c);
@@ -62,11 +62,10 @@ void body(Session& session) {
   const double flops_median = order_statistics(flops).median, bytes_median = order_statistics(bytes).median;
   const double clock_median = order_statistics(clocks).median;
   for (const auto& f : all) {
-    const bool slow = f.flops_per_s < 0.95 * flops_median || f.bytes_per_s < 0.95 * bytes_median ||
-                      f.clock_mhz < 0.9 * clock_median;
+    const bool slow = f.flops_per_s < 0.95 * flops_median || f.bytes_per_s < 0.95 * bytes_median || f.clock_mhz < 0.9 * clock_median;
     char text[160];
-    std::snprintf(text, sizeof text, "GPU %d: %.0f TFLOP/s sustained at %.0f MHz, copy %.2f TB/s%s", f.device,
-                  f.flops_per_s / 1e12, f.clock_mhz, f.bytes_per_s / 1e12, slow ? "  <- OUTLIER" : "");
+    std::snprintf(text, sizeof text, "GPU %d: %.0f TFLOP/s sustained at %.0f MHz, copy %.2f TB/s%s", f.device, f.flops_per_s / 1e12,
+                  f.clock_mhz, f.bytes_per_s / 1e12, slow ? "  <- OUTLIER" : "");
     session.note(text);
   }
 }

@@ -8,22 +8,21 @@
 namespace probe {
 namespace {
 
-constexpr std::int64_t kUnit = 16;    // bytes; every message is a multiple
-constexpr int kNodeLimit = 4;         // nodes that a token may visit, DeepSeek-V3's M
-constexpr double kExpertsPerNode = 2; // of eight experts over four nodes
-constexpr int kChunks = 4;            // hop two of a chunk runs beside hop one of the next
+constexpr std::int64_t kUnit = 16;     // bytes; every message is a multiple
+constexpr int kNodeLimit = 4;          // nodes that a token may visit, DeepSeek-V3's M
+constexpr double kExpertsPerNode = 2;  // of eight experts over four nodes
+constexpr int kChunks = 4;             // hop two of a chunk runs beside hop one of the next
 
 std::int64_t whole(double bytes) { return std::max<std::int64_t>(kUnit, std::llround(bytes / kUnit) * kUnit); }
 
 // A message to and from a peer inside an open group.
-void exchange(ncclComm_t communicator, int peer, const char* send, std::int64_t send_bytes, char* receive,
-              std::int64_t receive_bytes, cudaStream_t stream) {
+void exchange(ncclComm_t communicator, int peer, const char* send, std::int64_t send_bytes, char* receive, std::int64_t receive_bytes,
+              cudaStream_t stream) {
   PROBE_NCCL(ncclSend(send, send_bytes, ncclInt8, peer, communicator, stream));
   PROBE_NCCL(ncclRecv(receive, receive_bytes, ncclInt8, peer, communicator, stream));
 }
 
-void all_to_all(const CollectiveShape& shape, const Ranks& ranks, ncclComm_t communicator, char* send, char* receive,
-                cudaStream_t stream) {
+void all_to_all(const CollectiveShape& shape, const Ranks& ranks, ncclComm_t communicator, char* send, char* receive, cudaStream_t stream) {
   const auto shares = destination_shares(ranks.world, shape.imbalance);
   const std::int64_t mine = whole(shape.bytes * shares[ranks.rank]);
   PROBE_NCCL(ncclGroupStart());
@@ -38,8 +37,7 @@ void all_to_all(const CollectiveShape& shape, const Ranks& ranks, ncclComm_t com
 
 // Dispatch: hop one to the same local rank of each node over its rail, hop two within the node. Combine is the mirror
 // image; on uniform traffic its messages are the same with the hops in the other order.
-void two_hops(const CollectiveShape& shape, const Ranks& ranks, ncclComm_t communicator, char* send, char* receive,
-              cudaStream_t stream) {
+void two_hops(const CollectiveShape& shape, const Ranks& ranks, ncclComm_t communicator, char* send, char* receive, cudaStream_t stream) {
   const int nodes = ranks.nodes(), visited = std::min(kNodeLimit, nodes);
   const std::int64_t to_node = whole(double(shape.bytes) * visited / nodes / kChunks);
   const std::int64_t to_local = whole(double(to_node) * nodes * kExpertsPerNode / ranks.local_world);
@@ -60,7 +58,7 @@ void two_hops(const CollectiveShape& shape, const Ranks& ranks, ncclComm_t commu
   };
   for (int step = 0; step <= kChunks; ++step) {
     PROBE_NCCL(ncclGroupStart());
-    const bool first_hop = step < kChunks, second_hop = step > 0;
+    const bool first_hop = step<kChunks, second_hop = step> 0;
     if (combine ? second_hop : first_hop) across();
     if (combine ? first_hop : second_hop) within();
     PROBE_NCCL(ncclGroupEnd());
@@ -93,13 +91,12 @@ Row CollectiveShape::row(const Ranks& ranks) const {
 
 std::size_t scratch_bytes(const CollectiveShape& shape, const Ranks& ranks) {
   // The hottest receiver of an uneven all-to-all holds imbalance times the mean; two hops fan out by experts per node.
-  const double fan = shape.kind == "dispatch" || shape.kind == "combine" ? kExpertsPerNode * kNodeLimit
-                                                                           : std::max(1.0, shape.imbalance);
+  const double fan = shape.kind == "dispatch" || shape.kind == "combine" ? kExpertsPerNode * kNodeLimit : std::max(1.0, shape.imbalance);
   return static_cast<std::size_t>(shape.bytes * fan) + kUnit * 64 * (ranks.world + ranks.local_world);
 }
 
-void launch_collective(const CollectiveShape& shape, const Ranks& ranks, ncclComm_t communicator, char* send,
-                       char* receive, cudaStream_t stream) {
+void launch_collective(const CollectiveShape& shape, const Ranks& ranks, ncclComm_t communicator, char* send, char* receive,
+                       cudaStream_t stream) {
   constexpr std::int64_t kElement = 2;  // bf16
   const std::size_t count = shape.bytes / kElement, share = count / ranks.world;
   if (shape.kind == "all_reduce") {

@@ -48,8 +48,7 @@ std::vector<float> fetch(const void* device, std::size_t count) {
 
 // C[m,n] = sum over k of A B, where a transposed operand is stored with its two indices exchanged.
 template <typename T>
-__global__ void plain_product(const T* a, const T* b, float* c, int m, int n, int k, bool a_transposed,
-                              bool b_transposed) {
+__global__ void plain_product(const T* a, const T* b, float* c, int m, int n, int k, bool a_transposed, bool b_transposed) {
   const int i = blockIdx.y * blockDim.y + threadIdx.y, j = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= m || j >= n) return;
   float sum = 0;
@@ -66,8 +65,7 @@ std::vector<float> plain(const Arena& a, const Arena& b, const GemmShape& s, boo
   Buffer c(s.m * s.n * 4);
   const dim3 threads(16, 16), blocks(unsigned(s.n + 15) / 16, unsigned(s.m + 15) / 16);
   plain_product<<<blocks, threads>>>(reinterpret_cast<const T*>(a.data()), reinterpret_cast<const T*>(b.data()),
-                                     static_cast<float*>(c.data()), int(s.m), int(s.n), int(s.k), a_transposed,
-                                     b_transposed);
+                                     static_cast<float*>(c.data()), int(s.m), int(s.n), int(s.k), a_transposed, b_transposed);
   return fetch<float>(c.data(), s.m * s.n);
 }
 
@@ -84,8 +82,7 @@ void test_gemm(const GemmMemory& memory) {
           // fp8 products take both operands with k innermost.
           const bool a_transposed = !fp8 && shape.layout == "weight_gradient";
           const bool b_transposed = fp8 || shape.layout == "forward";
-          auto want = fp8 ? plain<__nv_fp8_e4m3>(a, b, shape, false, true)
-                          : plain<Bf16>(a, b, shape, a_transposed, b_transposed);
+          auto want = fp8 ? plain<__nv_fp8_e4m3>(a, b, shape, false, true) : plain<Bf16>(a, b, shape, a_transposed, b_transposed);
           const std::size_t count = shape.m * shape.n;
           Buffer c(count * 4);
           PROBE_CUDA(cudaMemset(c.data(), 0, count * 4));
@@ -104,8 +101,8 @@ void test_gemm(const GemmMemory& memory) {
 }
 
 // Element of a tensor stored as batch, position, head, dimension.
-float at(const std::vector<float>& x, std::int64_t positions, std::int64_t heads, std::int64_t dim, std::int64_t b,
-         std::int64_t position, std::int64_t h, std::int64_t d) {
+float at(const std::vector<float>& x, std::int64_t positions, std::int64_t heads, std::int64_t dim, std::int64_t b, std::int64_t position,
+         std::int64_t h, std::int64_t d) {
   return x[((b * positions + position) * heads + h) * dim + d];
 }
 
