@@ -1,5 +1,6 @@
 // Attention modules: multi-head latent attention and grouped-query attention.
 #include <algorithm>
+#include <utility>
 
 #include "sim/workload/passes.h"
 
@@ -34,8 +35,8 @@ Attention core_attention(const BlockContext& c, std::int64_t qk_dim, std::int64_
 
 // Keys and values of the whole sequence, gathered over the context-parallel group before attention (Llama 3 report, section
 // 3.3.2); their gradients are reduce-scattered.
-void add_context_gather(Passes& p, const BlockContext& c, std::int64_t kv_channels) {
-  if (c.plan.context_parallel == 1) return;
+Passes context_exchange(const BlockContext& c, std::int64_t kv_channels) {
+  if (c.plan.context_parallel == 1) return {};
   const Sizes s(c);
   const auto exchange = [&](const char* label, CollectiveKind kind) {
     return Operation{label, Category::context_parallel, Lane::tensor,
@@ -45,9 +46,13 @@ void add_context_gather(Passes& p, const BlockContext& c, std::int64_t kv_channe
                                 .ranks_per_node = c.context.ranks_per_node,
                                 .scale_up_bytes = {}}};
   };
-  p.forward.push_back(exchange("attention gather keys and values", CollectiveKind::all_gather));
-  p.backward.push_back(exchange("attention reduce gradient of keys and values", CollectiveKind::reduce_scatter));
+  return {{exchange("attention gather keys and values", CollectiveKind::all_gather)},
+          {exchange("attention reduce gradient of keys and values", CollectiveKind::reduce_scatter)},
+          {},
+          {}};
 }
+
+void append(Operations& to, const Operations& from) { to.insert(to.end(), from.begin(), from.end()); }
 
 // FlashAttention's backward: a pass over dO and O for the row sums, the main kernel, the conversion of dQ from FP32.
 void add_attention_backward(Operations& ops, const BlockContext& c, std::int64_t qk_dim, std::int64_t v_dim) {
@@ -59,186 +64,238 @@ void add_attention_backward(Operations& ops, const BlockContext& c, std::int64_t
   ops.push_back(memory_operation("attention backward postprocess", Category::attention, MemoryKernel::attention_postprocess, 2 * q, q));
 }
 
+Operation attention_forward(const BlockContext& c, std::int64_t qk_dim, std::int64_t v_dim) {
+  return {"attention", Category::attention, Lane::compute, core_attention(c, qk_dim, v_dim, Direction::forward)};
+}
+
 Operation again(Operation op) {
   op.label += " again";
   op.category = Category::recompute;
   return op;
 }
 
-// The parts of MLA that both passes run: from the latents to queries, keys and values.
-Operations latent_up_projection(const BlockContext& c, const Linear& q_up, const Linear& kv_up) {
-  const Sizes s(c);
+// What the module's first kernels owe the backward pass, which runs it last.
+struct Entry {
+  Operations norm, tensor;
+};
+
+Entry enter(Passes& p, const BlockContext& c) {
+  Entry entry;
+  add_norm(p, c, "attention norm");
+  entry.norm = std::exchange(p.backward, {});
+  add_tensor_entry(p, c, "attention");
+  entry.tensor = std::exchange(p.backward, {});
+  return entry;
+}
+
+void leave(Passes& p, const BlockContext& c) {
+  add_tensor_exit(p, c, "attention");
+  if (c.fuses_residual_with_norm) return;
+  const Bytes residual = Sizes(c).residual();
+  p.forward.push_back(memory_operation("attention residual", kElementwise, MemoryKernel::add, 2 * residual, residual));
+}
+
+SavedTensor log_sum_exp(const Sizes& s, std::int64_t heads) {
+  return {"attention log-sum-exp", Bytes{4.0 * static_cast<double>(s.tokens * heads)}};
+}
+
+// Multi-head latent attention on one rank: its linear layers and the tensors between them.
+struct Latent {
+  explicit Latent(const BlockContext& c);
+
+  Linear linear(const char* name, std::int64_t in, std::int64_t out) const {
+    return {name, s.tokens, in, out, Category::attention, s.linear_type};
+  }
+  // The layers from the residual stream to the queries' latent, or to the queries themselves.
+  const Linear& q_entry() const { return low_rank_q ? q_down : q_up; }
+
+  Sizes s;
+  std::int64_t heads = 0, qk_dim = 0, v_dim = 0, rope_dim = 0, q_rank = 0, kv_rank = 0;
+  bool low_rank_q = false;
+  Linear q_down, kv_down, q_up, kv_up, o_projection;
+  Bytes q_latent, kv_latent, q, kv, k_nope, q_rope, k_rope, o;  // k_rope: one for all heads
+};
+
+Latent::Latent(const BlockContext& c) : s(c) {
   const LatentAttention& mla = *c.model.mla;
-  const std::int64_t heads = c.model.num_attention_heads / s.tensor;
-  const Bytes q_latent = s.bf16(mla.q_lora_rank.value_or(0)), kv_latent = s.bf16(mla.kv_lora_rank);
-  const Bytes k_nope = s.bf16(heads * mla.qk_nope_head_dim), q_rope = s.bf16(heads * mla.qk_rope_head_dim);
+  heads = c.model.num_attention_heads / s.tensor;
+  qk_dim = mla.qk_nope_head_dim + mla.qk_rope_head_dim;
+  v_dim = mla.v_head_dim;
+  rope_dim = mla.qk_rope_head_dim;
+  q_rank = mla.q_lora_rank.value_or(0);
+  kv_rank = mla.kv_lora_rank;
+  low_rank_q = mla.q_lora_rank.has_value();
+  q_down = linear("q down", s.hidden, q_rank);
+  kv_down = linear("kv down", s.hidden, kv_rank + rope_dim);
+  q_up = linear(low_rank_q ? "q up" : "q projection", low_rank_q ? q_rank : s.hidden, heads * qk_dim);
+  kv_up = linear("kv up", kv_rank, heads * (mla.qk_nope_head_dim + v_dim));
+  o_projection = linear("o projection", heads * v_dim, s.hidden);
+  q_latent = s.bf16(q_rank);
+  kv_latent = s.bf16(kv_rank);
+  q = s.bf16(heads * qk_dim);
+  kv = s.bf16(kv_up.out);
+  k_nope = s.bf16(heads * mla.qk_nope_head_dim);
+  q_rope = s.bf16(heads * rope_dim);
+  k_rope = s.bf16(rope_dim);
+  o = s.bf16(heads * v_dim);
+}
+
+// From the latents to queries, keys and values: the forward pass runs it, and the backward pass again where plan.recompute says so.
+Operations up_projection(const Latent& l) {
   Operations ops;
-  if (mla.q_lora_rank) ops.push_back(memory_operation("q latent norm", kElementwise, MemoryKernel::rms_norm, q_latent, q_latent));
-  ops.push_back(memory_operation("kv latent norm", kElementwise, MemoryKernel::rms_norm, kv_latent, kv_latent));
-  if (mla.q_lora_rank) add_forward(ops, q_up);
-  add_forward(ops, kv_up);
-  ops.push_back(memory_operation("assemble keys", kElementwise, MemoryKernel::copy, k_nope, k_nope));
-  ops.push_back(memory_operation("spread rotary key", kElementwise, MemoryKernel::copy, s.bf16(mla.qk_rope_head_dim), q_rope));
-  ops.push_back(memory_operation("rotary embedding", kElementwise, MemoryKernel::rope, q_rope, q_rope));
+  if (l.low_rank_q) ops.push_back(memory_operation("q latent norm", kElementwise, MemoryKernel::rms_norm, l.q_latent, l.q_latent));
+  ops.push_back(memory_operation("kv latent norm", kElementwise, MemoryKernel::rms_norm, l.kv_latent, l.kv_latent));
+  if (l.low_rank_q) add_forward(ops, l.q_up);
+  add_forward(ops, l.kv_up);
+  ops.push_back(memory_operation("assemble keys", kElementwise, MemoryKernel::copy, l.k_nope, l.k_nope));
+  ops.push_back(memory_operation("spread rotary key", kElementwise, MemoryKernel::copy, l.k_rope, l.q_rope));
+  ops.push_back(memory_operation("rotary embedding", kElementwise, MemoryKernel::rope, l.q_rope, l.q_rope));
   return ops;
+}
+
+Passes context_exchange(const BlockContext& c, const Latent& l) { return context_exchange(c, l.kv_up.out + l.rope_dim); }
+
+void add_latent_forward(Passes& p, const BlockContext& c, const Latent& l) {
+  add_forward(p.forward, l.q_entry());
+  add_forward(p.forward, l.kv_down);
+  append(p.forward, up_projection(l));
+  append(p.forward, context_exchange(c, l).forward);
+  p.forward.push_back(attention_forward(c, l.qk_dim, l.v_dim));
+  // The FP8 recipe keeps the input of the output projection in E5M6 (DeepSeek-V3 report, section 3.3.3): 12 bits a value.
+  if (l.s.fp8()) {
+    p.forward.push_back(memory_operation("o keep as E5M6", Category::cast_and_quantize, MemoryKernel::cast_fp8, l.o, kE5m6 * l.o));
+  }
+  add_forward(p.forward, l.o_projection);
+  leave(p, c);
+}
+
+// From the gradient of the module's output to those of queries, keys and values.
+void add_latent_core_backward(Operations& ops, const BlockContext& c, const Latent& l) {
+  if (l.s.fp8()) {
+    ops.push_back(memory_operation("o restore from E5M6", Category::cast_and_quantize, MemoryKernel::cast_bf16, kE5m6 * l.o, l.o));
+  }
+  add_input_gradient(ops, l.o_projection);
+  add_weight_operands(ops, l.o_projection);
+  if (c.plan.recomputes(RecomputeModule::mla_up_projection)) {
+    for (const Operation& op : up_projection(l)) ops.push_back(again(op));
+  }
+  if (c.plan.recomputes(RecomputeModule::attention)) ops.push_back(again(attention_forward(c, l.qk_dim, l.v_dim)));
+  add_attention_backward(ops, c, l.qk_dim, l.v_dim);
+  append(ops, context_exchange(c, l).backward);
+}
+
+// From there through the projections and the latents to the module's input.
+void add_latent_projections_backward(Operations& ops, const BlockContext& c, const Latent& l, const Entry& entry) {
+  ops.push_back(memory_operation("rotary embedding backward", kElementwise, MemoryKernel::rope, l.q_rope, l.q_rope));
+  if (l.low_rank_q) add_input_gradient(ops, l.q_up);
+  ops.push_back(memory_operation("gather key and value gradients", kElementwise, MemoryKernel::copy, l.kv, l.kv));
+  ops.push_back(memory_operation("sum rotary key gradients", kElementwise, MemoryKernel::add, l.q_rope, l.k_rope));
+  add_input_gradient(ops, l.kv_up);
+  add_weight_operands(ops, l.q_up);
+  add_weight_operands(ops, l.kv_up);
+  ops.push_back(memory_operation("kv latent norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * l.kv_latent, l.kv_latent));
+  if (l.low_rank_q) {
+    ops.push_back(memory_operation("q latent norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * l.q_latent, l.q_latent));
+  }
+  if (c.plan.recomputes(RecomputeModule::norm)) ops.push_back(entry.norm.front());
+  add_input_gradient(ops, l.kv_down);
+  add_weight_operands(ops, l.kv_down);
+  add_input_gradient(ops, l.q_entry());
+  if (l.low_rank_q) add_weight_operands(ops, l.q_down);
+  ops.push_back(memory_operation("attention add gradients", kElementwise, MemoryKernel::add, 2 * l.s.residual(), l.s.residual()));
+  append(ops, entry.tensor);
+  ops.push_back(entry.norm.back());
+}
+
+void add_latent_saved(Passes& p, const BlockContext& c, const Latent& l) {
+  p.saved.push_back({"MLA latents", l.s.bf16(l.q_rank + l.kv_rank + l.rope_dim)});
+  if (!c.plan.recomputes(RecomputeModule::mla_up_projection)) {
+    // Normalised latents, queries, keys (rotary part spread over the heads) and values.
+    p.saved.push_back({"MLA up-projections", l.q_latent + l.kv_latent + 2 * l.q + l.o});
+  }
+  p.saved.push_back({"attention output", l.s.fp8() ? kE5m6 * l.o : l.o});
+  p.saved.push_back(log_sum_exp(l.s, l.heads));
+}
+
+// Grouped-query attention on one rank.
+struct Grouped {
+  explicit Grouped(const BlockContext& c)
+      : s(c),
+        heads(c.model.num_attention_heads / s.tensor),
+        kv_heads(std::max<std::int64_t>(1, c.model.num_key_value_heads / s.tensor)),
+        dim(c.model.head_dim),
+        qkv{"qkv", s.tokens, s.hidden, (heads + 2 * kv_heads) * dim, Category::attention, s.linear_type},
+        o_projection{"o projection", s.tokens, heads * dim, s.hidden, Category::attention, s.linear_type},
+        q(s.bf16(heads * dim)),
+        kv(s.bf16(kv_heads * dim)),
+        rotated(c.model.position_encoding == PositionEncoding::rope ? q + kv : Bytes{}) {}
+
+  Sizes s;
+  std::int64_t heads, kv_heads, dim;
+  Linear qkv, o_projection;
+  Bytes q, kv, rotated;  // kv: keys alone, and values alone; the output is as large as q
+};
+
+void add_grouped_forward(Passes& p, const BlockContext& c, const Grouped& g) {
+  const Bytes normed = g.q + g.kv;
+  add_forward(p.forward, g.qkv);
+  if (c.model.qk_norm) p.forward.push_back(memory_operation("q and k norm", kElementwise, MemoryKernel::rms_norm, normed, normed));
+  if (g.rotated.value() > 0) {
+    p.forward.push_back(memory_operation("rotary embedding", kElementwise, MemoryKernel::rope, g.rotated, g.rotated));
+  }
+  append(p.forward, context_exchange(c, 2 * g.kv_heads * g.dim).forward);
+  p.forward.push_back(attention_forward(c, g.dim, g.dim));
+  add_forward(p.forward, g.o_projection);
+  leave(p, c);
+}
+
+void add_grouped_backward(Operations& ops, const BlockContext& c, const Grouped& g, const Entry& entry) {
+  const Bytes normed = g.q + g.kv;
+  add_input_gradient(ops, g.o_projection);
+  if (c.plan.recomputes(RecomputeModule::attention)) ops.push_back(again(attention_forward(c, g.dim, g.dim)));
+  add_attention_backward(ops, c, g.dim, g.dim);
+  append(ops, context_exchange(c, 2 * g.kv_heads * g.dim).backward);
+  if (g.rotated.value() > 0) {
+    ops.push_back(memory_operation("rotary embedding backward", kElementwise, MemoryKernel::rope, g.rotated, g.rotated));
+  }
+  if (c.model.qk_norm) {
+    ops.push_back(memory_operation("q and k norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * normed, normed));
+  }
+  if (c.plan.recomputes(RecomputeModule::norm)) ops.push_back(entry.norm.front());
+  add_input_gradient(ops, g.qkv);
+  append(ops, entry.tensor);
+  ops.push_back(entry.norm.back());
 }
 
 }  // namespace
 
 Passes latent_attention(const BlockContext& c) {
-  const Sizes s(c);
-  const LatentAttention& mla = *c.model.mla;
-  const std::int64_t heads = c.model.num_attention_heads / s.tensor;
-  const std::int64_t qk_dim = mla.qk_nope_head_dim + mla.qk_rope_head_dim;
-  const std::int64_t q_in = mla.q_lora_rank.value_or(s.hidden);
-  const auto linear = [&](const char* name, std::int64_t in, std::int64_t out) {
-    return Linear{name, s.tokens, in, out, Category::attention, s.linear_type};
-  };
-  const Linear q_down = linear("q down", s.hidden, mla.q_lora_rank.value_or(0));
-  const Linear kv_down = linear("kv down", s.hidden, mla.kv_lora_rank + mla.qk_rope_head_dim);
-  const Linear q_up = linear(mla.q_lora_rank ? "q up" : "q projection", q_in, heads * qk_dim);
-  const Linear kv_up = linear("kv up", mla.kv_lora_rank, heads * (mla.qk_nope_head_dim + mla.v_head_dim));
-  const Linear o_projection = linear("o projection", heads * mla.v_head_dim, s.hidden);
-  const bool low_rank_q = mla.q_lora_rank.has_value();
-  const Bytes o = s.bf16(heads * mla.v_head_dim), q = s.bf16(heads * qk_dim), kv = s.bf16(kv_up.out);
-
+  const Latent l(c);
   Passes p;
-  add_norm(p, c, "attention norm");
-  const Operations norm_backward = p.backward;
-  p.backward.clear();
-  add_tensor_entry(p, c, "attention");
-  const Operations entry_backward = p.backward;
-  p.backward.clear();
-
-  add_forward(p.forward, low_rank_q ? q_down : q_up);
-  add_forward(p.forward, kv_down);
-  const Operations up = latent_up_projection(c, q_up, kv_up);
-  p.forward.insert(p.forward.end(), up.begin(), up.end());
-  Passes context;
-  add_context_gather(context, c, kv_up.out + mla.qk_rope_head_dim);
-  p.forward.insert(p.forward.end(), context.forward.begin(), context.forward.end());
-  p.forward.push_back({"attention", Category::attention, Lane::compute, core_attention(c, qk_dim, mla.v_head_dim, Direction::forward)});
-  // The FP8 recipe keeps the input of the output projection in E5M6 (DeepSeek-V3 report, section 3.3.3): 12 bits a value.
-  const bool e5m6 = s.fp8();
-  if (e5m6) {
-    p.forward.push_back(memory_operation("o keep as E5M6", Category::cast_and_quantize, MemoryKernel::cast_fp8, o, kE5m6 * o));
-  }
-  add_forward(p.forward, o_projection);
-  add_tensor_exit(p, c, "attention");
-  if (!c.fuses_residual_with_norm) {
-    p.forward.push_back(memory_operation("attention residual", kElementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
-  }
-
-  // Backward, from the output to the input.
-  if (e5m6) {
-    p.backward.push_back(memory_operation("o restore from E5M6", Category::cast_and_quantize, MemoryKernel::cast_bf16, kE5m6 * o, o));
-  }
-  add_input_gradient(p.backward, o_projection);
-  add_weight_operands(p.backward, o_projection);
-  if (c.plan.recomputes(RecomputeModule::mla_up_projection)) {
-    for (const Operation& op : up) p.backward.push_back(again(op));
-  }
-  if (c.plan.recomputes(RecomputeModule::attention)) {
-    p.backward.push_back(
-        again({"attention", Category::attention, Lane::compute, core_attention(c, qk_dim, mla.v_head_dim, Direction::forward)}));
-  }
-  add_attention_backward(p.backward, c, qk_dim, mla.v_head_dim);
-  p.backward.insert(p.backward.end(), context.backward.begin(), context.backward.end());
-  const Bytes q_rope = s.bf16(heads * mla.qk_rope_head_dim);
-  p.backward.push_back(memory_operation("rotary embedding backward", kElementwise, MemoryKernel::rope, q_rope, q_rope));
-  if (low_rank_q) add_input_gradient(p.backward, q_up);
-  p.backward.push_back(memory_operation("gather key and value gradients", kElementwise, MemoryKernel::copy, kv, kv));
-  p.backward.push_back(memory_operation("sum rotary key gradients", kElementwise, MemoryKernel::add, q_rope, s.bf16(mla.qk_rope_head_dim)));
-  add_input_gradient(p.backward, kv_up);
-  add_weight_operands(p.backward, q_up);
-  add_weight_operands(p.backward, kv_up);
-  const Bytes q_latent = s.bf16(mla.q_lora_rank.value_or(0)), kv_latent = s.bf16(mla.kv_lora_rank);
-  p.backward.push_back(
-      memory_operation("kv latent norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * kv_latent, kv_latent));
-  if (low_rank_q) {
-    p.backward.push_back(memory_operation("q latent norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * q_latent, q_latent));
-  }
-  const bool norm_again = c.plan.recomputes(RecomputeModule::norm);
-  if (norm_again) p.backward.push_back(norm_backward.front());
-  add_input_gradient(p.backward, kv_down);
-  add_weight_operands(p.backward, kv_down);
-  add_input_gradient(p.backward, low_rank_q ? q_down : q_up);
-  if (low_rank_q) add_weight_operands(p.backward, q_down);
-  p.backward.push_back(memory_operation("attention add gradients", kElementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
-  p.backward.insert(p.backward.end(), entry_backward.begin(), entry_backward.end());
-  p.backward.push_back(norm_backward.back());
-
-  for (const Linear& l : {o_projection, q_up, kv_up, kv_down}) add_weight_gradient(p.weight, l);
-  if (low_rank_q) add_weight_gradient(p.weight, q_down);
-
-  p.saved.push_back({"MLA latents", s.bf16(mla.q_lora_rank.value_or(0) + mla.kv_lora_rank + mla.qk_rope_head_dim)});
-  if (!c.plan.recomputes(RecomputeModule::mla_up_projection)) {
-    // Normalised latents, queries, keys (rotary part spread over the heads) and values.
-    p.saved.push_back({"MLA up-projections", q_latent + kv_latent + 2 * q + s.bf16(heads * mla.v_head_dim)});
-  }
-  p.saved.push_back({"attention output", e5m6 ? kE5m6 * o : o});
-  p.saved.push_back({"attention log-sum-exp", Bytes{4.0 * static_cast<double>(s.tokens * heads)}});
+  const Entry entry = enter(p, c);
+  add_latent_forward(p, c, l);
+  add_latent_core_backward(p.backward, c, l);
+  add_latent_projections_backward(p.backward, c, l, entry);
+  for (const Linear& layer : {l.o_projection, l.q_up, l.kv_up, l.kv_down}) add_weight_gradient(p.weight, layer);
+  if (l.low_rank_q) add_weight_gradient(p.weight, l.q_down);
+  add_latent_saved(p, c, l);
   return p;
 }
 
 Passes grouped_query_attention(const BlockContext& c) {
-  const Sizes s(c);
-  const Model& m = c.model;
-  const std::int64_t heads = m.num_attention_heads / s.tensor;
-  const std::int64_t kv_heads = std::max<std::int64_t>(1, m.num_key_value_heads / s.tensor);
-  const std::int64_t d = m.head_dim;
-  const Linear qkv{"qkv", s.tokens, s.hidden, (heads + 2 * kv_heads) * d, Category::attention, s.linear_type};
-  const Linear o_projection{"o projection", s.tokens, heads * d, s.hidden, Category::attention, s.linear_type};
-  const Bytes q = s.bf16(heads * d), kv = s.bf16(kv_heads * d), o = q;
-  const Bytes rotated = m.position_encoding == PositionEncoding::rope ? q + kv : Bytes{};
-
+  const Grouped g(c);
   Passes p;
-  add_norm(p, c, "attention norm");
-  const Operations norm_backward = p.backward;
-  p.backward.clear();
-  add_tensor_entry(p, c, "attention");
-  const Operations entry_backward = p.backward;
-  p.backward.clear();
-
-  add_forward(p.forward, qkv);
-  if (m.qk_norm) p.forward.push_back(memory_operation("q and k norm", kElementwise, MemoryKernel::rms_norm, q + kv, q + kv));
-  if (rotated.value() > 0) p.forward.push_back(memory_operation("rotary embedding", kElementwise, MemoryKernel::rope, rotated, rotated));
-  Passes context;
-  add_context_gather(context, c, 2 * kv_heads * d);
-  p.forward.insert(p.forward.end(), context.forward.begin(), context.forward.end());
-  p.forward.push_back({"attention", Category::attention, Lane::compute, core_attention(c, d, d, Direction::forward)});
-  add_forward(p.forward, o_projection);
-  add_tensor_exit(p, c, "attention");
-  if (!c.fuses_residual_with_norm) {
-    p.forward.push_back(memory_operation("attention residual", kElementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
+  const Entry entry = enter(p, c);
+  add_grouped_forward(p, c, g);
+  add_grouped_backward(p.backward, c, g, entry);
+  for (const Linear& layer : {g.o_projection, g.qkv}) {
+    add_weight_operands(p.weight, layer);
+    add_weight_gradient(p.weight, layer);
   }
-
-  add_input_gradient(p.backward, o_projection);
-  if (c.plan.recomputes(RecomputeModule::attention)) {
-    p.backward.push_back(again({"attention", Category::attention, Lane::compute, core_attention(c, d, d, Direction::forward)}));
-  }
-  add_attention_backward(p.backward, c, d, d);
-  p.backward.insert(p.backward.end(), context.backward.begin(), context.backward.end());
-  if (rotated.value() > 0) {
-    p.backward.push_back(memory_operation("rotary embedding backward", kElementwise, MemoryKernel::rope, rotated, rotated));
-  }
-  if (m.qk_norm) {
-    p.backward.push_back(memory_operation("q and k norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * (q + kv), q + kv));
-  }
-  if (c.plan.recomputes(RecomputeModule::norm)) p.backward.push_back(norm_backward.front());
-  add_input_gradient(p.backward, qkv);
-  p.backward.insert(p.backward.end(), entry_backward.begin(), entry_backward.end());
-  p.backward.push_back(norm_backward.back());
-
-  for (const Linear& l : {o_projection, qkv}) {
-    add_weight_operands(p.weight, l);
-    add_weight_gradient(p.weight, l);
-  }
-
-  p.saved.push_back({"queries, keys, values", q + 2 * kv});
-  if (m.qk_norm) p.saved.push_back({"q and k before their norm", q + kv});
-  p.saved.push_back({"attention output", o});
-  p.saved.push_back({"attention log-sum-exp", Bytes{4.0 * static_cast<double>(s.tokens * heads)}});
+  p.saved.push_back({"queries, keys, values", g.q + 2 * g.kv});
+  if (c.model.qk_norm) p.saved.push_back({"q and k before their norm", g.q + g.kv});
+  p.saved.push_back({"attention output", g.q});
+  p.saved.push_back(log_sum_exp(g.s, g.heads));
   return p;
 }
 

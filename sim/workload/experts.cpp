@@ -66,6 +66,140 @@ Operation exchange(const BlockContext& c, const std::string& label, CollectiveKi
           LoadScale::exchange};
 }
 
+constexpr auto kMove = Category::norm_and_elementwise;
+constexpr auto kCast = Category::cast_and_quantize;
+
+// Shared and routed experts of one rank: their matrices and the tensors between them.
+struct Experts {
+  explicit Experts(const BlockContext& c);
+
+  Operation transpose_weights(const char* label, std::int64_t in, std::int64_t out) const {
+    return memory_operation(label, kCast, MemoryKernel::transpose, r.weights(in, out), r.weights(in, out));
+  }
+  Operation moved(const char* label, MemoryKernel kernel, double bytes_per_value) const {
+    return routed_memory(label, kMove, kernel, r.payload(bytes_per_value), r.payload(bytes_per_value));
+  }
+  // The received rows are in FP8: gathered per expert and transposed in one kernel.
+  Operation gather_rows(const char* label) const {
+    return routed_memory(label, kCast, MemoryKernel::cast_fp8_transpose, r.payload(kFp8Bytes), r.payload(kFp8Bytes));
+  }
+
+  Sizes s;
+  Routed r;
+  bool fp8, has_shared;
+  Operand wide;         // how rows of `hidden` values reach a GEMM: the dispatch has quantised what it sends
+  double dispatched;    // bytes of one value on the wire and in the expert's input
+  std::int64_t up_out;  // channels that an expert's first matrix writes
+  double rows, activated, hidden_rows, up_rows;
+  FeedForward routed, shared;
+  Linear shared_up, shared_down;
+};
+
+Experts::Experts(const BlockContext& c)
+    : s(c),
+      r(c),
+      fp8(s.fp8()),
+      has_shared(c.model.moe->shared_intermediate_size / s.tensor > 0),
+      wide(fp8 ? Operand::quantised : Operand::bf16),
+      dispatched(fp8 ? kFp8Bytes : 2),
+      up_out(up_factor(c.model) * r.width),
+      rows(static_cast<double>(r.rows)),
+      activated(rows * static_cast<double>(r.width)),
+      hidden_rows(rows * static_cast<double>(s.hidden)),
+      up_rows(static_cast<double>(up_factor(c.model)) * activated),
+      routed{"experts", r.rows, r.width, LoadScale::rank_load},
+      shared{"shared expert", s.tokens, c.model.moe->shared_intermediate_size / s.tensor, LoadScale::none},
+      shared_up{"shared expert up", s.tokens, s.hidden, up_factor(c.model) * shared.width, Category::experts, s.linear_type},
+      shared_down{"shared expert down", s.tokens, shared.width, s.hidden, Category::experts, s.linear_type} {}
+
+void add_routed_forward(Operations& ops, const BlockContext& c, const Experts& e) {
+  ops.push_back(routed_memory("count tokens of experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * e.rows}, Bytes{32 * e.rows}));
+  ops.push_back(routed_memory("map tokens to experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * e.rows}, Bytes{36 * e.rows}));
+  ops.push_back(e.moved("permute tokens to experts", MemoryKernel::permute, e.dispatched));
+  if (e.fp8) {
+    ops.push_back(e.transpose_weights("experts up transpose weights", e.s.hidden, e.up_out));
+    ops.push_back(scaled(scales_operation("experts up scales", e.hidden_rows)));
+  }
+  ops.push_back(grouped_gemm(c, "experts up", e.up_out, e.s.hidden, GemmLayout::forward));
+  ops.push_back(activation_forward(e.routed, c, Bytes{e.fp8 ? kFp8Bytes : 2}));
+  if (e.fp8) {
+    ops.push_back(e.transpose_weights("experts down transpose weights", e.r.width, e.s.hidden));
+    ops.push_back(scaled(scales_operation("experts down scales", e.activated)));
+  }
+  ops.push_back(grouped_gemm(c, "experts down", e.s.hidden, e.r.width, GemmLayout::forward));
+  ops.push_back(e.moved("unpermute tokens", MemoryKernel::unpermute, 2));
+}
+
+// The shared expert runs around the routed ones; what the backward pass keeps of both is written last.
+void add_experts_forward(Operations& ops, const BlockContext& c, const Experts& e) {
+  if (e.has_shared) {
+    add_forward(ops, e.shared_up, e.wide);
+    ops.push_back(activation_forward(e.shared, c, Bytes{e.fp8 ? kFp8Bytes : 2}));
+  }
+  add_routed_forward(ops, c, e);
+  if (e.has_shared) add_forward(ops, e.shared_down, e.wide);
+  if (!keeps_input_in_fp8(c)) return;
+  ops.push_back(keep_input(e.routed, c));
+  if (e.has_shared) ops.push_back(keep_input(e.shared, c));
+}
+
+void add_shared_backward_to_activation(Operations& ops, const BlockContext& c, const Experts& e) {
+  if (!e.has_shared) return;
+  if (keeps_input_in_fp8(c)) ops.push_back(restore_input(e.shared, c));
+  add_input_gradient(ops, e.shared_down, e.wide);
+  if (e.fp8) {
+    ops.push_back(output_again_as_operand(e.shared, c));
+    ops.push_back(cast_transpose_operation("shared expert down quantise gradient for wgrad", static_cast<double>(e.s.tokens * e.s.hidden)));
+  }
+  ops.push_back(activation_backward(e.shared, c, Bytes{}));
+}
+
+void add_routed_backward_to_activation(Operations& ops, const BlockContext& c, const Experts& e) {
+  if (keeps_input_in_fp8(c)) ops.push_back(restore_input(e.routed, c));
+  ops.push_back(e.moved("permute gradients to experts", MemoryKernel::permute, e.dispatched));
+  if (e.fp8) ops.push_back(scaled(scales_operation("experts down dgrad scales", e.hidden_rows)));
+  ops.push_back(grouped_gemm(c, "experts down dgrad", e.r.width, e.s.hidden, GemmLayout::input_gradient));
+  // Beside the input's gradient: the output again, and its product with the routing weights.
+  ops.push_back(activation_backward(e.routed, c, Bytes{4}));
+  ops.push_back(
+      routed_memory("gradient of routing weights", kMove, MemoryKernel::swiglu_backward, Bytes{4 * e.activated}, Bytes{28 * e.rows}));
+  if (e.fp8) {
+    ops.push_back(scaled(cast_transpose_operation("experts quantise activation for wgrad", e.activated)));
+    ops.push_back(scaled(cast_operation("experts quantise gradient", e.up_rows)));
+    ops.push_back(scaled(scales_operation("experts up dgrad scales", e.up_rows)));
+  }
+}
+
+// The normed tokens are the operand of the router's, the shared and the routed experts' weight gradients.
+void add_norm_again(Operations& ops, const BlockContext& c, const Experts& e) {
+  if (!c.plan.recomputes(RecomputeModule::norm)) return;
+  ops.push_back(memory_operation("ffn norm again", Category::recompute, MemoryKernel::rms_norm, e.s.residual(), e.s.residual()));
+  if (e.fp8) ops.push_back(cast_operation("quantise normed tokens again", static_cast<double>(e.s.residual_tokens * e.s.hidden)));
+}
+
+void add_backward_to_input(Operations& ops, const BlockContext& c, const Experts& e) {
+  ops.push_back(grouped_gemm(c, "experts up dgrad", e.s.hidden, e.up_out, GemmLayout::input_gradient));
+  ops.push_back(e.moved("unpermute gradients", MemoryKernel::unpermute, 2));
+  if (e.fp8) ops.push_back(scaled(cast_transpose_operation("experts quantise gradient for wgrad", e.up_rows)));
+  if (!e.has_shared) return;
+  if (e.fp8) {
+    // Kept in FP8 by rows; the weight gradient wants it by columns (DeepSeek-V3 report, section 3.3.3).
+    const Bytes input = e.s.bf16(e.s.hidden);
+    ops.push_back(memory_operation("shared expert restore input", kCast, MemoryKernel::cast_bf16, (kFp8Bytes / 2) * input, input));
+  }
+  add_input_gradient(ops, e.shared_up);
+  add_weight_operands(ops, e.shared_up);
+}
+
+void add_experts_weight(Operations& ops, const BlockContext& c, const Experts& e) {
+  if (e.has_shared) add_weight_gradient(ops, e.shared_down);
+  if (e.fp8) ops.push_back(e.gather_rows("experts gather output gradient for wgrad"));
+  ops.push_back(grouped_gemm(c, "experts down wgrad", e.r.width, e.s.hidden, GemmLayout::weight_gradient));
+  if (e.fp8) ops.push_back(e.gather_rows("experts gather input for wgrad"));
+  ops.push_back(grouped_gemm(c, "experts up wgrad", e.s.hidden, e.up_out, GemmLayout::weight_gradient));
+  if (e.has_shared) add_weight_gradient(ops, e.shared_up);
+}
+
 }  // namespace
 
 Passes gate(const BlockContext& c) {
@@ -99,111 +233,17 @@ Passes gate(const BlockContext& c) {
 }
 
 Passes routed_feed_forward(const BlockContext& c) {
-  const Sizes s(c);
-  const MixtureOfExperts& moe = *c.model.moe;
-  const Routed r(c);
-  const bool fp8 = s.fp8();
-  const double dispatched = fp8 ? kFp8Bytes : 2;  // bytes of one value on the wire and in the expert's input
-  const std::int64_t shared_width = moe.shared_intermediate_size / s.tensor;
-  const std::int64_t up = up_factor(c.model);
-  const FeedForward routed{"experts", r.rows, r.width, LoadScale::rank_load};
-  const FeedForward shared{"shared expert", s.tokens, shared_width, LoadScale::none};
-  const Linear shared_up{"shared expert up", s.tokens, s.hidden, up * shared_width, Category::experts, s.linear_type};
-  const Linear shared_down{"shared expert down", s.tokens, shared_width, s.hidden, Category::experts, s.linear_type};
-  constexpr auto kMove = Category::norm_and_elementwise;
-  constexpr auto kCast = Category::cast_and_quantize;
-  const double rows = static_cast<double>(r.rows);
-
-  const bool has_shared = shared_width > 0;
-  const Operand wide = fp8 ? Operand::quantised : Operand::bf16;  // the dispatch has quantised what it sends
-  const double activated = rows * static_cast<double>(r.width), hidden_rows = rows * static_cast<double>(s.hidden);
-  const double up_rows = static_cast<double>(up) * activated;
-  const auto transpose_weights = [&](const char* label, std::int64_t in, std::int64_t out) {
-    return memory_operation(label, kCast, MemoryKernel::transpose, r.weights(in, out), r.weights(in, out));
-  };
-
+  const Experts e(c);
   Passes p;
-  if (has_shared) {
-    add_forward(p.forward, shared_up, wide);
-    p.forward.push_back(activation_forward(shared, c, Bytes{fp8 ? kFp8Bytes : 2}));
-  }
-  p.forward.push_back(routed_memory("count tokens of experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * rows}, Bytes{32 * rows}));
-  p.forward.push_back(routed_memory("map tokens to experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * rows}, Bytes{36 * rows}));
-  p.forward.push_back(
-      routed_memory("permute tokens to experts", kMove, MemoryKernel::permute, r.payload(dispatched), r.payload(dispatched)));
-  if (fp8) {
-    p.forward.push_back(transpose_weights("experts up transpose weights", s.hidden, up * r.width));
-    p.forward.push_back(scaled(scales_operation("experts up scales", hidden_rows)));
-  }
-  p.forward.push_back(grouped_gemm(c, "experts up", up * r.width, s.hidden, GemmLayout::forward));
-  p.forward.push_back(activation_forward(routed, c, Bytes{fp8 ? kFp8Bytes : 2}));
-  if (fp8) {
-    p.forward.push_back(transpose_weights("experts down transpose weights", r.width, s.hidden));
-    p.forward.push_back(scaled(scales_operation("experts down scales", activated)));
-  }
-  p.forward.push_back(grouped_gemm(c, "experts down", s.hidden, r.width, GemmLayout::forward));
-  p.forward.push_back(routed_memory("unpermute tokens", kMove, MemoryKernel::unpermute, r.payload(2), r.payload(2)));
-  if (has_shared) add_forward(p.forward, shared_down, wide);
-  if (keeps_input_in_fp8(c)) {
-    p.forward.push_back(keep_input(routed, c));
-    if (has_shared) p.forward.push_back(keep_input(shared, c));
-  }
-
-  if (has_shared) {
-    if (keeps_input_in_fp8(c)) p.backward.push_back(restore_input(shared, c));
-    add_input_gradient(p.backward, shared_down, wide);
-    if (fp8) {
-      p.backward.push_back(output_again_as_operand(shared, c));
-      p.backward.push_back(
-          cast_transpose_operation("shared expert down quantise gradient for wgrad", static_cast<double>(s.tokens * s.hidden)));
-    }
-    p.backward.push_back(activation_backward(shared, c, Bytes{}));
-  }
-  if (keeps_input_in_fp8(c)) p.backward.push_back(restore_input(routed, c));
-  p.backward.push_back(
-      routed_memory("permute gradients to experts", kMove, MemoryKernel::permute, r.payload(dispatched), r.payload(dispatched)));
-  if (fp8) p.backward.push_back(scaled(scales_operation("experts down dgrad scales", hidden_rows)));
-  p.backward.push_back(grouped_gemm(c, "experts down dgrad", r.width, s.hidden, GemmLayout::input_gradient));
-  // Beside the input's gradient: the output again, and its product with the routing weights.
-  p.backward.push_back(activation_backward(routed, c, Bytes{4}));
-  p.backward.push_back(
-      routed_memory("gradient of routing weights", kMove, MemoryKernel::swiglu_backward, Bytes{4 * activated}, Bytes{28 * rows}));
-  if (fp8) {
-    p.backward.push_back(scaled(cast_transpose_operation("experts quantise activation for wgrad", activated)));
-    p.backward.push_back(scaled(cast_operation("experts quantise gradient", up_rows)));
-    p.backward.push_back(scaled(scales_operation("experts up dgrad scales", up_rows)));
-  }
-  if (c.plan.recomputes(RecomputeModule::norm)) {
-    p.backward.push_back(memory_operation("ffn norm again", Category::recompute, MemoryKernel::rms_norm, s.residual(), s.residual()));
-    if (fp8) p.backward.push_back(cast_operation("quantise normed tokens again", static_cast<double>(s.residual_tokens * s.hidden)));
-  }
-  p.backward.push_back(grouped_gemm(c, "experts up dgrad", s.hidden, up * r.width, GemmLayout::input_gradient));
-  p.backward.push_back(routed_memory("unpermute gradients", kMove, MemoryKernel::unpermute, r.payload(2), r.payload(2)));
-  if (fp8) p.backward.push_back(scaled(cast_transpose_operation("experts quantise gradient for wgrad", up_rows)));
-  if (has_shared) {
-    if (fp8) {
-      // Kept in FP8 by rows; the weight gradient wants it by columns (DeepSeek-V3 report, section 3.3.3).
-      const Bytes input = s.bf16(s.hidden);
-      p.backward.push_back(memory_operation("shared expert restore input", kCast, MemoryKernel::cast_bf16, (kFp8Bytes / 2) * input, input));
-    }
-    add_input_gradient(p.backward, shared_up);
-    add_weight_operands(p.backward, shared_up);
-    add_weight_gradient(p.weight, shared_down);
-  }
-
-  // The received rows are in FP8: gathered per expert and transposed in one kernel.
-  const auto gather_rows = [&](const char* label) {
-    return routed_memory(label, kCast, MemoryKernel::cast_fp8_transpose, r.payload(kFp8Bytes), r.payload(kFp8Bytes));
-  };
-  if (fp8) p.weight.push_back(gather_rows("experts gather output gradient for wgrad"));
-  p.weight.push_back(grouped_gemm(c, "experts down wgrad", r.width, s.hidden, GemmLayout::weight_gradient));
-  if (fp8) p.weight.push_back(gather_rows("experts gather input for wgrad"));
-  p.weight.push_back(grouped_gemm(c, "experts up wgrad", s.hidden, up * r.width, GemmLayout::weight_gradient));
-  if (has_shared) add_weight_gradient(p.weight, shared_up);
-
-  p.saved.push_back({"expert inputs", r.payload(dispatched), LoadScale::rank_load});
-  add_saved_activation(p, routed, c);
-  if (shared_width > 0) add_saved_activation(p, shared, c);
+  add_experts_forward(p.forward, c, e);
+  add_shared_backward_to_activation(p.backward, c, e);
+  add_routed_backward_to_activation(p.backward, c, e);
+  add_norm_again(p.backward, c, e);
+  add_backward_to_input(p.backward, c, e);
+  add_experts_weight(p.weight, c, e);
+  p.saved.push_back({"expert inputs", e.r.payload(e.dispatched), LoadScale::rank_load});
+  add_saved_activation(p, e.routed, c);
+  if (e.has_shared) add_saved_activation(p, e.shared, c);
   return p;
 }
 

@@ -74,63 +74,95 @@ Walk walk_activations(const PipelineSchedule& schedule, std::int32_t rank, const
   return walk;
 }
 
+// Every kind of block that the stages hold, made once, and what one micro-batch leaves behind in each stage.
+struct StageBlocks {
+  StageBlocks(const MemoryInput& in, const BlockContext& context) {
+    for (const Stage& stage : in.cut.stages) {
+      Bytes saved;
+      for (const BlockKind k : stage) {
+        std::optional<Block>& b = of_kind[static_cast<std::size_t>(k)];
+        if (!b) b = make_block(k, context);
+        saved += saved_bytes(*b, in.routing);
+      }
+      saved_of_stage.push_back(saved);
+    }
+  }
+  const Block& at(BlockKind k) const { return *of_kind[static_cast<std::size_t>(k)]; }
+
+  std::array<std::optional<Block>, kBlockKindCount> of_kind;
+  std::vector<Bytes> saved_of_stage;
+};
+
+// What one rank holds of the model: its parameters, those whose optimizer state it keeps, and its largest pieces.
+struct Holding {
+  double whole = 0, shard = 0, largest_block = 0;
+  Bytes largest_kernel;
+};
+
+Holding holding(const MemoryInput& in, const StageBlocks& blocks, const GradientGroups& groups, const std::vector<std::int32_t>& stages) {
+  Holding h;
+  for (const std::int32_t stage : stages) {
+    for (const BlockKind k : in.cut.stages[static_cast<std::size_t>(stage)]) {
+      const Block& b = blocks.at(k);
+      h.whole += b.parameters.total();
+      h.shard += optimizer_shard(b.parameters, groups, in.scenario.plan);
+      h.largest_block = std::max(h.largest_block, b.parameters.total());
+      h.largest_kernel = std::max(h.largest_kernel, largest_kernel(b));
+    }
+  }
+  return h;
+}
+
+// Pipeline ranks that hold the same stage.
+std::int64_t copies_of_a_stage(const PipelineSchedule& schedule) {
+  std::int64_t copies = 0;
+  for (std::size_t r = 0; r < schedule.ranks.size(); ++r) {
+    const auto held = schedule.stages_of(static_cast<std::int32_t>(r));
+    copies += std::count(held.begin(), held.end(), 0);
+  }
+  return copies;
+}
+
+void add_model_states(StageMemory& m, const Holding& h, const Scenario& s) {
+  const Sharding sharding = s.plan.sharding;
+  const bool sharded_gradients = sharding == Sharding::zero_2 || sharding == Sharding::zero_3;
+  const double parameter_bytes = s.plan.precision == Precision::fp8 ? 3 : 2;
+  const double computing = sharding == Sharding::zero_3 ? std::min(h.whole, h.shard + 2 * h.largest_block) : h.whole;
+  const double reduced = sharded_gradients ? std::min(h.whole, h.shard + h.largest_block) : h.whole;
+  const OptimizerState& state = s.training.optimizer_state;
+  m.parameters = Bytes{parameter_bytes * computing};
+  m.gradients = Bytes{static_cast<double>(state.gradient_bytes)} * reduced;
+  m.optimizer = Bytes{static_cast<double>(state.master_weight_bytes + 2 * state.moment_bytes)} * h.shard;
+}
+
+Bytes overhead(const StageMemory& m, const Scenario& s) {
+  const Stack& stack = s.calibration.stack;
+  const bool exchanges = s.model.moe && s.plan.expert_parallel > 1;
+  const Bytes tensors = m.parameters + m.gradients + m.optimizer + m.activations + m.buffers;
+  return stack.context.value + stack.collective_buffers.value + stack.workspace.value + (exchanges ? stack.expert_buffers.value : Bytes{}) +
+         tensors * stack.fragmentation.value;
+}
+
 }  // namespace
 
 std::vector<StageMemory> memory_of_ranks(const MemoryInput& in) {
-  const Scenario& s = in.scenario;
-  const Stack& stack = s.calibration.stack;
-  const BlockContext context = block_context(s, in.mesh, in.routing);
-  std::array<std::optional<Block>, kBlockKindCount> blocks;
-  std::vector<Bytes> saved_of_stage;
-  for (const Stage& stage : in.cut.stages) {
-    Bytes saved;
-    for (const BlockKind k : stage) {
-      std::optional<Block>& b = blocks[static_cast<std::size_t>(k)];
-      if (!b) b = make_block(k, context);
-      saved += saved_bytes(*b, in.routing);
-    }
-    saved_of_stage.push_back(saved);
-  }
-  std::int64_t copies = 0;
-  for (std::size_t r = 0; r < in.schedule.ranks.size(); ++r) {
-    const auto held = in.schedule.stages_of(static_cast<std::int32_t>(r));
-    copies += std::count(held.begin(), held.end(), 0);
-  }
-  const GradientGroups groups = gradient_groups(in.mesh, copies);
-  const bool exchanges = s.model.moe && s.plan.expert_parallel > 1;
-  const bool sharded_gradients = s.plan.sharding == Sharding::zero_2 || s.plan.sharding == Sharding::zero_3;
-  const double parameter_bytes = s.plan.precision == Precision::fp8 ? 3 : 2;
-  const OptimizerState& state = s.training.optimizer_state;
+  const BlockContext context = block_context(in.scenario, in.mesh, in.routing);
+  const StageBlocks blocks(in, context);
+  const GradientGroups groups = gradient_groups(in.mesh, copies_of_a_stage(in.schedule));
+  const bool neighbours = in.schedule.ranks.size() > 1;
 
   std::vector<StageMemory> ranks;
   for (std::size_t r = 0; r < in.schedule.ranks.size(); ++r) {
     StageMemory m;
     m.stage = static_cast<std::int64_t>(r);
     m.stages = in.schedule.stages_of(static_cast<std::int32_t>(r));
-    double whole = 0, shard = 0, largest_block = 0;
-    Bytes kernel;
-    for (const std::int32_t stage : m.stages) {
-      for (const BlockKind k : in.cut.stages[static_cast<std::size_t>(stage)]) {
-        const Block& b = *blocks[static_cast<std::size_t>(k)];
-        whole += b.parameters.total();
-        shard += optimizer_shard(b.parameters, groups, s.plan);
-        largest_block = std::max(largest_block, b.parameters.total());
-        kernel = std::max(kernel, largest_kernel(b));
-      }
-    }
-    const double computing = s.plan.sharding == Sharding::zero_3 ? std::min(whole, shard + 2 * largest_block) : whole;
-    m.parameters = Bytes{parameter_bytes * computing};
-    m.gradients = Bytes{static_cast<double>(state.gradient_bytes)} * (sharded_gradients ? std::min(whole, shard + largest_block) : whole);
-    m.optimizer = Bytes{static_cast<double>(state.master_weight_bytes + 2 * state.moment_bytes)} * shard;
-    const Walk walk = walk_activations(in.schedule, static_cast<std::int32_t>(r), saved_of_stage);
+    const Holding held = holding(in, blocks, groups, m.stages);
+    add_model_states(m, held, in.scenario);
+    const Walk walk = walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage);
     m.activations = walk.peak;
     m.in_flight = walk.in_flight;
-    const Sizes sizes(context);
-    const bool neighbours = in.schedule.ranks.size() > 1;
-    m.buffers = kernel + (neighbours ? 4 * sizes.residual() : Bytes{});
-    const Bytes tensors = m.parameters + m.gradients + m.optimizer + m.activations + m.buffers;
-    m.overhead = stack.context.value + stack.collective_buffers.value + stack.workspace.value +
-                 (exchanges ? stack.expert_buffers.value : Bytes{}) + tensors * stack.fragmentation.value;
+    m.buffers = held.largest_kernel + (neighbours ? 4 * Sizes(context).residual() : Bytes{});
+    m.overhead = overhead(m, in.scenario);
     ranks.push_back(std::move(m));
   }
   return ranks;
