@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/estimate/timeline.h"
+#include "sim/net/fabric.h"
 #include "sim/workload/counts.h"
 
 namespace trillion {
@@ -16,12 +17,17 @@ namespace {
 
 constexpr double kNormal90 = 1.645;  // standard deviations in half of a 90 % interval
 
+struct StepShape {
+  double simulated = 1;  // GPUs
+  Seconds time;
+};
+
 // Sums over all tasks, by what the kinds carry.
 struct Totals {
   std::array<Seconds, kCategoryCount> balanced{};  // compute categories, even load
   Seconds straggler;                               // of compute, beyond even load
   Flops work;
-  WireBytes wire;
+  std::array<WireBytes, kCategoryCount> wire{};
   std::vector<Seconds> by_curve;
   std::vector<bool> extrapolated;
   std::vector<double> spread;  // largest relative half-width that the curve gave
@@ -45,8 +51,8 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
     const double n = static_cast<double>(count[k]);
     const auto category = static_cast<Category>(kind.tag);
     t.work += e.work * n;
-    t.wire.nic += e.wire.nic * n;
-    t.wire.nvlink += e.wire.nvlink * n;
+    t.wire[kind.tag].nic += e.wire.nic * n;
+    t.wire[kind.tag].nvlink += e.wire.nvlink * n;
     t.by_curve[e.curve] += busy[k];
     t.extrapolated[e.curve] = t.extrapolated[e.curve] || e.extrapolated;
     t.spread[e.curve] = std::max(t.spread[e.curve], static_cast<double>(e.high - e.low) / 2);
@@ -112,16 +118,58 @@ RoutingResult routing_of(const Scenario& s, const ExpertLoad& load) {
   return r;
 }
 
-std::vector<LinkTraffic> traffic_of(const Scenario& s, const Totals& t, double ranks, Seconds time) {
+// Share of a group's traffic between nodes that crosses links of this kind: rings talk to their neighbours, exchanges to all.
+double share_over(LinkKind kind, const Fabric& fabric, const Group& group, bool ring) {
+  double crossing = 0, pairs = 0;
+  for (std::int64_t k = 1; k < group.size; ++k) {
+    const Route route = fabric.route(ring ? (k - 1) * group.stride : 0, k * group.stride);
+    if (route.network_switches == 0) continue;
+    ++pairs;
+    const auto links = route.links();
+    if (std::any_of(links.begin(), links.end(), [&](std::uint32_t l) { return fabric.link(l).kind == kind; })) ++crossing;
+  }
+  return pairs > 0 ? crossing / pairs : 0;
+}
+
+const Group& group_of(Category category, const std::array<Group, 4>& groups) {
+  switch (category) {
+    case Category::expert_all_to_all: return groups[0];
+    case Category::pipeline_p2p: return groups[1];
+    case Category::tensor_parallel:
+    case Category::context_parallel: return groups[2];
+    default: return groups[3];
+  }
+}
+
+// A leaf or spine link carries what passes it once up and once down; the figure is for one way, like the NIC's.
+std::vector<LinkTraffic> traffic_of(const Scenario& s, const PreparedStep& p, const Totals& t, const StepShape& shape) {
+  const std::array<Group, 4> groups = {p.mesh.expert(), p.mesh.pipeline(), p.mesh.tensor(), p.mesh.data()};
   const double gpus = s.extent == Extent::step ? static_cast<double>(s.cluster.gpus()) : 1.0;
-  const double copies = gpus / ranks;
+  const Fabric fabric = Fabric::build(s.cluster);
+  std::array<Bytes, kLinkKindNames.size()> bytes{};
+  for (std::size_t c = 0; c < kCategoryCount; ++c) {
+    const WireBytes wire{t.wire[c].nic * (gpus / shape.simulated), t.wire[c].nvlink * (gpus / shape.simulated)};
+    if (wire.nic.value() == 0 && wire.nvlink.value() == 0) continue;
+    const auto category = static_cast<Category>(c);
+    const Group& group = group_of(category, groups);
+    const bool ring = category != Category::expert_all_to_all;
+    bytes[0] += wire.nvlink;
+    bytes[1] += wire.nic;
+    for (const LinkKind kind : {LinkKind::leaf, LinkKind::spine}) {
+      if (wire.nic.value() > 0) bytes[static_cast<std::size_t>(kind)] += wire.nic * share_over(kind, fabric, group, ring);
+    }
+  }
   std::vector<LinkTraffic> out;
-  const double nics = gpus * static_cast<double>(s.cluster.scale_out.nics_per_node) / static_cast<double>(s.cluster.gpus_per_node);
-  const auto add = [&](const char* name, const char* kind, Bytes bytes, BytesPerSecond capacity) {
-    out.push_back({name, kind, bytes * copies, bytes * copies / time / capacity});
-  };
-  add("NVLink, one way", "nvlink", t.wire.nvlink, s.cluster.scale_up.bandwidth * gpus);
-  if (nics > 0) add("NIC, one way", "nic", t.wire.nic, s.cluster.scale_out.nic_bandwidth * nics);
+  constexpr std::array<const char*, kLinkKindNames.size()> kNames = {"NVLink, one way", "NIC, one way", "leaf to spine, one way",
+                                                                     "spine to core, one way"};
+  for (std::size_t kind = 0; kind < kNames.size(); ++kind) {
+    const LinkClass links = fabric.links_of(static_cast<LinkKind>(kind));
+    if (links.count == 0) continue;
+    // The part of the links that the simulated GPUs own, where only some of the cluster's are looked at.
+    const double share = gpus / static_cast<double>(s.cluster.gpus());
+    const BytesPerSecond capacity = links.capacity * (static_cast<double>(links.count) / 2 * share);
+    out.push_back({kNames[kind], std::string(kLinkKindNames[kind]), bytes[kind], bytes[kind] / shape.time / capacity});
+  }
   return out;
 }
 
@@ -150,7 +198,7 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   r.compute = compute_seconds(t, ranks);
   r.memory = p.memory;
   r.routing = routing_of(s, p.load);
-  r.traffic = traffic_of(s, t, ranks, r.time);
+  r.traffic = traffic_of(s, p, t, {ranks, r.time});
   r.origins = origin_shares(t, timing);
   r.layers_per_stage = *p.plan.layers_per_stage;
   r.data_parallel = *p.plan.data_parallel;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "sim/base/number_text.h"
+#include "sim/net/fabric.h"
 #include "sim/workload/schedule.h"
 #include "sim/workload/stage.h"
 
@@ -83,6 +84,7 @@ std::optional<Infeasible> why_stages_do_not_fit(const Scenario& s) {
 }  // namespace
 
 std::optional<Infeasible> why_layout_impossible(const Scenario& s) {
+  if (const std::vector<std::string> misfits = Fabric::misfits(s.cluster); !misfits.empty()) return Infeasible{misfits.front(), {}};
   if (s.extent == Extent::overlapped_pair) return why_model_does_not_split(s);
   if (auto why = why_mesh_impossible(s.plan, s.cluster)) return why;
   if (auto why = why_model_does_not_split(s)) return why;
