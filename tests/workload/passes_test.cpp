@@ -1,0 +1,115 @@
+// What all modules share. The algebra:
+//   tokens     b s / cp inside the layers; sequence parallelism splits the residual stream over the tensor-parallel group
+//   norm       keeps its input, and its output unless that is computed again: then the backward pass has one kernel more
+//   tensor     all-gather + reduce-scatter (sequence parallel) carry what one all-reduce does; each pass mirrors the other
+#include "sim/workload/passes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sim/workload/kind_table.h"
+#include "tests/support/block_setting.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+using testing::ElementsAre;
+
+TEST(Passes, TokensAreSplitByContextAndTheResidualBySequenceParallelism) {
+  Plan plan;
+  plan.micro_batch_size = 2;
+  plan.context_parallel = 4;
+  plan.tensor_parallel = 8;
+  BlockSetting setting(dense_model(1), plan);
+  EXPECT_EQ(Sizes(setting.context()).tokens, 2 * 4096 / 4);
+  EXPECT_EQ(Sizes(setting.context()).residual_tokens, 2 * 4096 / 4);
+  setting.plan.sequence_parallel = true;
+  EXPECT_EQ(Sizes(setting.context()).tokens, 2 * 4096 / 4);
+  EXPECT_EQ(Sizes(setting.context()).residual_tokens, 2 * 4096 / 4 / 8);
+  EXPECT_EQ(Sizes(setting.context()).residual(), Bytes{2.0 * 4096 * 2 * 4096 / 4 / 8});
+  EXPECT_EQ(Sizes(setting.context()).bf16(3), Bytes{2.0 * 3 * 2 * 4096 / 4});
+}
+
+TEST(Passes, PrecisionIsTheStacksWordForFP8) {
+  BlockSetting setting(dense_model(1));
+  EXPECT_EQ(Sizes(setting.context()).linear_type, DType::bf16);
+  setting.plan.precision = Precision::fp8;
+  EXPECT_EQ(Sizes(setting.context()).linear_type, DType::fp8_block);
+  setting.fp8_type = DType::fp8;
+  EXPECT_EQ(Sizes(setting.context()).linear_type, DType::fp8);
+}
+
+TEST(Passes, ANormKeepsItsInputAndItsOutput) {
+  const BlockSetting setting(dense_model(1));
+  Passes p;
+  add_norm(p, setting.context(), "norm");
+  EXPECT_THAT(labels(p.forward), ElementsAre("norm"));
+  EXPECT_THAT(labels(p.backward), ElementsAre("norm backward"));
+  EXPECT_EQ(total_bytes(p.saved), 2 * 2.0 * 4096 * 4096);
+}
+
+TEST(Passes, ANormThatIsComputedAgainDropsItsOutput) {
+  BlockSetting setting(dense_model(1));
+  setting.plan.recompute = {RecomputeModule::norm};
+  Passes p;
+  add_norm(p, setting.context(), "norm");
+  EXPECT_THAT(labels(p.backward), ElementsAre("norm again", "norm backward"));
+  EXPECT_EQ(p.backward.front().category, Category::recompute);
+  EXPECT_EQ(p.backward.front().what, p.forward.front().what);
+  EXPECT_EQ(total_bytes(p.saved), 2.0 * 4096 * 4096);
+}
+
+TEST(Passes, ANormJoinedWithTheResidualMovesBothStreams) {
+  const BlockSetting setting(dense_model(1));
+  Passes joined;
+  add_norm(joined, setting.context(), "norm", true);
+  EXPECT_THAT(labels(joined.forward), ElementsAre("residual and norm"));
+  EXPECT_EQ(of_type<MemoryBound>(joined.forward).front().read, Bytes{2 * 2.0 * 4096 * 4096});
+}
+
+TEST(Passes, TheModelSaysWhichNorm) {
+  BlockSetting setting(dense_model(1));
+  setting.model.normalisation = Normalisation::layer_norm;
+  Passes p;
+  add_norm(p, setting.context(), "norm");
+  EXPECT_EQ(of_type<MemoryBound>(p.forward).front().kernel, MemoryKernel::layer_norm);
+  EXPECT_EQ(of_type<MemoryBound>(p.backward).front().kernel, MemoryKernel::layer_norm_backward);
+}
+
+Passes entry_and_exit(const BlockSetting& setting) {
+  Passes p;
+  add_tensor_entry(p, setting.context(), "ffn");
+  add_tensor_exit(p, setting.context(), "ffn");
+  return p;
+}
+
+double wire(const Operations& ops) {
+  double sum = 0;
+  for (const Collective& c : of_type<Collective>(ops)) sum += (wire_bytes(c).nvlink + wire_bytes(c).nic).value();
+  return sum;
+}
+
+TEST(Passes, OneTensorParallelRankTalksToNobody) {
+  const Passes p = entry_and_exit(BlockSetting(dense_model(1)));
+  EXPECT_TRUE(p.forward.empty());
+  EXPECT_TRUE(p.backward.empty());
+}
+
+TEST(Passes, TensorParallelismReducesOnceAPass) {
+  BlockSetting setting(dense_model(1));
+  setting.plan.tensor_parallel = 4;
+  const Passes plain = entry_and_exit(setting);
+  EXPECT_THAT(labels(plain.forward), ElementsAre("ffn all-reduce"));
+  EXPECT_THAT(labels(plain.backward), ElementsAre("ffn all-reduce gradient"));
+  setting.plan.sequence_parallel = true;
+  const Passes split = entry_and_exit(setting);
+  EXPECT_THAT(labels(split.forward), ElementsAre("ffn all-gather", "ffn reduce-scatter"));
+  EXPECT_THAT(labels(split.backward), ElementsAre("ffn all-gather gradient", "ffn reduce-scatter gradient"));
+  EXPECT_DOUBLE_EQ(wire(split.forward), wire(plain.forward));
+  EXPECT_DOUBLE_EQ(wire(split.backward), wire(plain.backward));
+  for (const Operation& op : split.forward) EXPECT_EQ(op.lane, Lane::tensor);
+}
+
+}  // namespace
+}  // namespace trillion
