@@ -1,0 +1,162 @@
+// The routed feed-forward network on one of ep ranks: E experts, k per token, width f, t tokens a rank. The algebra:
+//   rows      t k token copies a rank on even load, dealt out to its E / ep experts to within one
+//   work      each pass does 2 t x (k experts + shared experts) FLOPs; splitting experts over ranks does not change a rank's share
+//   wires     per token: h x (1 + 4/128) bytes out to each remote node in FP8 (2 in BF16), h x 2 back
+//   load      what grows with the busiest rank's load is the routed kernels and the exchanges, nothing else
+//   kept      DeepSeek-V3, per token copy: 7168 + 224 + 4096 + 128 = 11616 bytes (../shared facts, memory.md section 4)
+#include "sim/workload/experts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "sim/workload/counts.h"
+#include "sim/workload/kind_table.h"
+#include "tests/support/block_setting.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+
+BlockSetting deepseek_v3(std::int64_t expert_parallel) {
+  BlockSetting setting(shipped_model("deepseek-v3"));
+  setting.plan.expert_parallel = expert_parallel;
+  setting.plan.precision = Precision::fp8;
+  setting.plan.recompute = {RecomputeModule::norm, RecomputeModule::mla_up_projection, RecomputeModule::activation};
+  setting.routing.remote_nodes_per_token = 3.1;
+  setting.routing.local_ranks_per_token = 6.5;
+  return setting;
+}
+
+TEST(Experts, RowsAreDealtOutEvenly) {
+  for (const std::int64_t ranks : {1, 8, 64}) {
+    BlockSetting setting = deepseek_v3(ranks);
+    setting.training.sequence_length = 4097;  // divides by nothing
+    for (const GroupedGemm& gemm : of_type<GroupedGemm>(routed_feed_forward(setting.context()).forward)) {
+      ASSERT_EQ(static_cast<std::int64_t>(gemm.m.size()), 256 / ranks);
+      EXPECT_EQ(std::accumulate(gemm.m.begin(), gemm.m.end(), std::int64_t{0}), 4097 * 8);
+      const auto [least, most] = std::minmax_element(gemm.m.begin(), gemm.m.end());
+      EXPECT_LE(*most - *least, 1);
+    }
+  }
+}
+
+TEST(Experts, EachPassDoesTheWorkOfTheActivatedExperts) {
+  for (const char* name : {"deepseek-v3", "mixtral-8x7b"}) {
+    for (const std::int64_t ranks : {1, 8}) {
+      BlockSetting setting(shipped_model(name));
+      setting.plan.expert_parallel = ranks;
+      const LayerParameters layer = layer_parameters(setting.model, true);
+      const double activated = static_cast<double>(layer.shared_experts + setting.model.moe->num_experts_per_tok * layer.one_routed_expert);
+      const Passes p = routed_feed_forward(setting.context());
+      for (const Operations* ops : {&p.forward, &p.backward, &p.weight}) {
+        EXPECT_DOUBLE_EQ(work<Gemm>(*ops) + work<GroupedGemm>(*ops), 2 * setting.tokens() * activated) << name;
+      }
+    }
+  }
+}
+
+TEST(Experts, ExpertTensorParallelismTradesWidthForRows) {
+  BlockSetting setting = deepseek_v3(8);
+  const Passes whole = routed_feed_forward(setting.context());
+  setting.plan.expert_tensor_parallel = 4;
+  const Passes split = routed_feed_forward(setting.context());
+  EXPECT_DOUBLE_EQ(work<GroupedGemm>(split.forward), work<GroupedGemm>(whole.forward));
+  EXPECT_EQ(of_type<GroupedGemm>(split.forward).front().n * 4, of_type<GroupedGemm>(whole.forward).front().n);
+}
+
+TEST(Experts, DispatchTravelsInFP8AndCombineInBF16) {
+  const BlockSetting setting = deepseek_v3(64);
+  const Exchanges e = exchanges(setting.context());
+  const auto per_token = [](const std::optional<Operation>& op) { return std::get<Collective>(op->what).bytes.value() / 4096; };
+  EXPECT_DOUBLE_EQ(per_token(e.dispatch), 7168 * 1.03125 * 3.1);
+  EXPECT_DOUBLE_EQ(per_token(e.combine), 7168 * 2 * 3.1);
+  EXPECT_DOUBLE_EQ(per_token(e.combine_backward), per_token(e.dispatch));  // gradients take the same way back
+  EXPECT_DOUBLE_EQ(per_token(e.dispatch_backward), per_token(e.combine));
+  EXPECT_DOUBLE_EQ(std::get<Collective>(e.dispatch->what).scale_up_bytes.value() / 4096, 7168 * 1.03125 * 6.5);
+  EXPECT_EQ(std::get<Collective>(e.combine_backward->what).kind, CollectiveKind::expert_dispatch);
+  EXPECT_EQ(std::get<Collective>(e.dispatch_backward->what).kind, CollectiveKind::expert_combine);
+}
+
+TEST(Experts, GradientsAreCastOnTheCommunicationStreamInFP8Only) {
+  BlockSetting setting = deepseek_v3(64);
+  ASSERT_TRUE(exchanges(setting.context()).combine_backward_cast);
+  EXPECT_EQ(exchanges(setting.context()).combine_backward_cast->lane, Lane::expert);
+  setting.plan.precision = Precision::bf16;
+  EXPECT_FALSE(exchanges(setting.context()).combine_backward_cast);
+  setting.plan.expert_parallel = 1;
+  EXPECT_FALSE(exchanges(setting.context()).dispatch);
+}
+
+TEST(Experts, LoadScalesTheRoutedKernelsOnly) {
+  const Block block = deepseek_v3(64).block(BlockKind::moe_layer);
+  LayerRouting busy;
+  busy.rank_load_max_over_mean = 2;
+  busy.scale_out_max_over_mean = 3;
+  for (const Operations* ops : {&block.before_exchange, &block.experts, &block.experts_backward, &block.before_exchange_backward,
+                                &block.experts_weight, &block.before_exchange_weight}) {
+    Operations loaded;
+    for (const Operation& op : *ops) {
+      const bool shared = op.label.find("shared") != std::string::npos, grouped = std::holds_alternative<GroupedGemm>(op.what);
+      EXPECT_FALSE((shared || std::holds_alternative<Gemm>(op.what)) && op.scale != LoadScale::none) << op.label;
+      EXPECT_FALSE(grouped && op.scale != LoadScale::rank_load) << op.label;
+      loaded.push_back(at_load(op, busy));
+      EXPECT_EQ(loaded.back().what == op.what, op.scale == LoadScale::none) << op.label;
+    }
+    EXPECT_DOUBLE_EQ(work<GroupedGemm>(loaded), 2 * work<GroupedGemm>(*ops));
+    EXPECT_DOUBLE_EQ(work<Gemm>(loaded), work<Gemm>(*ops));
+  }
+  for (const Operation& op : block.before_exchange) EXPECT_EQ(op.scale, LoadScale::none) << op.label;
+  EXPECT_EQ(std::get<Collective>(at_load(*block.exchanges.dispatch, busy).what).bytes,
+            3 * std::get<Collective>(block.exchanges.dispatch->what).bytes);
+}
+
+double kept_by_copies(const BlockSetting& setting) {
+  double sum = 0;
+  for (const SavedTensor& t : routed_feed_forward(setting.context()).saved) {
+    if (t.scale == LoadScale::rank_load) sum += t.bytes.value();
+  }
+  return sum / (setting.tokens() * 8);
+}
+
+TEST(Experts, ATokenCopyKeepsWhatTheFormulaSays) {
+  BlockSetting setting = deepseek_v3(64);
+  EXPECT_DOUBLE_EQ(kept_by_copies(setting), 7168 + 224 + 4096 + 128);
+  setting.plan.precision = Precision::bf16;
+  setting.plan.recompute = {};
+  EXPECT_DOUBLE_EQ(kept_by_copies(setting), 14336 + 8192 + 4096);
+}
+
+TEST(Experts, TheGateIsNotQuantised) {
+  const BlockSetting setting = deepseek_v3(64);
+  const Passes p = gate(setting.context());
+  EXPECT_EQ(of_type<Gemm>(p.forward).front(), (Gemm{DType::bf16, 4096, 256, 7168, GemmLayout::forward, false}));
+  // Small enough to run both its gradients in the backward pass.
+  EXPECT_EQ(of_type<Gemm>(p.backward).size(), 2u);
+  EXPECT_TRUE(p.weight.empty());
+  EXPECT_TRUE(has(p.forward, "quantise for dispatch"));
+  EXPECT_TRUE(keeps(p.saved, "gate scores"));
+}
+
+TEST(Experts, AModelWithoutSharedExpertsRunsNone) {
+  const BlockSetting setting(shipped_model("mixtral-8x7b"));
+  const Passes p = routed_feed_forward(setting.context());
+  for (const Operations* ops : {&p.forward, &p.backward, &p.weight}) EXPECT_TRUE(of_type<Gemm>(*ops).empty());
+  EXPECT_FALSE(keeps(p.saved, "shared expert activation input"));
+}
+
+TEST(Experts, RecomputingTheNormRunsItBeforeItsReaders) {
+  BlockSetting setting = deepseek_v3(64);
+  const std::vector<std::string> backward = labels(routed_feed_forward(setting.context()).backward);
+  const auto norm = std::find(backward.begin(), backward.end(), "ffn norm again");
+  ASSERT_NE(norm, backward.end());
+  EXPECT_EQ(*std::next(norm), "quantise normed tokens again");
+  EXPECT_LT(norm, std::find(backward.begin(), backward.end(), "shared expert restore input"));
+  setting.plan.recompute = {};
+  EXPECT_FALSE(has(routed_feed_forward(setting.context()).backward, "ffn norm again"));
+}
+
+}  // namespace
+}  // namespace trillion

@@ -1,0 +1,141 @@
+// A block whose operations are task kinds. The algebra:
+//   order     each part has the block's operations, one kind each, on the operation's lane
+//   once      asked again, nothing is made anew
+//   samples   kernels differ by routing sample where experts live apart, and nowhere else; exchanges use their rank's links
+#include "sim/workload/resolved_block.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "tests/support/block_setting.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+
+class Resolver : public testing::Test {
+ protected:
+  Resolver()
+      : calibration_(linear_calibration()), cluster_(linear_cluster(4)), timing_(calibration_, cluster_), kinds_(graph_, timing_, {}, {}) {
+    for (const char* rank : {"0", "1"}) {
+      links_.push_back({graph_.add_link(std::string(rank) + " send", BytesPerSecond{50e9}),
+                        graph_.add_link(std::string(rank) + " receive", BytesPerSecond{50e9}),
+                        graph_.add_link(std::string(rank) + " nvlink", BytesPerSecond{200e9})});
+    }
+    for (const double load : {1.2, 1.4, 1.6}) {
+      LayerRouting sample;
+      sample.rank_load_max_over_mean = sample.scale_out_max_over_mean = load;
+      load_.samples.push_back(sample);
+    }
+    setting_.plan.expert_parallel = 16;
+    setting_.routing.remote_nodes_per_token = 1.5;
+    setting_.routing.local_ranks_per_token = 3;
+  }
+
+  BlockResolver resolver() {
+    BlockResolver r(kinds_, load_, links_);
+    r.add(BlockKind::dense_layer, setting_.block(BlockKind::dense_layer));
+    r.add(BlockKind::moe_layer, setting_.block(BlockKind::moe_layer));
+    return r;
+  }
+
+  void expect_same(const ResolvedOperations& resolved, const Operations& ops) const {
+    ASSERT_EQ(resolved.size(), ops.size());
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      EXPECT_EQ(graph_.kind(resolved[i].kind).label, ops[i].label);
+      EXPECT_EQ(resolved[i].lane, ops[i].lane);
+    }
+  }
+
+  BlockSetting setting_{moe_model(4)};
+  Calibration calibration_;
+  Cluster cluster_;
+  Timing timing_;
+  TaskGraph graph_;
+  KindTable kinds_;
+  ExpertLoad load_;
+  std::vector<RankLinks> links_;
+};
+
+TEST_F(Resolver, EveryPartKeepsTheBlocksOperationsInOrder) {
+  setting_.plan.tensor_parallel = 2;
+  BlockResolver r = resolver();
+  for (const BlockKind kind : {BlockKind::dense_layer, BlockKind::moe_layer}) {
+    const Block b = setting_.block(kind);
+    const ResolvedBlock& resolved = r.kernels(kind, 0, 0);
+    expect_same(resolved.before_exchange, b.before_exchange);
+    expect_same(resolved.experts, b.experts);
+    expect_same(resolved.recompute, b.recompute);
+    expect_same(resolved.experts_backward, b.experts_backward);
+    expect_same(resolved.before_exchange_backward, b.before_exchange_backward);
+    expect_same(resolved.experts_weight, b.experts_weight);
+    expect_same(resolved.before_exchange_weight, b.before_exchange_weight);
+  }
+}
+
+TEST_F(Resolver, AskedAgainNothingIsMadeAnew) {
+  BlockResolver r = resolver();
+  const ResolvedBlock* first = &r.kernels(BlockKind::moe_layer, 3, 7);
+  const ResolvedExchanges* wires = &r.exchanges(BlockKind::moe_layer, 3, 7, 1);
+  const std::size_t kinds = graph_.kind_count();
+  EXPECT_EQ(&r.kernels(BlockKind::moe_layer, 3, 7), first);
+  EXPECT_EQ(&r.exchanges(BlockKind::moe_layer, 3, 7, 1), wires);
+  EXPECT_EQ(graph_.kind_count(), kinds);
+}
+
+TEST_F(Resolver, RoutedBlocksFollowTheirSample) {
+  BlockResolver r = resolver();
+  std::map<const LayerRouting*, const ResolvedBlock*> of_sample;
+  for (std::int64_t micro_batch = 0; micro_batch < 64; ++micro_batch) {
+    const ResolvedBlock* block = &r.kernels(BlockKind::moe_layer, 2, micro_batch);
+    const auto [entry, fresh] = of_sample.try_emplace(&load_.at(2, micro_batch), block);
+    EXPECT_EQ(entry->second, block) << "one sample, one block";
+  }
+  EXPECT_EQ(of_sample.size(), load_.samples.size());
+  std::set<std::uint32_t> routed_kinds;
+  for (const auto& [sample, block] : of_sample) {
+    for (const ResolvedOperation& op : block->experts) {
+      if (graph_.kind(op.kind).label == "experts up") routed_kinds.insert(op.kind.value);
+    }
+  }
+  EXPECT_EQ(routed_kinds.size(), load_.samples.size());
+}
+
+TEST_F(Resolver, DenseBlocksAndExpertsAtHomeKnowNoSamples) {
+  BlockResolver r = resolver();
+  for (std::int64_t m = 1; m < 16; ++m) EXPECT_EQ(&r.kernels(BlockKind::dense_layer, 0, m), &r.kernels(BlockKind::dense_layer, 0, 0));
+  setting_.plan.expert_parallel = 1;
+  BlockResolver home = resolver();
+  for (std::int64_t m = 1; m < 16; ++m) EXPECT_EQ(&home.kernels(BlockKind::moe_layer, 0, m), &home.kernels(BlockKind::moe_layer, 0, 0));
+  EXPECT_FALSE(home.exchanges(BlockKind::moe_layer, 0, 0, 0).dispatch);
+}
+
+TEST_F(Resolver, ExchangesUseTheLinksOfTheirRank) {
+  BlockResolver r = resolver();
+  for (std::int32_t rank = 0; rank < 2; ++rank) {
+    const ResolvedExchanges& e = r.exchanges(BlockKind::moe_layer, 0, 0, rank);
+    for (const auto& kind : {e.dispatch, e.combine, e.combine_backward, e.dispatch_backward}) {
+      ASSERT_TRUE(kind);
+      const std::vector<LinkUse>& links = graph_.kind(*kind).links;
+      ASSERT_EQ(links.size(), 3u);
+      EXPECT_EQ(links[0].link, links_[static_cast<std::size_t>(rank)].nic_send);
+      EXPECT_EQ(links[1].link, links_[static_cast<std::size_t>(rank)].nic_receive);
+      EXPECT_EQ(links[2].link, links_[static_cast<std::size_t>(rank)].nvlink);
+    }
+  }
+  EXPECT_NE(*r.exchanges(BlockKind::moe_layer, 0, 0, 0).dispatch, *r.exchanges(BlockKind::moe_layer, 0, 0, 1).dispatch);
+}
+
+TEST_F(Resolver, WithoutSamplesTheLoadIsEven) {
+  load_.samples.clear();
+  BlockResolver r = resolver();
+  const ResolvedBlock& block = r.kernels(BlockKind::moe_layer, 0, 5);
+  for (const ResolvedOperation& op : block.experts) EXPECT_EQ(graph_.kind(op.kind).duration, kinds_.evidence()[op.kind.value].balanced);
+}
+
+}  // namespace
+}  // namespace trillion

@@ -1,0 +1,97 @@
+// The end of a step. The algebra, for P parameters replicated over a group of d:
+//   reduce    none: all-reduce, ZeRO: reduce-scatter, of gradient_reduce_bytes P; nothing where d = 1 or P = 0
+//   gather    2 P bytes in BF16; none without sharding, where every rank updates everything
+//   shard     the shards of all members add up to P; without sharding each holds P
+//   update    reads gradient, master weight and two moments of the shard; writes the last three and the BF16 copy
+#include "sim/workload/step_end.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/linear_machine.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+
+const GradientGroups kGroups{{16, 1, 8}, {4, 8, 1}};
+constexpr BlockParameters kParameters{1e6, 3e6};
+
+Plan sharded(Sharding sharding) {
+  Plan plan;
+  plan.sharding = sharding;
+  return plan;
+}
+
+const Collective& collective(const std::optional<Operation>& op) { return std::get<Collective>(op->what); }
+
+TEST(StepEnd, ASecondCopyOfEveryStageDoublesTheGroups) {
+  Plan plan;
+  plan.pipeline_parallel = 4;
+  plan.expert_parallel = 8;
+  const DeviceMesh mesh(plan, linear_cluster(16));
+  const GradientGroups one = gradient_groups(mesh, 1), two = gradient_groups(mesh, 2);
+  EXPECT_EQ(one.dense.size, 32);
+  EXPECT_EQ(one.expert.size, 4);
+  EXPECT_EQ(two.dense.size, 64);
+  EXPECT_EQ(two.expert.size, 8);
+  EXPECT_EQ(two.dense.ranks_per_node, one.dense.ranks_per_node);  // the other copy lives on other nodes
+}
+
+TEST(StepEnd, GradientsMeetOverTheirOwnGroups) {
+  Training training;
+  training.optimizer_state.gradient_reduce_bytes = 2;
+  for (const Sharding sharding : {Sharding::none, Sharding::zero_1, Sharding::zero_2, Sharding::zero_3}) {
+    const BlockReduction r = gradient_reduction(kParameters, kGroups, sharded(sharding), training);
+    const CollectiveKind kind = sharding == Sharding::none ? CollectiveKind::all_reduce : CollectiveKind::reduce_scatter;
+    EXPECT_EQ(collective(r.dense), (Collective{kind, Bytes{2e6}, 16, 8, {}}));
+    EXPECT_EQ(collective(r.expert), (Collective{kind, Bytes{6e6}, 4, 1, {}}));
+  }
+}
+
+TEST(StepEnd, WithNobodyToShareWithNothingIsSent) {
+  const GradientGroups alone{{1, 1, 1}, {1, 1, 1}};
+  const BlockReduction r = gradient_reduction(kParameters, alone, sharded(Sharding::zero_1), {});
+  EXPECT_FALSE(r.dense || r.expert);
+  EXPECT_FALSE(gradient_reduction({1e6, 0}, kGroups, sharded(Sharding::zero_1), {}).expert);
+  EXPECT_FALSE(parameter_gather(kParameters, alone, sharded(Sharding::zero_1)).dense);
+}
+
+TEST(StepEnd, ParametersAreGatheredInBF16WhereTheyAreSharded) {
+  const BlockReduction g = parameter_gather(kParameters, kGroups, sharded(Sharding::zero_1));
+  EXPECT_EQ(collective(g.dense), (Collective{CollectiveKind::all_gather, Bytes{2e6}, 16, 8, {}}));
+  EXPECT_EQ(collective(g.expert), (Collective{CollectiveKind::all_gather, Bytes{6e6}, 4, 1, {}}));
+  EXPECT_FALSE(parameter_gather(kParameters, kGroups, sharded(Sharding::none)).dense);
+}
+
+TEST(StepEnd, ShardsOfAllMembersAreTheParameters) {
+  const double dense = optimizer_shard({1e6, 0}, kGroups, sharded(Sharding::zero_1));
+  const double expert = optimizer_shard({0, 3e6}, kGroups, sharded(Sharding::zero_1));
+  EXPECT_DOUBLE_EQ(dense * 16, 1e6);
+  EXPECT_DOUBLE_EQ(expert * 4, 3e6);
+  EXPECT_DOUBLE_EQ(optimizer_shard(kParameters, kGroups, sharded(Sharding::zero_1)), dense + expert);
+  EXPECT_DOUBLE_EQ(optimizer_shard(kParameters, kGroups, sharded(Sharding::none)), kParameters.total());
+}
+
+TEST(StepEnd, TheUpdateMovesTheShardsState) {
+  Training training;
+  training.optimizer_state = {.master_weight_bytes = 4, .moment_bytes = 2, .gradient_bytes = 4, .gradient_reduce_bytes = 4};
+  Plan plan;
+  const OptimizerKernels k = optimizer_kernels({1e6, 8e6}, {64, 1, 8}, plan, training);
+  EXPECT_EQ(std::get<MemoryBound>(k.gradient_norm.what).read, Bytes{4e6});
+  EXPECT_EQ(std::get<MemoryBound>(k.update.what), (MemoryBound{MemoryKernel::adam, Bytes{(4 + 8) * 1e6}, Bytes{(8 + 2) * 1e6}}));
+  EXPECT_EQ(std::get<Collective>(k.norm_exchange.what), (Collective{CollectiveKind::all_reduce, Bytes{4}, 64, 8, {}}));
+  EXPECT_FALSE(k.quantise);
+}
+
+TEST(StepEnd, InFP8AllWeightsAreQuantisedForTheNextStep) {
+  Plan plan;
+  plan.precision = Precision::fp8;
+  const OptimizerKernels k = optimizer_kernels({1e6, 8e6}, {64, 1, 8}, plan, {});
+  ASSERT_TRUE(k.quantise);
+  EXPECT_EQ(std::get<MemoryBound>(k.quantise->what).read, Bytes{2 * 8e6});  // of those it computes with, not of the shard alone
+  EXPECT_EQ(k.quantise->category, Category::optimizer);
+}
+
+}  // namespace
+}  // namespace trillion
