@@ -55,6 +55,18 @@ Residuals cross_validate(const Points& points, const Fit& fit) {
 // What a choice between fits compares: the middle and the tail.
 inline double score(const Residuals& residuals) { return residuals.median + 0.25 * residuals.p90; }
 
+// More digits than the data hold, and few enough for a person to read.
+inline double round_to_4_digits(double value) {
+  if (!(value > 0)) return value;
+  const double unit = std::pow(10.0, std::floor(std::log10(value)) - 3);
+  // Dividing by a power of ten rather than multiplying by its inverse gives the shortest decimal.
+  return unit >= 1 ? std::round(value / unit) * unit : std::round(value / unit) / std::round(1 / unit);
+}
+template <int kT, int kD, int kW, int kM, int kE>
+void round_to_4_digits(Quantity<kT, kD, kW, kM, kE>& quantity) {
+  quantity = Quantity<kT, kD, kW, kM, kE>(round_to_4_digits(quantity.value()));
+}
+
 inline void widen(Range& range, double value) {
   if (range.low > range.high) range = {value, value};
   range.low = std::min(range.low, value);

@@ -74,6 +74,34 @@ struct Measured {
   }
 };
 
+// Sustained over burst time of the same shape, for kernels long enough to feel the clock.
+struct LoadPairs {
+  struct Pair {
+    double burst = 0, sustained = 0;
+    const RawFile* file = nullptr;
+  };
+  std::map<std::string, Pair> gemm, attention, memory;
+
+  void add(const RawRow& row, const RawFile& file) {
+    if (row.provenance.origin != Origin::measured || row.time.value() < 1e-4) return;
+    ShapeQuery shape = row.query;
+    shape.load = Load::burst;
+    const bool is_gemm = std::holds_alternative<Gemm>(shape.shape), is_attention = std::holds_alternative<Attention>(shape.shape);
+    if (!is_gemm && !is_attention && !std::holds_alternative<MemoryBound>(shape.shape)) return;
+    Pair& pair = (is_gemm ? gemm : is_attention ? attention : memory)[file.gpu + row.path + shape_text(shape)];
+    (row.query.load == Load::burst ? pair.burst : pair.sustained) = row.time.value();
+    pair.file = &file;
+  }
+
+  static void into(const std::map<std::string, Pair>& pairs, Figure<double>& figure) {
+    Samples ratios;
+    for (const auto& [shape, pair] : pairs) {
+      if (pair.burst > 0 && pair.sustained > 0) ratios.add(pair.sustained / pair.burst, *pair.file);
+    }
+    ratios.into(figure);
+  }
+};
+
 }  // namespace
 
 Stack assumed_stack() {
@@ -102,7 +130,9 @@ Stack assumed_stack() {
 
 void apply_measured_figures(const std::vector<RawFile>& files, const Chip& chip, Stack& stack, std::vector<std::string>& notes) {
   Measured measured;
+  LoadPairs pairs;
   for (const auto& file : files) {
+    for (const auto& row : file.rows) pairs.add(row, file);
     const double sms = static_cast<double>(file.sms > 0 ? file.sms : chip.sms);
     for (const auto& line : file.others) {
       if (line.find("unsupported") != nullptr) continue;
@@ -112,6 +142,9 @@ void apply_measured_figures(const std::vector<RawFile>& files, const Chip& chip,
       if (op == "interference") measured.interference(line, file, sms);
     }
   }
+  LoadPairs::into(pairs.gemm, stack.sustained_gemm);
+  LoadPairs::into(pairs.attention, stack.sustained_attention);
+  LoadPairs::into(pairs.memory, stack.sustained_memory);
   measured.issue.into(stack.host_launch);
   measured.gap.into(stack.kernel_gap);
   measured.host_to_device.into(stack.host_to_device);

@@ -8,6 +8,8 @@
 #include "calibration/fit/curve_fits.h"
 #include "calibration/fit/figures.h"
 #include "calibration/fit/least_squares.h"
+#include "calibration/fit/level.h"
+#include "calibration/fit/readable.h"
 #include "sim/base/error.h"
 #include "sim/base/number_text.h"
 
@@ -149,33 +151,49 @@ double work_of(const Shape& shape) {
   return 1;
 }
 
-double typical_cost(const Points& points) {
-  std::vector<double> costs;
-  for (const auto& point : points) costs.push_back(point.seconds / std::max(1.0, work_of(point.query.shape)));
-  return quantile(costs, 0.5);
+bool is_measured(const Point& point) { return point.provenance.origin == Origin::measured; }
+
+// Geometric mean of time over work on the shapes that two paths share; on all shapes when they share none.
+double cost_beside(const Points& points, const Points& others) {
+  std::set<std::uint64_t> shared;
+  for (const auto& point : others) shared.insert(point.hash);
+  double sum = 0, count = 0, all = 0;
+  for (const auto& point : points) {
+    const double cost = std::log(point.seconds / std::max(1.0, work_of(point.query.shape)));
+    all += cost;
+    if (shared.count(point.hash) > 0) sum += cost, count += 1;
+  }
+  return count > 0 ? sum / count : all / static_cast<double>(std::max<std::size_t>(1, points.size()));
 }
 
-// Own points, with borrowed ones where the own are few; of several library paths the fastest, as a stack would choose.
-Points chosen_points(const std::string& name, Group& group, std::vector<std::string>& notes) {
-  const auto keep_own = [](Points& points) {
-    const auto own = std::count_if(points.begin(), points.end(), [](const Point& p) { return !p.borrowed; });
-    if (static_cast<std::size_t>(own) < kEnoughOwnRows) return;
-    points.erase(std::remove_if(points.begin(), points.end(), [](const Point& p) { return p.borrowed; }), points.end());
-  };
-  Points best;
+// Of several library paths the fastest, as a stack would choose; a path with less than half of the largest one's points does not
+// stand. Rows without a path (a trace's, a published figure) join any.
+Points fastest_path(const std::string& name, const Group& group, std::vector<std::string>& notes) {
   std::string best_path;
-  for (auto& [path, points] : group.by_path) {
-    if (points.size() < 3 && group.by_path.size() > 1 && !path.empty()) continue;
-    if (best.empty() || typical_cost(points) < typical_cost(best)) best = points, best_path = path;
+  std::size_t most = 0;
+  for (const auto& [path, points] : group.by_path) {
+    if (!path.empty() && points.size() > most) most = points.size(), best_path = path;
   }
-  // Rows without a path are the trace's or a user's own: they join any path.
-  if (!best_path.empty() && group.by_path.count("") > 0) {
-    const Points& plain = group.by_path.at("");
-    best.insert(best.end(), plain.begin(), plain.end());
+  for (const auto& [path, points] : group.by_path) {
+    const Points& best = group.by_path.at(best_path);
+    if (path.empty() || path == best_path || 2 * points.size() < most) continue;
+    if (cost_beside(points, best) < cost_beside(best, points)) best_path = path;
   }
-  if (group.by_path.size() > 1) notes.push_back(name + ": of several library paths '" + best_path + "' is the fastest and is used");
-  keep_own(best);
-  return best;
+  Points result = group.by_path.at(best_path);
+  const auto plain = group.by_path.find("");
+  if (!best_path.empty() && plain != group.by_path.end()) result.insert(result.end(), plain->second.begin(), plain->second.end());
+  if (group.by_path.size() > 1 && !best_path.empty())
+    notes.push_back(name + ": library path '" + best_path + "' is used, the fastest of those measured");
+  return result;
+}
+
+// The path's points: measured ones alone if there are any, and own ones alone if there are enough.
+Points chosen_points(const std::string& name, const Group& group, std::vector<std::string>& notes) {
+  Points points = fastest_path(name, group, notes);
+  if (std::any_of(points.begin(), points.end(), is_measured)) std::erase_if(points, [](const Point& p) { return !is_measured(p); });
+  const auto own = std::count_if(points.begin(), points.end(), [](const Point& p) { return !p.borrowed; });
+  if (static_cast<std::size_t>(own) >= kEnoughOwnRows) std::erase_if(points, [](const Point& p) { return p.borrowed; });
+  return points;
 }
 
 Sorted sort_points(const std::vector<RawFile>& files, const Chip& chip) {
@@ -188,6 +206,7 @@ Sorted sort_points(const std::vector<RawFile>& files, const Chip& chip) {
       point.seconds = row.time.value();
       point.sms = row.query.sms > 0 ? static_cast<double>(row.query.sms) : sms;
       point.provenance = row.provenance;
+      if (!row.path.empty()) point.provenance.source += " (" + row.path + ")";
       point.borrowed = file.borrowed;
       if (file.borrowed) point.provenance.source = "borrowed from " + file.gpu + ": " + point.provenance.source;
       ShapeQuery identity = row.query;
@@ -225,16 +244,68 @@ class Fitter {
     for (auto& [name, entry] : map) {
       const Points points = chosen_points(name, entry.second, report_.notes);
       Curve curve = fit_one(entry.first, points);
-      curve.info.name = name;
       curve.info.provenance = provenance_of(points);
+      curve.info.name = name;
+      ResidualRow row = line_for(curve, points, fit_one);
+      if constexpr (!std::is_same_v<Curve, CollectiveCurve> && !std::is_same_v<Curve, ExpertCurve>) {
+        if (const auto level = levelled(entry.first, points, map, fit_one)) {
+          if (points.size() < 3 || score_of(level->info.residuals) < score_of(curve.info.residuals)) {
+            curve = *level;
+            row = {name,
+                   curve.info.provenance.origin,
+                   curve.info.residuals.points,
+                   curve.info.residuals.median,
+                   curve.info.residuals.p90,
+                   aim_of(curve).median,
+                   "level of few points on another curve's shape"};
+          }
+        }
+      }
       // A point that was not measured says less than a residual between such points would claim.
       if (curve.info.provenance.origin != Origin::measured) curve.info.residuals.p90 = std::max(curve.info.residuals.p90, 0.15);
-      report_.residuals.push_back(line_for(curve, points, fit_one));
+      make_readable(curve);
+      row.median = curve.info.residuals.median, row.p90 = curve.info.residuals.p90;
+      report_.residuals.push_back(row);
       curves.push_back(std::move(curve));
     }
   }
 
  private:
+  static double score_of(const Residuals& r) { return r.median + 0.25 * r.p90; }
+
+  // A curve with the donor's shape and the level of the few points; nothing when the points are many or no donor has more.
+  // Donors: borrowed points of the same key (for attention and memory-bound kernels, whose own few points are whole layers'; a
+  // stack's few GEMMs are too special to set a level), and the kernel's points in the other power state.
+  template <class Curve, class Map, class Fit>
+  std::optional<Curve> levelled(const Curve& key, const Points& points, Map& map, const Fit& fit_one) {
+    constexpr bool kGemm = std::is_same_v<Curve, GemmCurve>;
+    Points level = points, donor;
+    if (!kGemm && std::any_of(points.begin(), points.end(), [](const Point& p) { return !p.borrowed; })) {
+      std::erase_if(level, [](const Point& p) { return p.borrowed; });
+      donor = points;
+      std::erase_if(donor, [](const Point& p) { return !p.borrowed; });
+    }
+    Curve other = key;
+    other.load = key.load == Load::burst ? Load::sustained : Load::burst;
+    if (const auto found = map.find(curve_name(other)); found != map.end()) {
+      std::vector<std::string> unheard;
+      Points points_of_other = chosen_points(found->first, found->second.second, unheard);
+      if (points_of_other.size() > donor.size()) donor = std::move(points_of_other);
+    }
+    const std::size_t few = kGemm ? 16 : kEnoughOwnRows;
+    if (level.empty() || level.size() >= few || donor.size() < kEnoughOwnRows || donor.size() < 2 * level.size()) return std::nullopt;
+    Curve curve = fit_one(key, donor);
+    if constexpr (std::is_same_v<Curve, AttentionCurve>) curve.throttle = key.load == Load::burst ? curve.throttle : 0.0;
+    std::vector<double> ratios;
+    for (const auto& point : level) ratios.push_back(std::log(point.seconds / predict(curve, point)));
+    slow_down(curve, std::exp(mean_of(ratios)));
+    curve.info.residuals = level_residuals(ratios, curve.info.residuals);
+    curve.info.provenance = provenance_of(level);
+    curve.info.provenance.source += "; shape of the curve: " + std::to_string(donor.size()) + " points, " + provenance_of(donor).source;
+    curve.info.name = curve_name(key);
+    return curve;
+  }
+
   template <class Curve, class Fit>
   ResidualRow line_for(const Curve& curve, const Points& points, const Fit& fit_one) const {
     ResidualRow row{curve.info.name,
@@ -309,6 +380,7 @@ void add_link_collectives(const Subject& subject, FitReport& report) {
     if (have) continue;
     CollectiveCurve curve = fit_collective(key, {}, subject.chip, subject.facts.links);
     curve.info = {curve_name(curve), subject.facts.links->provenance, {0.10, 0.20, 0}, 1};
+    make_readable(curve);
     report.residuals.push_back(
         {curve.info.name, curve.info.provenance.origin, 0, 0.10, 0.20, 0.05, "no rows: closed form with the stated rates"});
     curves.push_back(curve);

@@ -3,7 +3,7 @@
 namespace trillion {
 namespace {
 
-// ln sm_rate, ln tile_overhead, ln tail, ln launch.
+// ln sm_rate, ln tile_overhead, ln tail, ln launch, ln memory_rate, ln throttle.
 CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip& chip, std::int64_t tile_queries, std::int64_t tile_keys) {
   CurveModel<AttentionCurve> model;
   // Forward kernels reach about 0.65 of the peak in their loop, backward ones 0.5 (Shah et al. 2024); half of the longest item is
@@ -12,8 +12,10 @@ CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip
   model.priors = {{std::log(fraction * chip.peak_bf16.value() / static_cast<double>(chip.sms)), 0.4},
                   {std::log(1e-6), 1.0},
                   {std::log(0.5), 0.8},
-                  {std::log(5e-6), 0.7}};
-  const BytesPerSecond memory_rate = 0.8 * chip.memory_bandwidth;
+                  {std::log(5e-6), 0.7},
+                  {std::log(0.6 * chip.memory_bandwidth.value()), 0.5},
+                  {std::log(0.05), key.load == Load::burst ? 0.7 : 0.0}};
+  const bool burst = key.load == Load::burst;
   model.curve = [=](const std::vector<double>& theta) {
     AttentionCurve curve = key;
     curve.sm_rate = FlopsPerSecond{std::exp(theta[0])};
@@ -23,7 +25,9 @@ CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip
     curve.wave_smoothing = 0.5;
     curve.tile_queries = tile_queries;
     curve.tile_keys = tile_keys;
-    curve.memory_rate = memory_rate;
+    curve.memory_rate = BytesPerSecond{std::exp(theta[4])};
+    // In a long step the clock is down already.
+    curve.throttle = burst ? std::exp(theta[5]) : 0.0;
     return curve;
   };
   return model;

@@ -10,22 +10,27 @@ double bytes_of(const Point& point) {
   return (kernel.read + kernel.written).value();
 }
 
-bool few_sms(const Points& points, const Chip& chip) {
-  return std::any_of(points.begin(), points.end(), [&](const Point& p) { return p.sms < static_cast<double>(chip.sms); });
+// Whether some point ran on less than a fraction of the chip.
+bool ran_on_fewer(const Points& points, const Chip& chip, double fraction) {
+  return std::any_of(points.begin(), points.end(), [&](const Point& p) { return p.sms < fraction * static_cast<double>(chip.sms); });
 }
 
-// ln launch, ln rate, ln sm_rate.
+// ln launch, ln rate, ln sm_rate, ln sm_exponent.
 CurveModel<MemoryCurve> memory_model(const MemoryCurve& key, const Points& points, const Chip& chip) {
   CurveModel<MemoryCurve> model;
   const double rate = 0.8 * chip.memory_bandwidth.value();
-  // About 0.6 of the SMs saturate the memory when nothing says otherwise.
+  // About 0.6 of the SMs saturate the memory when nothing says otherwise, and losing a few costs nothing.
   const double sm_rate = rate / (0.6 * static_cast<double>(chip.sms));
-  model.priors = {{std::log(2.5e-6), 1.0}, {std::log(rate), 0.5}, {std::log(sm_rate), few_sms(points, chip) ? 0.7 : 0.0}};
-  model.curve = [key](const std::vector<double>& theta) {
+  const bool some = ran_on_fewer(points, chip, 1.0), few = ran_on_fewer(points, chip, 0.5);
+  model.priors = {{std::log(2.5e-6), 1.0}, {std::log(rate), 0.7}, {std::log(sm_rate), few ? 0.7 : 0.0}, {std::log(0.8), some ? 0.6 : 0.0}};
+  model.curve = [key, some, chip_sms = chip.sms](const std::vector<double>& theta) {
     MemoryCurve curve = key;
     curve.launch = Seconds{std::exp(theta[0])};
     curve.rate = BytesPerSecond{std::exp(theta[1])};
+    // The fewest SMs that carry the rate are a property of the rate.
     curve.sm_rate = BytesPerSecond{std::exp(theta[2])};
+    curve.sm_exponent = some ? std::exp(theta[3]) : 0.0;
+    curve.chip_sms = chip_sms;
     return curve;
   };
   // Below a megabyte a kernel is its launch; the line should be right where the time is.
@@ -49,7 +54,7 @@ MemoryCurve with_knots(MemoryCurve curve, const Points& points) {
     }
     const double bytes = std::exp(ln_bytes / count);
     const double line = curve.launch.value() + bytes / curve.rate.value();
-    const double seconds = line * std::exp(ln_ratio / count);
+    const double seconds = round_to_4_digits(line * std::exp(ln_ratio / count));
     if (!curve.bytes.empty() && bytes <= curve.bytes.back()) continue;
     curve.bytes.push_back(std::round(bytes));
     curve.seconds.push_back(curve.seconds.empty() ? seconds : std::max(seconds, curve.seconds.back()));

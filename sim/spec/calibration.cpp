@@ -55,6 +55,8 @@ void judge(const GemmCurve& c, Judge& j) {
   j.positive("memory_rate", c.memory_rate.value());
   j.not_negative("tile_overhead", c.tile_overhead.value());
   j.not_negative("launch", c.launch.value());
+  j.not_negative("split_cost", c.split_cost.value());
+  if (c.one_by_one && !c.grouped) j.say("one_by_one is for grouped GEMMs");
   j.fraction("wave_smoothing", c.wave_smoothing);
   if (c.tiles.empty()) j.say("needs at least one tile");
   for (const auto& tile : c.tiles) {
@@ -62,9 +64,9 @@ void judge(const GemmCurve& c, Judge& j) {
     if (tile.m < 1 || tile.n < 1) j.say("a tile has at least one row and column");
   }
   if (c.max_split < 1 || c.max_split > 64) j.say("max_split must lie between 1 and 64");
-  j.ascending("correction: ln_waves", c.correction.ln_waves);
+  j.ascending("correction: ln_fill", c.correction.ln_fill);
   j.ascending("correction: ln_k", c.correction.ln_k);
-  if (c.correction.ln_factor.size() != c.correction.ln_waves.size() * c.correction.ln_k.size()) {
+  if (c.correction.ln_factor.size() != c.correction.ln_fill.size() * c.correction.ln_k.size()) {
     j.say("correction: needs one ln_factor per pair of knots");
   }
 }
@@ -74,6 +76,7 @@ void judge(const AttentionCurve& c, Judge& j) {
   j.positive("memory_rate", c.memory_rate.value());
   j.not_negative("tile_overhead", c.tile_overhead.value());
   j.not_negative("tail", c.tail);
+  j.not_negative("throttle", c.throttle);
   j.not_negative("launch", c.launch.value());
   j.fraction("wave_smoothing", c.wave_smoothing);
   if (c.tile_queries < 1 || c.tile_keys < 1) j.say("a tile has at least one query and one key");
@@ -83,6 +86,8 @@ void judge(const AttentionCurve& c, Judge& j) {
 void judge(const MemoryCurve& c, Judge& j) {
   j.positive("rate", c.rate.value());
   j.not_negative("sm_rate", c.sm_rate.value());
+  j.not_negative("sm_exponent", c.sm_exponent);
+  if (c.chip_sms < 0) j.say("chip_sms must not be negative");
   j.not_negative("launch", c.launch.value());
   j.ascending("knots: bytes", c.bytes);
   if (c.bytes.size() != c.seconds.size()) j.say("knots: needs one time per size");

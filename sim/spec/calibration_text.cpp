@@ -1,4 +1,6 @@
 // Writing a profile. Curves are blocks of one key per line, because a person compares two profiles line by line.
+#include <span>
+
 #include "sim/spec/json_line.h"
 #include "sim/spec/load_calibration.h"
 #include "sim/spec/unit_text.h"
@@ -13,7 +15,7 @@ class Writer {
   // Members of a list entry: the first one carries the dash.
   void begin_item() { dash_ = true; }
   void raw(const std::string& key, const std::string& value) {
-    out_ += (dash_ ? "  - " : "    ") + key + ": " + value + "\n";
+    out_ += (dash_ ? "  - " : "    ") + key + (value.empty() ? ":" : ": ") + value + "\n";
     dash_ = false;
   }
   void number(const std::string& key, double value) { raw(key, exact_number_text(value)); }
@@ -22,8 +24,9 @@ class Writer {
   void quantity(const std::string& key, Q value) {
     raw(key, quantity_text(value));
   }
-  template <class Enum, std::size_t kCount>
-  void choice(const std::string& key, const std::array<std::string_view, kCount>& names, Enum value) {
+  // One function for all tables of names.
+  template <class Enum>
+  void choice(const std::string& key, std::span<const std::string_view> names, Enum value) {
     raw(key, std::string(names[static_cast<std::size_t>(value)]));
   }
   void range(const std::string& key, const Range& range) {
@@ -68,12 +71,14 @@ void write(Writer& w, const GemmCurve& c) {
   }
   w.quantity("tile_overhead", c.tile_overhead);
   w.integer("max_split", c.max_split);
+  if (c.max_split > 1) w.quantity("split_cost", c.split_cost);
+  if (c.one_by_one) w.raw("one_by_one", "true");
   w.number("wave_smoothing", c.wave_smoothing);
   w.quantity("launch", c.launch);
   w.quantity("memory_rate", c.memory_rate);
   if (!c.correction.ln_factor.empty()) {
     w.raw("correction", "");
-    w.line("      ln_waves: " + list_text(c.correction.ln_waves, 16));
+    w.line("      ln_fill: " + list_text(c.correction.ln_fill, 16));
     w.line("      ln_k: " + list_text(c.correction.ln_k, 16));
     w.line("      ln_factor: " + list_text(c.correction.ln_factor, c.correction.ln_k.size()));
   }
@@ -96,6 +101,7 @@ void write(Writer& w, const AttentionCurve& c) {
   w.number("wave_smoothing", c.wave_smoothing);
   w.quantity("launch", c.launch);
   w.quantity("memory_rate", c.memory_rate);
+  if (c.throttle > 0) w.number("throttle", c.throttle);
   w.range("measured_queries", c.queries);
   w.range("measured_keys", c.keys);
 }
@@ -106,6 +112,8 @@ void write(Writer& w, const MemoryCurve& c) {
   w.quantity("launch", c.launch);
   w.quantity("rate", c.rate);
   if (c.sm_rate.value() > 0) w.quantity("sm_rate", c.sm_rate);
+  if (c.sm_exponent > 0) w.number("sm_exponent", c.sm_exponent);
+  if (c.chip_sms > 0) w.integer("chip_sms", c.chip_sms);
   if (!c.bytes.empty()) {
     w.raw("knot_bytes", list_text(c.bytes, 12));
     w.raw("knot_seconds", list_text(c.seconds, 12));

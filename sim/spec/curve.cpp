@@ -57,9 +57,9 @@ double compute_seconds(const GemmCurve& curve, const std::vector<std::int64_t>& 
     for (std::int64_t split = 1; split <= curve.max_split; split *= 2) {
       const double z = static_cast<double>(split);
       const double part = static_cast<double>(k) / z;
-      const double waves = effective_waves(tiles * z / sms, curve.wave_smoothing);
-      double time = waves * curve.correction.factor(waves, part) * tile_seconds(curve, tile, part);
-      if (split > 1) time += 8.0 * z * elements / curve.memory_rate.value();
+      const double share = tiles * z / sms, waves = effective_waves(share, curve.wave_smoothing);
+      double time = waves * curve.correction.factor(std::min(share, waves), part) * tile_seconds(curve, tile, part);
+      if (split > 1) time += curve.split_cost.value() + 8.0 * z * elements / curve.memory_rate.value();
       best = std::min(best, time);
     }
   }
@@ -95,11 +95,11 @@ double effective_waves(double items_per_sm, double smoothing) {
   return (1.0 - smoothing) * std::ceil(items_per_sm) + smoothing * items_per_sm;
 }
 
-double GemmCorrection::factor(double waves, double k) const {
+double GemmCorrection::factor(double fill, double k) const {
   if (ln_factor.empty()) return 1.0;
-  const Cell row = find_cell(ln_waves, std::log(waves)), column = find_cell(ln_k, std::log(std::max(k, 1.0)));
+  const Cell row = find_cell(ln_fill, std::log(fill)), column = find_cell(ln_k, std::log(std::max(k, 1.0)));
   const auto at = [&](std::size_t i, std::size_t j) {
-    return ln_factor[std::min(i, ln_waves.size() - 1) * ln_k.size() + std::min(j, ln_k.size() - 1)];
+    return ln_factor[std::min(i, ln_fill.size() - 1) * ln_k.size() + std::min(j, ln_k.size() - 1)];
   };
   const double low = at(row.index, column.index) * (1 - column.fraction) + at(row.index, column.index + 1) * column.fraction;
   const double high = at(row.index + 1, column.index) * (1 - column.fraction) + at(row.index + 1, column.index + 1) * column.fraction;
@@ -118,6 +118,14 @@ Seconds evaluate(const GemmCurve& curve, const GroupedGemm& gemm, double sms) {
   CHECK(sms > 0 && !curve.tiles.empty());
   if (nothing_to_do(gemm)) return Seconds{};
   const bool weight_gradient = gemm.layout == GemmLayout::weight_gradient;
+  if (curve.one_by_one) {
+    Seconds sum;
+    for (const auto tokens : gemm.m) {
+      const Gemm one = weight_gradient ? Gemm{gemm.dtype, gemm.k, gemm.n, tokens} : Gemm{gemm.dtype, tokens, gemm.n, gemm.k};
+      sum += evaluate(curve, one, sms);
+    }
+    return sum;
+  }
   double bytes = 0;
   for (const auto tokens : gemm.m) {
     if (tokens == 0) continue;
@@ -170,7 +178,10 @@ double attention_bytes(const Attention& a) {
   const double query_side = static_cast<double>(a.heads * a.queries) * (qk + v);
   const double key_side = static_cast<double>(a.kv_heads * a.keys) * (qk + v);
   const double passes = a.direction == Direction::forward ? 1.0 : 2.0;  // backward reads Q K V O dO, writes dQ dK dV
-  return element * batch * passes * (query_side + key_side);
+  double bytes = element * batch * passes * (query_side + key_side);
+  if (a.direction == Direction::backward && a.kv_heads < a.heads)
+    bytes += 2 * element * batch * static_cast<double>(a.heads * a.keys) * (qk + v);
+  return bytes;
 }
 
 double log2_at_least_0(double n) { return n > 1 ? std::log2(n) : 0.0; }
@@ -184,29 +195,33 @@ Seconds evaluate(const AttentionCurve& curve, const Attention& a, double sms) {
   const double heads = static_cast<double>(a.batch * a.heads);
   const double compute = a.causal ? std::max(heads * work.total / sms, work.longest) + curve.tail * work.longest
                                   : effective_waves(heads * work.items / sms, curve.wave_smoothing) * work.longest;
-  return curve.info.scale * (curve.launch + Seconds{std::max(compute, attention_bytes(a) / curve.memory_rate.value())});
+  const double memory = attention_bytes(a) / curve.memory_rate.value();
+  const double alone = curve.launch.value() + (a.direction == Direction::backward ? compute + memory : std::max(compute, memory));
+  const double length = std::clamp(std::log(alone / 1e-3) / std::log(30.0), 0.0, 1.0);
+  return curve.info.scale * Seconds{alone * std::exp(curve.throttle * length)};
 }
 
 Seconds evaluate(const MemoryCurve& curve, const MemoryBound& kernel, double sms) {
   CHECK(sms > 0);
   const double bytes = (kernel.read + kernel.written).value();
   if (bytes <= 0) return Seconds{};
-  const double chip = curve.rate.value(), lanes = sms * curve.sm_rate.value();
-  const double rate = lanes > 0 ? std::min(chip, lanes) : chip;
-  if (curve.bytes.size() < 2) return curve.info.scale * (curve.launch + Seconds{bytes / rate});
-
-  double time = 0;
-  if (bytes >= curve.bytes.back()) {
-    time = curve.seconds.back() + (bytes - curve.bytes.back()) / chip;
-  } else {
-    const Cell cell = find_cell(curve.bytes, bytes);
-    const std::size_t i = cell.index;
-    const double along =
-        bytes <= curve.bytes.front() ? 0.0 : std::log(bytes / curve.bytes[i]) / std::log(curve.bytes[i + 1] / curve.bytes[i]);
-    time = curve.seconds[i] * std::pow(curve.seconds[i + 1] / curve.seconds[i], along);
+  double fewer = 1;
+  if (curve.chip_sms > 0) fewer = std::max(fewer, std::pow(static_cast<double>(curve.chip_sms) / sms, curve.sm_exponent));
+  if (curve.sm_rate.value() > 0) fewer = std::max(fewer, curve.rate.value() / (sms * curve.sm_rate.value()));
+  double time = curve.launch.value() + bytes / curve.rate.value();
+  if (curve.bytes.size() >= 2) {
+    if (bytes >= curve.bytes.back()) {
+      time = curve.seconds.back() + (bytes - curve.bytes.back()) / curve.rate.value();
+    } else {
+      const Cell cell = find_cell(curve.bytes, bytes);
+      const std::size_t i = cell.index;
+      const double along =
+          bytes <= curve.bytes.front() ? 0.0 : std::log(bytes / curve.bytes[i]) / std::log(curve.bytes[i + 1] / curve.bytes[i]);
+      time = curve.seconds[i] * std::pow(curve.seconds[i + 1] / curve.seconds[i], along);
+    }
   }
-  // Fewer SMs than saturate the memory: the difference of the two lines on top.
-  return curve.info.scale * Seconds{time + bytes / rate - bytes / chip};
+  const double launch = std::min(time, curve.launch.value());
+  return curve.info.scale * Seconds{launch + (time - launch) * fewer};
 }
 
 namespace {

@@ -42,13 +42,14 @@ struct CurveInfo {
   double scale = 1;  // times are multiplied by it: 1, unless the uncertainty redraws the curve
 };
 
-// ln(factor) over ln(waves) and ln(k), bilinear between knots and constant outside. What the physical terms leave over, as far
-// as it is smooth. Empty: factor 1. Slopes are bounded by the fit so that time stays monotone.
+// ln(factor) over ln(fill) and ln(k), bilinear between knots and constant outside. What the physical terms leave over, as far
+// as it is smooth: fewer busy SMs clock higher, long kernels meet the power limit. fill is x below one wave, waves(x) above.
+// Empty: factor 1. Slopes are bounded by the fit so that time stays monotone.
 struct GemmCorrection {
-  std::vector<double> ln_waves, ln_k;  // ascending knots
-  std::vector<double> ln_factor;       // [ln_waves.size()][ln_k.size()]
+  std::vector<double> ln_fill, ln_k;  // ascending knots
+  std::vector<double> ln_factor;      // [ln_fill.size()][ln_k.size()]
 
-  double factor(double waves, double k) const;
+  double factor(double fill, double k) const;
 };
 
 // An output tile that the library may choose.
@@ -60,11 +61,13 @@ struct GemmTile {
 // One GEMM, or one GEMM per group in one kernel. The library's choice is the fastest of its tiles and splits of k:
 //
 //   compute = min over tiles (tm x tn) and splits z = 1, 2, 4 ... max_split of
-//             waves(z T / S) correction (o + 2 tm tn (k / z) / (efficiency sm_rate)) + [z > 1] (2 z m n 4 bytes) / memory_rate
+//             waves(z T / S) correction (o + 2 tm tn (k / z) / (efficiency sm_rate))
+//             + [z > 1] (split_cost + 2 z m n 4 bytes / memory_rate)
 //             T = ceil(m/tm) ceil(n/tn), summed over groups;  o = tile_overhead: prologue and epilogue
 //   memory  = (A + B + C bytes) / memory_rate                  C twice where it accumulates
 //   time    = launch + (compute^4 + memory^4)^(1/4)
 //
+// `one_by_one`: the library runs the groups as kernels one after the other; the time is the sum of the plain ones.
 // Groups of a weight gradient differ in the reduced dimension: then total work / S (at least the longest tile) plus
 // (1 - s)/2 of the longest tile stand for the waves.
 struct GemmCurve {
@@ -79,6 +82,8 @@ struct GemmCurve {
   std::vector<GemmTile> tiles;
   Seconds tile_overhead;
   std::int64_t max_split = 1;
+  Seconds split_cost;       // of adding the parts up
+  bool one_by_one = false;  // grouped only
   double wave_smoothing = 0;
   Seconds launch;
   BytesPerSecond memory_rate;
@@ -94,7 +99,10 @@ Seconds evaluate(const GemmCurve& curve, const GroupedGemm& gemm, double sms);
 //   item    = o + 2 tile_rows columns (products of head dims, flops(Attention)) / sm_rate,     o = tile_overhead
 //   causal  = max(sum of items / S, longest item) + tail x longest item     (items differ: the scheduler fills the gaps)
 //   full    = waves(items / S) item
-//   time    = launch + max(that, bytes of Q K V O and, backward, their gradients / memory_rate)
+//   forward   time = launch + max(that, bytes of Q K V O / memory_rate)
+//   backward  time = launch + that + bytes of Q K V O and their gradients / memory_rate     what passes before and after move;
+//                    with shared key heads also the gradients of K and V per query head, written and added up
+//   both      x exp(throttle clamp(ln(time / 1 ms) / ln 30, 0, 1))     a long kernel meets the power limit while it runs
 struct AttentionCurve {
   CurveInfo info;
   DType dtype = DType::bf16;
@@ -109,16 +117,17 @@ struct AttentionCurve {
   double wave_smoothing = 0;
   Seconds launch;
   BytesPerSecond memory_rate;
+  double throttle = 0;
   Range queries, keys;
 };
 Seconds evaluate(const AttentionCurve& curve, const Attention& attention, double sms);
 
 // A kernel whose time is the bytes it moves.
 //
-//   time = launch + bytes / min(rate, S sm_rate)
+//   time = launch + bytes / rate x fewer,     fewer = max((C / S)^sm_exponent, rate / (S sm_rate)), at least 1
 //
-// With knots (what was measured, where the two-parameter line misses the L2 cache's effect): log-log interpolation between
-// them, constant below the first, the line's slope above the last; scaled when S limits the rate.
+// C are the chip's SMs. With knots (what was measured, where the line misses the L2 cache's effect) log-log interpolation between
+// them takes the line's place: constant below the first, the line's slope above the last.
 struct MemoryCurve {
   CurveInfo info;
   MemoryKernel kernel = MemoryKernel::copy;
@@ -127,6 +136,8 @@ struct MemoryCurve {
   Seconds launch;
   BytesPerSecond rate;
   BytesPerSecond sm_rate;              // what one SM can move; 0: no such limit
+  double sm_exponent = 0;              // how time grows when the kernel loses a few SMs
+  std::int64_t chip_sms = 0;           // C; 0: fewer SMs cost nothing
   std::vector<double> bytes, seconds;  // knots, both ascending; may be empty
   Range measured;                      // bytes
 };

@@ -35,7 +35,7 @@ GemmCorrection read_correction(YamlReader& curve) {
   GemmCorrection correction;
   auto reader = curve.optional_mapping("correction");
   if (!reader) return correction;
-  correction.ln_waves = reader->numbers("ln_waves").value_or(std::vector<double>{});
+  correction.ln_fill = reader->numbers("ln_fill").value_or(std::vector<double>{});
   correction.ln_k = reader->numbers("ln_k").value_or(std::vector<double>{});
   correction.ln_factor = reader->numbers("ln_factor").value_or(std::vector<double>{});
   return correction;
@@ -54,6 +54,8 @@ GemmCurve read_gemm(YamlReader& reader) {
   }
   curve.tile_overhead = reader.quantity<Seconds>("tile_overhead");
   curve.max_split = reader.integer("max_split", 1);
+  curve.split_cost = reader.quantity<Seconds>("split_cost", Seconds{});
+  curve.one_by_one = reader.boolean("one_by_one", false);
   curve.wave_smoothing = reader.number("wave_smoothing");
   curve.launch = reader.quantity<Seconds>("launch");
   curve.memory_rate = reader.quantity<BytesPerSecond>("memory_rate");
@@ -80,6 +82,7 @@ AttentionCurve read_attention(YamlReader& reader) {
   curve.wave_smoothing = reader.number("wave_smoothing");
   curve.launch = reader.quantity<Seconds>("launch");
   curve.memory_rate = reader.quantity<BytesPerSecond>("memory_rate");
+  curve.throttle = reader.number("throttle", 0.0);
   curve.queries = read_range(reader, "measured_queries");
   curve.keys = read_range(reader, "measured_keys");
   finish_curve(reader, curve);
@@ -93,6 +96,8 @@ MemoryCurve read_memory(YamlReader& reader) {
   curve.launch = reader.quantity<Seconds>("launch");
   curve.rate = reader.quantity<BytesPerSecond>("rate");
   curve.sm_rate = reader.quantity<BytesPerSecond>("sm_rate", BytesPerSecond{});
+  curve.sm_exponent = reader.number("sm_exponent", 0.0);
+  curve.chip_sms = reader.integer("chip_sms", 0);
   curve.bytes = reader.numbers("knot_bytes").value_or(std::vector<double>{});
   curve.seconds = reader.numbers("knot_seconds").value_or(std::vector<double>{});
   curve.measured = read_range(reader, "measured_bytes");

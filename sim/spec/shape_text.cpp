@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <span>
 
 #include "sim/base/closest_word.h"
 #include "sim/spec/unit_text.h"
@@ -193,8 +194,8 @@ class Writer {
     for (std::size_t i = 0; i < values.size(); ++i) out += (i > 0 ? "," : "") + std::to_string(values[i]);
     out += ']';
   }
-  template <class Enum, std::size_t kCount>
-  void choice(const char* key, const std::array<std::string_view, kCount>& names, Enum value) {
+  template <class Enum>
+  void choice(const char* key, std::span<const std::string_view> names, Enum value) {
     text(key, names[static_cast<std::size_t>(value)]);
   }
 

@@ -109,6 +109,7 @@ std::optional<GemmCurve> stand_in(const Calibration& calibration, const GemmCurv
   if (parent == nullptr) return std::nullopt;
   GemmCurve curve = *parent;
   curve.grouped = wanted.grouped;
+  curve.one_by_one = parent->one_by_one && wanted.grouped;
   curve.dtype = wanted.dtype;
   curve.layout = wanted.layout;
   curve.accumulate_fp32 = wanted.accumulate_fp32;

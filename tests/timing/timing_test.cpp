@@ -60,6 +60,7 @@ Calibration bench_calibration() {
   copy.launch = Seconds{2e-6};
   copy.rate = BytesPerSecond{2.8e12};
   copy.sm_rate = BytesPerSecond{40e9};
+  copy.chip_sms = 132;
   copy.measured = {1024, 4e9};
   copy.info.name = curve_name(copy);
   c.memory_kernels.push_back(copy);

@@ -1,0 +1,144 @@
+#include "calibration/fit/gemm_correction.h"
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "calibration/fit/curve_fits.h"
+
+namespace trillion {
+namespace {
+
+const std::vector<double> kFillKnots = {0.03125, 0.125, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
+const std::vector<double> kKnots = {128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+
+std::vector<double> logs(const std::vector<double>& values) {
+  std::vector<double> result;
+  for (const double v : values) result.push_back(std::round(std::log(v) * 1e6) / 1e6);
+  return result;
+}
+
+// Where a GEMM lies on the correction's plane: fill and k of the tile and split that the curve chooses.
+struct Place {
+  double fill = 1, k = 1;
+};
+
+Place place_of(const GemmCurve& curve, const Gemm& gemm, double sms) {
+  double best = std::numeric_limits<double>::infinity();
+  Place place;
+  GemmCurve one = curve;
+  for (const auto& tile : curve.tiles) {
+    one.tiles = {tile};
+    const double tiles = std::ceil(static_cast<double>(gemm.m) / static_cast<double>(tile.m)) *
+                         std::ceil(static_cast<double>(gemm.n) / static_cast<double>(tile.n));
+    for (one.max_split = 1; one.max_split <= curve.max_split; one.max_split *= 2) {
+      const double time = evaluate(one, gemm, sms).value();
+      if (time >= best) continue;
+      best = time;
+      const double z = static_cast<double>(one.max_split), share = tiles * z / sms;
+      place = {std::min(share, effective_waves(share, curve.wave_smoothing)), static_cast<double>(gemm.k) / z};
+    }
+  }
+  return place;
+}
+
+// Weights of the four knots around a place, by adding a unit to each knot in turn: the same interpolation as the curve's own.
+Eigen::MatrixXd interpolation_rows(const std::vector<Place>& places, GemmCorrection table) {
+  const auto knots = static_cast<Eigen::Index>(table.ln_fill.size() * table.ln_k.size());
+  Eigen::MatrixXd rows(static_cast<Eigen::Index>(places.size()), knots);
+  for (Eigen::Index j = 0; j < knots; ++j) {
+    table.ln_factor.assign(static_cast<std::size_t>(knots), 0.0);
+    table.ln_factor[static_cast<std::size_t>(j)] = 1.0;
+    for (std::size_t i = 0; i < places.size(); ++i)
+      rows(static_cast<Eigen::Index>(i), j) = std::log(table.factor(places[i].fill, places[i].k));
+  }
+  return rows;
+}
+
+// Neighbouring knots a and b and the least that the second may exceed the first by.
+struct Bound {
+  std::size_t a, b;
+  double least;
+};
+
+// Time is waves(x) x tile time x factor. Below one wave it is constant in x, so the factor may not fall; above, the factor may
+// fall no faster than waves rise; over k, no faster than the tile's own time rises at the cell's lower end.
+std::vector<Bound> bounds_of(const GemmCurve& curve, const GemmCorrection& table) {
+  double smallest = std::numeric_limits<double>::infinity();
+  for (const auto& tile : curve.tiles) smallest = std::min(smallest, static_cast<double>(tile.m * tile.n) / tile.efficiency);
+  constexpr double kSafety = 0.95;
+  const std::size_t ks = table.ln_k.size();
+  std::vector<Bound> bounds;
+  for (std::size_t i = 0; i < table.ln_fill.size(); ++i) {
+    for (std::size_t j = 0; j < ks; ++j) {
+      if (i + 1 < table.ln_fill.size()) {
+        const double least = table.ln_fill[i] < 0 ? 0.0 : -kSafety * (table.ln_fill[i + 1] - table.ln_fill[i]);
+        bounds.push_back({i * ks + j, (i + 1) * ks + j, least});
+      }
+      if (j + 1 < ks) {
+        const double loop = 2 * smallest * std::exp(table.ln_k[j]) / curve.sm_rate.value();
+        const double slope = loop / (loop + curve.tile_overhead.value());
+        bounds.push_back({i * ks + j, i * ks + j + 1, -kSafety * slope * (table.ln_k[j + 1] - table.ln_k[j])});
+      }
+    }
+  }
+  return bounds;
+}
+
+// Moves both ends of a violated bound half way; what is left after many rounds is lifted, first knots first.
+void project(const std::vector<Bound>& bounds, std::vector<double>& values) {
+  for (int round = 0; round < 100; ++round) {
+    for (const auto& bound : bounds) {
+      const double missing = values[bound.a] + bound.least - values[bound.b];
+      if (missing <= 0) continue;
+      values[bound.a] -= missing / 2;
+      values[bound.b] += missing / 2;
+    }
+  }
+  // Four digits are more than the data hold; a bound is met exactly by rounding the lifted end up.
+  for (double& value : values) value = std::round(value * 1e4) / 1e4;
+  for (bool again = true; again;) {
+    again = false;
+    for (const auto& bound : bounds) {
+      if (values[bound.b] >= values[bound.a] + bound.least) continue;
+      values[bound.b] = std::ceil((values[bound.a] + bound.least) * 1e4) / 1e4;
+      again = true;
+    }
+  }
+}
+
+}  // namespace
+
+GemmCurve with_correction(GemmCurve curve, const Points& points) {
+  std::vector<Place> places;
+  std::vector<double> left_over;
+  for (const auto& point : points) {
+    const auto* gemm = std::get_if<Gemm>(&point.query.shape);
+    if (gemm == nullptr) return curve;
+    places.push_back(place_of(curve, *gemm, point.sms));
+    // A point far off is another kernel's, not the surface's.
+    left_over.push_back(std::clamp(std::log(point.seconds / predict(curve, point)), -0.2, 0.2));
+  }
+  GemmCorrection table{logs(kFillKnots), logs(kKnots), {}};
+  const Eigen::MatrixXd rows = interpolation_rows(places, table);
+  const std::vector<Bound> bounds = bounds_of(curve, table);
+  constexpr double kSmooth = 1.5, kShrink = 0.1;
+  Eigen::MatrixXd normal = rows.transpose() * rows;
+  normal.diagonal().array() += kShrink;
+  for (const auto& bound : bounds) {  // every pair of neighbours
+    const auto a = static_cast<Eigen::Index>(bound.a), b = static_cast<Eigen::Index>(bound.b);
+    normal(a, a) += kSmooth;
+    normal(b, b) += kSmooth;
+    normal(a, b) -= kSmooth;
+    normal(b, a) -= kSmooth;
+  }
+  const Eigen::Map<const Eigen::VectorXd> target(left_over.data(), static_cast<Eigen::Index>(left_over.size()));
+  const Eigen::VectorXd solution = normal.ldlt().solve(rows.transpose() * target);
+  table.ln_factor.assign(solution.data(), solution.data() + solution.size());
+  project(bounds, table.ln_factor);
+  curve.correction = table;
+  return curve;
+}
+
+}  // namespace trillion

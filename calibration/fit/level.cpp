@@ -1,0 +1,44 @@
+#include "calibration/fit/level.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "calibration/fit/curve_model.h"
+
+namespace trillion {
+
+void slow_down(GemmCurve& c, double factor) {
+  c.sm_rate *= 1 / factor;
+  c.memory_rate *= 1 / factor;
+  c.tile_overhead *= factor;
+  c.split_cost *= factor;
+}
+
+void slow_down(AttentionCurve& c, double factor) {
+  c.sm_rate *= 1 / factor;
+  c.memory_rate *= 1 / factor;
+  c.tile_overhead *= factor;
+}
+
+void slow_down(MemoryCurve& c, double factor) {
+  c.rate *= 1 / factor;
+  c.sm_rate *= 1 / factor;
+  for (double& seconds : c.seconds) seconds = round_to_4_digits(seconds * factor);
+}
+
+double mean_of(const std::vector<double>& values) {
+  return values.empty() ? 0.0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+Residuals level_residuals(const std::vector<double>& log_ratios, const Residuals& donor) {
+  if (log_ratios.size() < 3) return {std::max(donor.median, 0.03), std::max(donor.p90, 0.10), 0};
+  const double count = static_cast<double>(log_ratios.size()), sum = mean_of(log_ratios) * count;
+  std::vector<double> left_out;
+  for (const double ratio : log_ratios) left_out.push_back((sum - ratio) / (count - 1) - ratio);
+  Residuals residuals = residuals_of(left_out);
+  residuals.p90 = std::max({residuals.p90, 0.5 * donor.p90, 0.02});
+  return residuals;
+}
+
+}  // namespace trillion

@@ -1,0 +1,269 @@
+// The fit. What must hold: it finds the parameters that made the data, from many points and from few; its residuals are honest
+// (noise put in comes out); the order of files and a second run change no byte; the shipped profiles are what the committed
+// measurements give.
+#include "calibration/fit/fit.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "calibration/fit/chips.h"
+#include "calibration/fit/least_squares.h"
+#include "sim/base/error.h"
+#include "sim/base/random.h"
+#include "sim/spec/load_calibration.h"
+
+namespace trillion {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kSeed = 20250417;
+
+GemmCurve true_gemm() {
+  GemmCurve c;
+  c.sm_rate = FlopsPerSecond{5.2e12};
+  c.tiles = {{128, 256, 1.0}, {256, 128, 1.0}, {128, 128, 0.9}, {64, 128, 0.7}, {128, 64, 0.7}};
+  c.tile_overhead = Seconds{2.2e-6};
+  c.wave_smoothing = 0.4;
+  c.launch = Seconds{2.5e-6};
+  c.memory_rate = BytesPerSecond{2.6e12};
+  c.max_split = 1;
+  return c;
+}
+
+RawFile bench_file(const std::string& gpu = "H100") {
+  RawFile file;
+  file.name = "bench.jsonl";
+  file.gpu = gpu;
+  file.software = "bench";
+  file.provenance = {Origin::measured, "a bench"};
+  file.sms = 132;
+  return file;
+}
+
+void add(RawFile& file, const Shape& shape, double seconds) {
+  file.rows.push_back({{shape, 0, Load::burst}, Seconds{seconds}, file.provenance, {}});
+}
+
+// `count` GEMMs over the design's space, timed by the true curve with `noise` (ln, standard deviation).
+RawFile gemm_file(int count, double noise) {
+  RawFile file = bench_file();
+  const Random random(kSeed, 1), errors(kSeed, 2);
+  for (int i = 0; i < count; ++i) {
+    const auto at = static_cast<std::uint64_t>(3 * i);
+    const auto draw = [&](std::uint64_t j, double low, double high) {
+      return 64 * static_cast<std::int64_t>(std::llround(low * std::pow(high / low, random.uniform(at + j)) / 64));
+    };
+    const Gemm gemm{DType::bf16, draw(0, 128, 32768), draw(1, 256, 32768), draw(2, 256, 32768)};
+    add(file, gemm, evaluate(true_gemm(), gemm, 132).value() * std::exp(noise * errors.normal(static_cast<std::uint64_t>(i))));
+  }
+  return file;
+}
+
+TEST(LeastSquares, FindsAParabolasBottomDespiteAnOutlier) {
+  const std::vector<double> x = {0, 1, 2, 3, 4, 5, 6, 7};
+  const auto residual = [&](const std::vector<double>& theta) {
+    std::vector<double> r;
+    for (std::size_t i = 0; i < x.size(); ++i) r.push_back(theta[0] + theta[1] * x[i] - (1 + 0.5 * x[i]) + (i == 3 ? 2.0 : 0.0));
+    return r;
+  };
+  const auto theta = least_squares(residual, {{0, 100}, {0, 100}});
+  EXPECT_NEAR(theta[0], 1, 0.1);
+  EXPECT_NEAR(theta[1], 0.5, 0.02);
+  // A fixed parameter stays.
+  EXPECT_EQ(least_squares(residual, {{3, 0}, {0, 100}})[0], 3);
+}
+
+TEST(LeastSquares, QuantilesInterpolate) {
+  EXPECT_EQ(quantile({}, 0.5), 0);
+  EXPECT_EQ(quantile({3, 1, 2}, 0.5), 2);
+  EXPECT_DOUBLE_EQ(quantile({0, 10}, 0.9), 9);
+}
+
+TEST(Fit, PredictsUnseenGemmsOfACurveOfItsOwnFamily) {
+  const FitReport report = fit({gemm_file(120, 0.0)});
+  ASSERT_EQ(report.residuals.size(), 1u);
+  EXPECT_EQ(report.residuals[0].curve, "gemm bf16 forward burst");
+  EXPECT_EQ(report.residuals[0].points, 120);
+  EXPECT_LT(report.residuals[0].median, 0.02);
+  const GemmCurve& curve = report.calibration.gemms.at(0);
+  const Gemm unseen{DType::bf16, 5000, 3000, 7000};
+  EXPECT_NEAR(evaluate(curve, unseen, 132) / evaluate(true_gemm(), unseen, 132), 1, 0.04);
+}
+
+TEST(Fit, ResidualsShowTheNoiseThatIsThere) {
+  const FitReport report = fit({gemm_file(150, 0.05)});
+  // The median of |N(0, 0.05)| is 0.034, its 90th percentile 0.082.
+  EXPECT_GT(report.residuals[0].median, 0.025);
+  EXPECT_LT(report.residuals[0].median, 0.05);
+  EXPECT_GT(report.residuals[0].p90, 0.06);
+  EXPECT_LT(report.residuals[0].p90, 0.13);
+}
+
+TEST(Fit, ThreePointsGiveASaneCurveWithAWideInterval) {
+  const FitReport report = fit({gemm_file(3, 0.0)});
+  const GemmCurve& curve = report.calibration.gemms.at(0);
+  for (const std::int64_t size : {512, 2048, 8192, 32768}) {
+    const Gemm gemm{DType::bf16, size, size, size};
+    EXPECT_NEAR(evaluate(curve, gemm, 132) / evaluate(true_gemm(), gemm, 132), 1, 0.35) << size;
+  }
+  EXPECT_GE(curve.info.residuals.p90, 0.10);
+}
+
+TEST(Fit, FittedTimesStayMonotone) {
+  const FitReport report = fit({gemm_file(150, 0.08)});
+  const GemmCurve& curve = report.calibration.gemms.at(0);
+  const Random random(kSeed, 9);
+  for (std::uint64_t i = 0; i < 20000; ++i) {
+    const auto draw = [&](std::uint64_t j) {
+      return static_cast<std::int64_t>(std::llround(16 * std::pow(4000.0, random.uniform(4 * i + j))));
+    };
+    const Gemm small{DType::bf16, draw(0), draw(1), draw(2)};
+    Gemm large = small;
+    (i % 3 == 0 ? large.m : i % 3 == 1 ? large.n : large.k) += draw(3);
+    ASSERT_LE(evaluate(curve, small, 132).value(), evaluate(curve, large, 132).value() * (1 + 1e-9))
+        << "seed " << kSeed << " case " << i << ": " << small.m << " " << small.n << " " << small.k << " -> " << large.m << " " << large.n
+        << " " << large.k;
+  }
+}
+
+TEST(Fit, FindsAMemoryKernelsLineAndItsCacheKnee) {
+  RawFile file = bench_file();
+  for (double bytes = 2048; bytes < 5e9; bytes *= 2) {
+    // 50 MB of L2 at twice the rate.
+    const double seconds = 2e-6 + std::min(bytes, 50e6) / 5.6e12 + std::max(0.0, bytes - 50e6) / 2.8e12;
+    add(file, MemoryBound{MemoryKernel::copy, Bytes{bytes / 2}, Bytes{bytes / 2}}, seconds);
+  }
+  const FitReport report = fit({file});
+  EXPECT_LT(report.residuals.at(0).median, 0.03);
+  const MemoryCurve& curve = report.calibration.memory_kernels.at(0);
+  EXPECT_NEAR(evaluate(curve, {MemoryKernel::copy, Bytes{1.5e9}, Bytes{1.5e9}}, 132).value(), 2e-6 + 50e6 / 5.6e12 + 2.95e9 / 2.8e12, 3e-5);
+}
+
+TEST(Fit, FindsACollectivesLatencyAndRate) {
+  RawFile file = bench_file();
+  for (double bytes = 1024; bytes < 2e10; bytes *= 4) {
+    const double wire = 2.0 * 7 / 8 * bytes / 340e9;
+    add(file, Collective{CollectiveKind::all_reduce, Bytes{bytes}, 8, 8, {}}, 20e-6 + wire + 2 * std::sqrt(wire * 2e-6));
+  }
+  const FitReport report = fit({file});
+  EXPECT_LT(report.residuals.at(0).p90, 0.05);
+  EXPECT_NEAR(report.calibration.collectives.at(0).nvlink.value() / 340e9, 1, 0.04);
+  EXPECT_THAT(report.residuals.at(0).note, HasSubstr("above 1.00 MiB"));
+}
+
+TEST(Fit, TheSameInputGivesTheSameBytesWhateverTheOrderOfFiles) {
+  RawFile copy = bench_file();
+  for (double bytes = 2048; bytes < 5e8; bytes *= 3)
+    add(copy, MemoryBound{MemoryKernel::add, Bytes{bytes}, Bytes{bytes}}, 3e-6 + bytes / 1.4e12);
+  const std::string once = calibration_text(fit({gemm_file(40, 0.03), copy}).calibration);
+  EXPECT_EQ(once, calibration_text(fit({gemm_file(40, 0.03), copy}).calibration));
+  EXPECT_EQ(once, calibration_text(fit({copy, gemm_file(40, 0.03)}).calibration));
+}
+
+TEST(Fit, OwnRowsStandAloneAndFewOnesAreJoinedByBorrowedOnes) {
+  RawFile own = gemm_file(20, 0.0);
+  RawFile lent = gemm_file(30, 0.0);
+  lent.borrowed = true;
+  for (auto& row : lent.rows) row.time *= 2;  // another chip, twice as slow
+  const double alone = evaluate(fit({own, lent}).calibration.gemms.at(0), {DType::bf16, 8192, 8192, 8192}, 132).value();
+  EXPECT_NEAR(alone / evaluate(true_gemm(), Gemm{DType::bf16, 8192, 8192, 8192}, 132).value(), 1, 0.05);
+  own.rows.resize(2);
+  const FitReport joined = fit({own, lent});
+  EXPECT_THAT(joined.residuals.at(0).note, HasSubstr("30 of 32 points borrowed"));
+  EXPECT_THAT(joined.calibration.gemms.at(0).info.provenance.source, HasSubstr("borrowed from H100"));
+}
+
+TEST(Fit, OfSeveralLibraryPathsTheFastestIsTaken) {
+  RawFile file = gemm_file(20, 0.0);
+  const std::size_t count = file.rows.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    file.rows[i].path = "fast";
+    RawRow slow = file.rows[i];
+    slow.path = "slow";
+    slow.time *= 3;
+    file.rows.push_back(slow);
+  }
+  const FitReport report = fit({file});
+  EXPECT_EQ(report.residuals.at(0).points, 20);
+  EXPECT_THAT(report.notes, testing::Contains(HasSubstr("'fast' is used, the fastest")));
+}
+
+TEST(Fit, PublishedPointsKeepTheirOriginAndAWideInterval) {
+  RawFile file = gemm_file(2, 0.0);
+  file.rows[1].provenance = {Origin::paper, "a paper"};
+  const FitReport report = fit({file});
+  EXPECT_EQ(report.residuals.at(0).origin, Origin::paper);
+  EXPECT_GE(report.calibration.gemms.at(0).info.residuals.p90, 0.15);
+}
+
+TEST(Fit, MeasuredFiguresReplaceAssumedOnesAndFactsReplaceBoth) {
+  RawFile file = gemm_file(3, 0.0);
+  file.others.push_back(parse_json_line(R"({"op":"launch","kind":"gap","time_s":1.25e-6})", {"host.jsonl", 2, 1}));
+  file.others.push_back(parse_json_line(R"({"op":"launch","kind":"issue","time_s":4e-6})", {"host.jsonl", 3, 1}));
+  FitReport report = fit({file});
+  EXPECT_DOUBLE_EQ(report.calibration.stack.kernel_gap.value.value(), 1.25e-6);
+  EXPECT_EQ(report.calibration.stack.kernel_gap.provenance.origin, Origin::measured);
+  EXPECT_EQ(report.calibration.stack.context.provenance.origin, Origin::assumed);
+  RawFile facts;
+  facts.name = "facts.yaml";
+  facts.facts = Facts{};
+  facts.facts->stack.kernel_gap = {Seconds{3e-6}, {Origin::paper, "a paper"}};
+  report = fit({file, facts});
+  EXPECT_DOUBLE_EQ(report.calibration.stack.kernel_gap.value.value(), 3e-6);
+  EXPECT_DOUBLE_EQ(report.calibration.stack.host_launch.value.value(), 4e-6);
+}
+
+TEST(Fit, RefusesWhatItCannotTell) {
+  const auto message = [](const std::vector<RawFile>& files) {
+    try {
+      fit(files);
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  RawFile other = gemm_file(2, 0.0);
+  other.gpu = "A100";
+  EXPECT_THAT(message({gemm_file(2, 0.0), other}), HasSubstr("several GPUs"));
+  RawFile unknown = gemm_file(2, 0.0);
+  unknown.gpu = "Imaginary 9000";
+  EXPECT_THAT(message({unknown}), HasSubstr("Imaginary 9000"));
+  EXPECT_THAT(message({bench_file()}), HasSubstr("no row"));
+  RawFile nameless = gemm_file(2, 0.0);
+  nameless.gpu.clear();
+  EXPECT_THAT(message({nameless}), HasSubstr("facts.yaml"));
+}
+
+TEST(Chips, AreKnownByAnySpelling) {
+  EXPECT_EQ(vendor_chip("NVIDIA H100 80GB HBM3")->sms, 132);
+  EXPECT_EQ(vendor_chip("a100-sxm4-40gb")->sms, 108);
+  EXPECT_DOUBLE_EQ(vendor_chip("H800")->nvlink.value(), 200e9);
+  EXPECT_DOUBLE_EQ(vendor_chip("H200")->memory_bandwidth.value(), 4.8e12);
+  EXPECT_FALSE(vendor_chip("MI300X").has_value());
+}
+
+TEST(ShippedProfiles, AreWhatTheCommittedMeasurementsGive) {
+  const fs::path calibration = fs::path(TRILLION_SOURCE_DIR) / "calibration";
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(calibration / "profiles")) {
+    if (entry.path().extension() != ".yaml") continue;
+    const fs::path raw = calibration / "raw" / entry.path().stem();
+    ASSERT_TRUE(fs::is_directory(raw)) << entry.path() << " has no measurements";
+    std::ifstream in(entry.path());
+    const std::string shipped(std::istreambuf_iterator<char>(in), {});
+    EXPECT_EQ(calibration_text(fit(read_raw({raw.string()})).calibration), shipped)
+        << entry.path() << " differs from a fresh fit of " << raw;
+    ++count;
+  }
+  EXPECT_GT(count, 0);
+}
+
+}  // namespace
+}  // namespace trillion
