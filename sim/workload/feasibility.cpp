@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "sim/base/number_text.h"
 #include "sim/net/fabric.h"
@@ -13,49 +14,65 @@ namespace trillion {
 
 namespace {
 
-// The divisors of `whole` nearest to `wanted` from below and above, as "4 or 8".
-std::string nearest_divisors(std::int64_t whole, std::int64_t wanted) {
-  std::int64_t below = 1, above = whole;
-  for (std::int64_t d = 1; d <= whole; ++d) {
-    if (whole % d != 0) continue;
-    if (d <= wanted) below = d;
-    if (d >= wanted) {
-      above = d;
-      break;
-    }
-  }
-  return below == above ? std::to_string(below) : std::to_string(below) + " or " + std::to_string(above);
+// The accepted numbers nearest to `wanted` from below and above, none above `most`: "4 or 8". REQUIRES: 1 is accepted.
+template <class Accepts>
+std::string nearest(std::int64_t wanted, std::int64_t most, const Accepts& accepts) {
+  std::int64_t below = std::max<std::int64_t>(1, std::min(wanted, most)), above = std::max<std::int64_t>(1, wanted);
+  while (!accepts(below)) --below;
+  while (above <= most && !accepts(above)) ++above;
+  return above > most || above == below ? std::to_string(below) : std::to_string(below) + " or " + std::to_string(above);
 }
+
+std::string does_not_divide(const char* key, std::int64_t parts, const char* what, std::int64_t whole) {
+  return "plan." + std::string(key) + " " + std::to_string(parts) + " does not divide the " + std::to_string(whole) + " " + what;
+}
+
+std::string would_do(const char* key, const std::string& values) { return "plan." + std::string(key) + ": " + values + " would"; }
 
 std::optional<Infeasible> must_divide(const char* key, std::int64_t parts, const char* what, std::int64_t whole) {
   if (parts > 0 && whole % parts == 0) return std::nullopt;
-  return Infeasible{"plan." + std::string(key) + " " + std::to_string(parts) + " does not divide the " + std::to_string(whole) + " " + what,
-                    {"plan." + std::string(key) + ": " + nearest_divisors(whole, parts) + " would"}};
+  const auto divides = [&](std::int64_t d) { return whole % d == 0; };
+  return Infeasible{does_not_divide(key, parts, what, whole), {would_do(key, nearest(parts, whole, divides))}};
+}
+
+// Heads and channels at once, so that what the help offers splits all of them. More ranks than key-value heads share them.
+std::optional<Infeasible> why_tensors_do_not_split(const Model& m, std::int64_t ranks) {
+  const std::int64_t heads = m.num_attention_heads, channels = m.intermediate_size;
+  const std::int64_t key_heads = m.mla ? heads : m.num_key_value_heads;
+  const auto splits_heads = [&](std::int64_t r) { return heads % r == 0; };
+  const auto splits_key_heads = [&](std::int64_t r) { return key_heads % r == 0 || r % key_heads == 0; };
+  const auto splits_channels = [&](std::int64_t r) { return channels % r == 0; };
+  const auto splits = [&](std::int64_t r) { return splits_heads(r) && splits_key_heads(r) && splits_channels(r); };
+  if (splits(ranks)) return std::nullopt;
+  constexpr const char* kKey = "tensor_parallel";
+  const std::string reason = !splits_heads(ranks)       ? does_not_divide(kKey, ranks, "attention heads", heads)
+                             : !splits_key_heads(ranks) ? does_not_divide(kKey, ranks, "key-value heads", key_heads)
+                                                        : does_not_divide(kKey, ranks, "channels of intermediate_size", channels);
+  return Infeasible{reason, {would_do(kKey, nearest(ranks, heads, splits))}};
+}
+
+// Every context-parallel rank takes two slices of each sequence, one from either end.
+std::optional<Infeasible> why_sequence_does_not_split(std::int64_t ranks, std::int64_t tokens) {
+  if (ranks == 1) return std::nullopt;
+  if (tokens % 2 == 0) return must_divide("context_parallel", ranks, "tokens of half a sequence (two slices a rank)", tokens / 2);
+  return Infeasible{"plan.context_parallel " + std::to_string(ranks) + " needs an even training.sequence_length, which is " +
+                        std::to_string(tokens) + " (two slices a rank)",
+                    {would_do("context_parallel", "1")}};
 }
 
 std::optional<Infeasible> why_model_does_not_split(const Scenario& s) {
   const Plan& p = s.plan;
   const Model& m = s.model;
-  if (auto why = must_divide("tensor_parallel", p.tensor_parallel, "attention heads", m.num_attention_heads)) return why;
-  if (!m.mla && p.tensor_parallel > m.num_key_value_heads && p.tensor_parallel % m.num_key_value_heads != 0) {
-    return must_divide("tensor_parallel", p.tensor_parallel, "key-value heads", m.num_key_value_heads);
-  }
-  if (auto why = must_divide("tensor_parallel", p.tensor_parallel, "channels of intermediate_size", m.intermediate_size);
-      m.intermediate_size > 0 && why) {
-    return why;
-  }
-  if (auto why =
-          must_divide("context_parallel", 2 * p.context_parallel, "tokens of a sequence (two slices a rank)", s.training.sequence_length);
-      p.context_parallel > 1 && why) {
-    return why;
-  }
+  if (auto why = why_tensors_do_not_split(m, p.tensor_parallel)) return why;
+  if (auto why = why_sequence_does_not_split(p.context_parallel, s.training.sequence_length)) return why;
   if (m.moe) {
     if (auto why = must_divide("expert_parallel", p.expert_parallel, "routed experts", m.moe->n_routed_experts)) return why;
     return must_divide("expert_tensor_parallel", p.expert_tensor_parallel, "channels of an expert", m.moe->moe_intermediate_size);
   }
-  if (p.expert_parallel > 1 || p.expert_tensor_parallel > 1) {
-    return Infeasible{"plan.expert_parallel " + std::to_string(p.expert_parallel) + ", but " + m.name + " has no experts",
-                      {"plan.expert_parallel: 1"}};
+  for (const auto& [key, ranks] : {std::pair{"expert_parallel", p.expert_parallel}, {"expert_tensor_parallel", p.expert_tensor_parallel}}) {
+    if (ranks == 1) continue;
+    return Infeasible{"plan." + std::string(key) + " " + std::to_string(ranks) + ", but " + m.name + " has no experts",
+                      {"plan." + std::string(key) + ": 1"}};
   }
   return std::nullopt;
 }

@@ -1,0 +1,157 @@
+// Peak memory of a rank. The algebra, for P parameters of the rank, D of them a shard's, activations A per micro-batch and stage:
+//   model states  2 P (3 P in FP8) + gradient bytes x P + (master + 2 moments) x D;  ZeRO-1 divides D by the data-parallel group,
+//                 ZeRO-2 the gradients too, ZeRO-3 the parameters too, each with a block or two in transit
+//   activations   A x what the schedule keeps in flight: 1F1B p - r on rank r, GPipe all m; a pair of DualPipe stages together
+//   monotone      a larger micro-batch or one more in flight never needs less
+#include "sim/workload/memory.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "sim/workload/counts.h"
+#include "tests/support/block_setting.h"
+#include "tests/support/laid_out_step.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+
+Scenario pipeline(ScheduleKind schedule, std::int64_t ranks, Model model = dense_model(16)) {
+  Plan plan;
+  plan.schedule = schedule;
+  plan.pipeline_parallel = ranks;
+  return linear_scenario(std::move(model), plan, 4, 32 * 32);
+}
+
+std::vector<StageMemory> memory_of(const Scenario& s) { return LaidOutStep(s).memory(); }
+
+double sum(const std::vector<StageMemory>& ranks, Bytes StageMemory::*part) {
+  return std::accumulate(ranks.begin(), ranks.end(), 0.0, [&](double so_far, const StageMemory& m) { return so_far + (m.*part).value(); });
+}
+
+TEST(Memory, ASmallCaseByHand) {
+  Scenario s = linear_scenario(dense_model(1), {}, 1, 8);  // one rank of 8 replicas, one layer
+  s.plan.sharding = Sharding::none;
+  s.calibration.stack.context.value = Bytes{1e9};
+  s.calibration.stack.collective_buffers.value = Bytes{2e9};
+  s.calibration.stack.workspace.value = Bytes{3e9};
+  s.calibration.stack.expert_buffers.value = Bytes{1e12};  // not for a model without experts
+  s.calibration.stack.fragmentation.value = 0.05;
+  const StageMemory m = memory_of(s).front();
+  const double h = 4096, f = 14336, vocabulary = 32, tokens = 4096;
+  const double p = vocabulary * h + (h * h * 2.5 + 3 * h * f + 2 * h) + h + vocabulary * h;  // qkv and o of 32 + 2 x 8 heads: 2.5 h h
+  EXPECT_DOUBLE_EQ(m.parameters.value(), 2 * p);
+  EXPECT_DOUBLE_EQ(m.gradients.value(), 4 * p);
+  EXPECT_DOUBLE_EQ(m.optimizer.value(), 12 * p);
+  // The layer of memory.md section 2 with its log-sum-exp, the head's norm and logits.
+  const double layer = 8 * h + 4 * h + 4 * 1024 + 6 * f + 4 * 32, head = 4 * h + 2 * vocabulary;
+  EXPECT_DOUBLE_EQ(m.activations.value(), tokens * (layer + head));
+  EXPECT_EQ(m.in_flight, 1);
+  // The activation's backward pass: gate, up and the output's gradient in, the gradients of gate and up out.
+  EXPECT_DOUBLE_EQ(m.buffers.value(), tokens * f * (6 + 4));
+  const double tensors = (m.parameters + m.gradients + m.optimizer + m.activations + m.buffers).value();
+  EXPECT_DOUBLE_EQ(m.overhead.value(), 6e9 + 0.05 * tensors);
+  EXPECT_DOUBLE_EQ(m.peak().value(), tensors + m.overhead.value());
+}
+
+TEST(Memory, EveryRankTogetherHoldsTheModelOnce) {
+  const Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+  EXPECT_DOUBLE_EQ(sum(memory_of(s), &StageMemory::parameters), 2.0 * static_cast<double>(model_size(s.model).total));
+}
+
+TEST(Memory, DualPipeHoldsEveryStageTwice) {
+  const std::vector<StageMemory> once = memory_of(pipeline(ScheduleKind::one_f_one_b, 4));
+  const std::vector<StageMemory> twice = memory_of(pipeline(ScheduleKind::dualpipe, 4));
+  for (std::size_t r = 0; r < 4; ++r) {
+    EXPECT_EQ(twice[r].stages.size(), 2u);
+    EXPECT_DOUBLE_EQ(twice[r].parameters.value(), (once[r].parameters + once[3 - r].parameters).value());
+    EXPECT_DOUBLE_EQ(twice[r].gradients.value(), (once[r].gradients + once[3 - r].gradients).value());
+    // Both copies share one set of optimizer states.
+    EXPECT_DOUBLE_EQ(twice[r].optimizer.value(), (once[r].optimizer + once[3 - r].optimizer).value() / 2);
+  }
+}
+
+TEST(Memory, OneFOneBKeepsWhatIsBetweenItAndTheEnd) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+  const LaidOutStep step(s);
+  const double layer = total_bytes(step.block(BlockKind::dense_layer).saved);
+  const std::vector<StageMemory> ranks = step.memory();
+  for (std::int64_t r = 0; r < 3; ++r) {
+    EXPECT_EQ(ranks[static_cast<std::size_t>(r)].in_flight, 4 - r);
+    EXPECT_DOUBLE_EQ(ranks[static_cast<std::size_t>(r)].activations.value(), static_cast<double>((4 - r) * 4) * layer);
+  }
+  EXPECT_EQ(ranks[3].in_flight, 1);
+}
+
+TEST(Memory, SchedulesKeepWhatTheyAreKnownFor) {
+  const std::int64_t m = 1024 / (32 / 4);
+  for (const StageMemory& rank : memory_of(pipeline(ScheduleKind::gpipe, 4))) EXPECT_EQ(rank.in_flight, m);
+  for (const StageMemory& rank : memory_of(pipeline(ScheduleKind::zb_h1, 4))) EXPECT_LE(rank.in_flight, 4);
+  for (const StageMemory& rank : memory_of(pipeline(ScheduleKind::zb_h2, 4))) EXPECT_LE(rank.in_flight, 2 * 4 - 1);
+  for (const StageMemory& rank : memory_of(pipeline(ScheduleKind::dualpipe, 4))) EXPECT_LE(rank.in_flight, 4 + 1);
+}
+
+TEST(Memory, ActivationsGrowWithTheMicroBatchAndNothingShrinks) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+  const std::vector<StageMemory> one = memory_of(s);
+  s.plan.micro_batch_size = 2;
+  const std::vector<StageMemory> two = memory_of(s);
+  for (std::size_t r = 0; r < 4; ++r) {
+    EXPECT_DOUBLE_EQ(two[r].activations.value(), 2 * one[r].activations.value());
+    EXPECT_DOUBLE_EQ(two[r].buffers.value(), 2 * one[r].buffers.value());
+    EXPECT_EQ(two[r].parameters, one[r].parameters);
+  }
+}
+
+TEST(Memory, ZeroDividesStatesByTheirGroup) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);  // 8 replicas
+  const auto with = [&](Sharding sharding) {
+    s.plan.sharding = sharding;
+    return memory_of(s)[1];
+  };
+  const StageMemory none = with(Sharding::none), one = with(Sharding::zero_1), two = with(Sharding::zero_2), three = with(Sharding::zero_3);
+  const double whole = none.parameters.value() / 2, block = whole / 4;  // rank 1: four equal layers
+  EXPECT_DOUBLE_EQ(one.optimizer.value(), none.optimizer.value() / 8);
+  EXPECT_EQ(one.gradients, none.gradients);
+  EXPECT_DOUBLE_EQ(two.gradients.value(), 4 * (whole / 8 + block));
+  EXPECT_EQ(two.parameters, none.parameters);
+  EXPECT_DOUBLE_EQ(three.parameters.value(), 2 * (whole / 8 + 2 * block));
+  EXPECT_EQ(three.optimizer, one.optimizer);
+}
+
+TEST(Memory, ExpertsAreShardedOverTheirOwnReplicas) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4, moe_model(16));
+  s.plan.expert_parallel = 8;
+  const LaidOutStep step(s);
+  const BlockParameters layer = step.block(BlockKind::moe_layer).parameters;
+  EXPECT_DOUBLE_EQ(step.memory()[1].optimizer.value(), 12 * 4 * (layer.dense / 8 + layer.expert / 1));
+}
+
+TEST(Memory, FP8KeepsTheQuantisedCopyBesideTheWeights) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+  const double bf16 = memory_of(s)[1].parameters.value();
+  s.plan.precision = Precision::fp8;
+  EXPECT_DOUBLE_EQ(memory_of(s)[1].parameters.value(), bf16 / 2 * 3);
+}
+
+TEST(Memory, RoutedActivationsFollowTheBusiestRank) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4, moe_model(16));
+  s.plan.expert_parallel = 8;
+  LaidOutStep step(s);
+  double routed = 0;
+  for (const SavedTensor& t : step.block(BlockKind::moe_layer).saved) routed += t.scale == LoadScale::rank_load ? t.bytes.value() : 0;
+  const double even = step.memory()[1].activations.value();
+  step.load.mean.rank_load_max_over_mean = 1.5;
+  EXPECT_NEAR(step.memory()[1].activations.value(), even + 0.5 * routed * 4 * 3, 1e-3);  // 4 layers, 3 in flight
+}
+
+TEST(Memory, OnlyAPipelineHasNeighboursToSendTo) {
+  const StageMemory alone = memory_of(pipeline(ScheduleKind::one_f_one_b, 1)).front();
+  const StageMemory first = memory_of(pipeline(ScheduleKind::one_f_one_b, 4)).front();
+  EXPECT_DOUBLE_EQ((first.buffers - alone.buffers).value(), 4 * 2.0 * 4096 * 4096);
+}
+
+}  // namespace
+}  // namespace trillion
