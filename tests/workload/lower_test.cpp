@@ -1,0 +1,293 @@
+// From a schedule to tasks. The algebra:
+//   counts     an action has the kernels of its pass, one task each, and a send where its micro-batch leaves the rank
+//   neighbours the first kernel of stage s + 1 waits for the send of stage s, and back; the loss turns around without one
+//   pairs      streams hold the kernels of a forward and a backward chunk in the documented order
+//   gradients  are reduced once, after the last weight gradient of their block (ZeRO-2, 3: after each)
+//   step end   gradient norm, its exchange by all ranks together, update, gather, quantisation
+#include "sim/workload/lower.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sim/engine/engine.h"
+#include "tests/support/block_setting.h"
+#include "tests/support/laid_out_step.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+using testing::ElementsAre;
+
+Scenario pipeline(ScheduleKind schedule, std::int64_t ranks, Model model = dense_model(8)) {
+  Plan plan;
+  plan.schedule = schedule;
+  plan.pipeline_parallel = ranks;
+  return linear_scenario(std::move(model), plan, 2, 16 / ranks * 4 * ranks);  // 4 micro-batches a rank
+}
+
+std::size_t passes_of(const Block& b, ActionKind kind) {
+  const std::size_t weight = b.experts_weight.size() + b.before_exchange_weight.size();
+  const std::size_t input = b.recompute.size() + b.experts_backward.size() + b.before_exchange_backward.size();
+  switch (kind) {
+    case ActionKind::forward: return b.before_exchange.size() + b.experts.size();
+    case ActionKind::input_gradient: return input;
+    case ActionKind::weight_gradient: return weight;
+    case ActionKind::backward: return input + weight;
+  }
+  return 0;
+}
+
+class EverySchedule : public testing::TestWithParam<ScheduleKind> {};
+
+TEST_P(EverySchedule, AnActionHasTheKernelsOfItsPassAndASend) {
+  Scenario s = pipeline(GetParam(), 4);
+  if (GetParam() == ScheduleKind::interleaved_1f1b) s.plan.virtual_pipeline_stages = 2;
+  s.plan.sharding = Sharding::none;
+  s.plan.data_parallel.reset();
+  const LaidOutStep laid(s);
+  const LoweredStep step = laid.lowered();
+  std::uint32_t next = 0;
+  for (const ActionSpan& span : step.spans) {
+    EXPECT_EQ(span.first.value, next) << "spans follow each other";
+    next = span.end.value;
+    const StreamId stream = step.graph.stream_of(span.first);
+    std::size_t rank = 0;
+    while (std::find(step.streams[rank].begin(), step.streams[rank].end(), stream) == step.streams[rank].end()) ++rank;
+    const Action& action = laid.schedule.ranks[rank][static_cast<std::size_t>(span.position)];
+    std::size_t kernels = 0, sends = 0;
+    for (const Pass* p : {&action.first, action.second ? &*action.second : nullptr}) {
+      if (!p) continue;
+      for (const BlockKind k : laid.cut.stages[static_cast<std::size_t>(p->stage)]) kernels += passes_of(laid.block(k), p->kind);
+      if (p->kind == ActionKind::weight_gradient) continue;
+      const std::int32_t to = p->stage + (p->kind == ActionKind::forward ? 1 : -1);
+      if (to < 0 || to == laid.schedule.stages) continue;
+      sends += laid.schedule.rank_of(to, p->micro_batch) != static_cast<std::int32_t>(rank) ? 1 : 0;
+    }
+    std::size_t found_sends = 0, reductions = 0;
+    for (std::uint32_t t = span.first.value; t < span.end.value; ++t) {
+      const auto category = static_cast<Category>(step.graph.kind_of(TaskId{t}).tag);
+      found_sends += category == Category::pipeline_p2p ? 1 : 0;
+      reductions += category == Category::gradient_reduce ? 1 : 0;
+    }
+    EXPECT_EQ(found_sends, sends);
+    EXPECT_EQ(span.end.value - span.first.value, kernels + sends + reductions);
+  }
+  EXPECT_EQ(next, step.step_end.value);
+}
+
+TEST_P(EverySchedule, TheGraphRunsToItsEnd) {
+  Scenario s = pipeline(GetParam(), 4, moe_model(8));
+  s.plan.expert_parallel = 4;
+  if (GetParam() == ScheduleKind::interleaved_1f1b) s.plan.virtual_pipeline_stages = 2;
+  const LoweredStep step = LaidOutStep(s).lowered();
+  EXPECT_EQ(step.evidence.size(), step.graph.kind_count());
+  const Trace trace = run(step.graph);
+  EXPECT_EQ(trace.end.size(), step.graph.task_count());
+  EXPECT_GT(trace.makespan, SimTime{});
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EverySchedule,
+                         testing::Values(ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::interleaved_1f1b,
+                                         ScheduleKind::zb_h1, ScheduleKind::zb_h2, ScheduleKind::zb_v, ScheduleKind::dualpipe,
+                                         ScheduleKind::dualpipe_v),
+                         [](const auto& p) {
+                           std::string name(kScheduleNames[static_cast<std::size_t>(p.param)]);
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+TEST(Lower, AStageWaitsForItsNeighboursSend) {
+  const LaidOutStep laid(pipeline(ScheduleKind::one_f_one_b, 4));
+  const LoweredStep step = laid.lowered();
+  for (const ActionSpan& span : step.spans) {
+    const StreamId stream = step.graph.stream_of(span.first);
+    const auto rank = static_cast<std::size_t>(
+        std::find_if(step.streams.begin(), step.streams.end(), [&](const auto& lanes) { return lanes[0] == stream; }) -
+        step.streams.begin());
+    ASSERT_LT(rank, 4u) << "an action starts on a compute stream";
+    const bool forward = laid.schedule.ranks[rank][static_cast<std::size_t>(span.position)].first.kind == ActionKind::forward;
+    const std::span<const TaskId> waits = step.graph.dependencies(span.first);
+    if (rank == (forward ? 0u : 3u)) {  // the first stage starts by itself; at the last one the loss turns around
+      EXPECT_TRUE(waits.empty());
+      continue;
+    }
+    ASSERT_EQ(waits.size(), 1u);
+    const Lane lane = forward ? Lane::pipeline_forward : Lane::pipeline_backward;
+    const std::size_t neighbour = forward ? rank - 1 : rank + 1;
+    EXPECT_EQ(step.graph.stream_of(waits[0]), step.streams[neighbour][static_cast<std::size_t>(lane)]);
+    EXPECT_EQ(step.graph.kind_of(waits[0]).label, forward ? "send activations" : "send gradients");
+    // The send waits for its stage's last kernel.
+    EXPECT_EQ(step.graph.stream_of(step.graph.dependencies(waits[0])[0]), step.streams[neighbour][0]);
+  }
+}
+
+Scenario one_pair() {
+  Plan plan;
+  plan.schedule = ScheduleKind::dualpipe;
+  plan.pipeline_parallel = 2;
+  plan.expert_parallel = 8;
+  plan.precision = Precision::fp8;
+  Scenario s = linear_scenario(moe_model(2), plan, 2, 8 * 8);
+  s.plan.layers_per_stage = {1, 1};
+  s.extent = Extent::overlapped_pair;
+  s.pair_layers = 1;
+  return s;
+}
+
+std::size_t place(const std::vector<std::string>& order, const std::string& label) {
+  const auto found = std::find(order.begin(), order.end(), label);
+  EXPECT_NE(found, order.end()) << label;
+  return static_cast<std::size_t>(found - order.begin());
+}
+
+TEST(Lower, AnOverlappedPairAlternatesInTheDocumentedOrder) {
+  LaidOutStep laid(one_pair());
+  laid.load.mean.remote_nodes_per_token = laid.load.mean.local_ranks_per_token = 1;
+  laid.schedule = {.stages = 1, .micro_batches = 2, .ranks = {{{{ActionKind::forward, 0, 1}, Pass{ActionKind::backward, 0, 0}}}}};
+  laid.cut = {{Stage{BlockKind::moe_layer}}, {0}};
+  const LoweredStep step = laid.lowered();
+  // The wires first: combine B | dispatch F | dispatch B | combine F.
+  EXPECT_THAT(labels_on(step, 0, Lane::expert),
+              ElementsAre("quantise gradient for dispatch", "combine backward", "dispatch", "dispatch backward", "combine"));
+  // attention F | experts B | experts W, experts F | attention B, attention W.
+  const std::vector<std::string> compute = labels_on(step, 0, Lane::compute);
+  const std::vector<std::string> landmarks = {
+      "attention",  "gate",         "experts down dgrad", "experts up dgrad", "experts down wgrad", "experts up wgrad",
+      "experts up", "experts down", "attention backward", "qkv dgrad",        "o projection wgrad", "qkv wgrad"};
+  for (std::size_t i = 1; i < landmarks.size(); ++i) {
+    EXPECT_LT(place(compute, landmarks[i - 1]), place(compute, landmarks[i])) << landmarks[i - 1] << " before " << landmarks[i];
+  }
+  EXPECT_EQ(step.step_end.value, step.graph.task_count());  // a pair has no end of its own
+}
+
+TEST(Lower, AnExchangeHoldsUpItsOwnChunkOnly) {
+  LaidOutStep laid(one_pair());
+  laid.load.mean.remote_nodes_per_token = laid.load.mean.local_ranks_per_token = 1;
+  laid.schedule = {.stages = 1, .micro_batches = 2, .ranks = {{{{ActionKind::forward, 0, 1}, Pass{ActionKind::backward, 0, 0}}}}};
+  laid.cut = {{Stage{BlockKind::moe_layer}}, {0}};
+  const LoweredStep step = laid.lowered();
+  const Trace trace = run(step.graph);
+  const auto task = [&](Lane lane, const std::string& label) {
+    for (const TaskId t : step.graph.tasks_of(step.streams[0][static_cast<std::size_t>(lane)])) {
+      if (step.graph.kind_of(t).label == label) return t;
+    }
+    ADD_FAILURE() << label;
+    return TaskId{0};
+  };
+  const TaskId dispatch = task(Lane::expert, "dispatch"), experts = task(Lane::compute, "count tokens of experts");
+  const TaskId weight = task(Lane::compute, "experts down wgrad");
+  EXPECT_LE(trace.end[dispatch.value], trace.start[experts.value]);
+  EXPECT_TRUE(step.graph.dependencies(weight).empty());
+}
+
+// Tasks of the gradient stream by rank, without the exchange of the norm.
+std::vector<TaskId> reductions(const LoweredStep& step, std::size_t rank) {
+  std::vector<TaskId> out;
+  for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::reduce)])) {
+    if (t < step.step_end) out.push_back(t);
+  }
+  return out;
+}
+
+TEST(Lower, GradientsAreReducedOnceAfterTheLastMicroBatch) {
+  const LaidOutStep laid(pipeline(ScheduleKind::one_f_one_b, 4));
+  const LoweredStep step = laid.lowered();
+  for (std::size_t rank = 0; rank < 4; ++rank) {
+    const std::vector<TaskId> reduced = reductions(step, rank);
+    EXPECT_EQ(reduced.size(), laid.cut.stages[rank].size());
+    std::vector<TaskId> weights;
+    for (const TaskId t : step.graph.tasks_of(step.streams[rank][0])) {
+      if (step.graph.kind_of(t).label == "qkv wgrad") weights.push_back(t);
+    }
+    const std::size_t layers = 2, before_last = weights.size() - layers - 1;
+    for (const TaskId t : reduced) {
+      EXPECT_GT(t, weights[before_last]) << "every earlier micro-batch is through";
+      ASSERT_EQ(step.graph.dependencies(t).size(), 1u);
+      const std::string& computed = step.graph.kind_of(step.graph.dependencies(t)[0]).label;
+      EXPECT_TRUE(computed.ends_with("wgrad") || computed == "embedding backward") << computed;
+    }
+  }
+}
+
+TEST(Lower, ShardedGradientsAreReducedEveryMicroBatch) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+  for (const Sharding sharding : {Sharding::zero_2, Sharding::zero_3}) {
+    s.plan.sharding = sharding;
+    const LaidOutStep laid(s);
+    const auto m = static_cast<std::size_t>(laid.schedule.micro_batches);
+    EXPECT_EQ(reductions(laid.lowered(), 1).size(), m * laid.cut.stages[1].size());
+  }
+}
+
+TEST(Lower, TheTwoCopiesOfAStageReduceTogether) {
+  const LaidOutStep laid(pipeline(ScheduleKind::dualpipe, 4));
+  const LoweredStep step = laid.lowered();
+  for (std::size_t rank = 0; rank < 4; ++rank) {
+    const std::vector<TaskId> reduced = reductions(step, rank);
+    EXPECT_EQ(reduced.size(), laid.cut.stages[rank].size() + laid.cut.stages[3 - rank].size());
+    for (const TaskId t : reduced) {
+      ASSERT_TRUE(step.graph.rendezvous_of(t).valid());
+      EXPECT_EQ(step.graph.member_count(step.graph.rendezvous_of(t)), 2u);
+    }
+  }
+}
+
+TEST(Lower, ReplicasAloneReduceWithoutAMeeting) {
+  const LoweredStep step = LaidOutStep(pipeline(ScheduleKind::one_f_one_b, 4)).lowered();
+  for (const TaskId t : reductions(step, 0)) EXPECT_FALSE(step.graph.rendezvous_of(t).valid());
+}
+
+TEST(Lower, FullShardingGathersABlockBeforeItsKernels) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+  EXPECT_EQ(labels_on(LaidOutStep(s).lowered(), 1, Lane::gather).size(), 2u);  // at the step's end, one per layer
+  s.plan.sharding = Sharding::zero_3;
+  const LaidOutStep laid(s);
+  const auto m = static_cast<std::size_t>(laid.schedule.micro_batches);
+  EXPECT_EQ(labels_on(laid.lowered(), 1, Lane::gather).size(), 2 * m * 2);  // forward and backward, each layer
+}
+
+TEST(Lower, TheStepEndsWithNormUpdateAndGather) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+  s.plan.precision = Precision::fp8;
+  const LoweredStep step = LaidOutStep(s).lowered();
+  const Trace trace = run(step.graph);
+  RendezvousId meeting;
+  for (std::size_t rank = 0; rank < 4; ++rank) {
+    std::vector<std::string> compute;
+    TaskId norm, update, gather;
+    for (const TaskId t : step.graph.tasks_of(step.streams[rank][0])) {
+      if (t < step.step_end) continue;
+      compute.push_back(step.graph.kind_of(t).label);
+      if (compute.back() == "optimizer update") update = t;
+    }
+    EXPECT_THAT(compute, ElementsAre("gradient norm", "optimizer update", "quantise weights"));
+    for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::reduce)])) norm = t;
+    EXPECT_EQ(step.graph.kind_of(norm).label, "exchange gradient norm");
+    if (rank == 0) meeting = step.graph.rendezvous_of(norm);
+    EXPECT_EQ(step.graph.rendezvous_of(norm), meeting) << "nobody knows the norm before everybody has";
+    for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::gather)])) {
+      gather = t;
+      EXPECT_LE(trace.end[update.value], trace.start[gather.value]);
+    }
+    EXPECT_LE(trace.end[norm.value], trace.start[update.value]);
+  }
+  EXPECT_EQ(step.graph.member_count(meeting), 4u);
+}
+
+TEST(Lower, KernelsRunOnTheSmsThatExchangesLeave) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(8));
+  const Timing timing(s.calibration, s.cluster);
+  EXPECT_EQ(kernel_conditions(s, timing).sms, 100);
+  s.plan.expert_parallel = 8;
+  EXPECT_EQ(kernel_conditions(s, timing).sms, 100 - timing.sms_held(CollectiveKind::expert_dispatch));
+  EXPECT_EQ(kernel_conditions(s, timing).load, Load::sustained);
+}
+
+}  // namespace
+}  // namespace trillion
