@@ -52,8 +52,8 @@ INSTANTIATE_TEST_SUITE_P(All, EverySchedule,
                          testing::Values(ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::interleaved_1f1b,
                                          ScheduleKind::zb_h1, ScheduleKind::zb_h2, ScheduleKind::zb_v, ScheduleKind::dualpipe,
                                          ScheduleKind::dualpipe_v),
-                         [](const auto& info) {
-                           std::string name(kScheduleNames[static_cast<std::size_t>(info.param)]);
+                         [](const auto& schedule) {
+                           std::string name(kScheduleNames[static_cast<std::size_t>(schedule.param)]);
                            std::erase(name, '-');
                            return name;
                          });
