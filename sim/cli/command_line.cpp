@@ -205,6 +205,16 @@ int checked_output(int code, const Streams& streams) {
   return code;
 }
 
+// All of a few, the first of many: a person mends some and asks again.
+std::string errors_text(const InputError& error) {
+  constexpr std::size_t kMost = 25;
+  const std::vector<Diagnostic>& all = error.diagnostics();
+  std::string text;
+  for (std::size_t i = 0; i < std::min(all.size(), kMost); ++i) text += to_text(all[i]) + "\n";
+  if (all.size() > kMost) text += "and " + std::to_string(all.size() - kMost) + " more errors\n";
+  return text;
+}
+
 }  // namespace
 
 int run_command_line(std::vector<std::string> arguments, const Streams& streams) {
@@ -213,7 +223,7 @@ int run_command_line(std::vector<std::string> arguments, const Streams& streams)
     const std::optional<Command> command = parse(std::move(arguments), parsed, streams);
     return checked_output(command ? (*command)(streams) : kExitDone, streams);
   } catch (const InputError& error) {
-    streams.err << error.what() << "\n";
+    streams.err << errors_text(error);
     return kExitBadInput;
   } catch (const std::exception& error) {
     streams.err << "trillion: this is a bug, please report it: " << error.what() << "\n";
