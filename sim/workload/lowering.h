@@ -80,9 +80,7 @@ class Lowering {
   const ResolvedExchanges& wires(const Chunk& c, std::size_t i) {
     return resolver_->exchanges(kind(c, i), layer(c, i), c.pass.micro_batch, c.gpu);
   }
-  StreamId stream(std::int32_t gpu, Lane lane) const {
-    return out_.streams[static_cast<std::size_t>(gpu)][static_cast<std::size_t>(lane)];
-  }
+  StreamId stream(std::int32_t gpu, Lane lane) const { return out_.streams[static_cast<std::size_t>(gpu)][static_cast<std::size_t>(lane)]; }
   std::int32_t rank(std::int32_t gpu) const { return gpu / out_.replicas; }
   std::int32_t replica(std::int32_t gpu) const { return gpu % out_.replicas; }
   std::size_t slot(std::int32_t s, std::int32_t micro_batch, std::int32_t gpu) const {

@@ -18,7 +18,7 @@
 namespace trillion {
 
 struct StageMemory {
-  std::int64_t stage = 0;            // pipeline rank; its blocks are those of `stages` (with DualPipe two)
+  std::int64_t stage = 0;  // pipeline rank; its blocks are those of `stages` (with DualPipe two)
   std::vector<std::int32_t> stages;
   Bytes parameters, gradients, optimizer, activations, buffers, overhead;
   std::int64_t in_flight = 0;  // micro-batches whose activations are held at the peak

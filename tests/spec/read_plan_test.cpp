@@ -88,8 +88,7 @@ TEST(ReadPlan, MistakesHavePlaces) {
   EXPECT_THAT(plan_mistakes("sequence_parallel: on\n"), ElementsAre(HasSubstr("ambiguous")));
   EXPECT_THAT(plan_mistakes("layers_per_stage: 4\n"), ElementsAre(HasSubstr("expected a list, found '4'")));
   EXPECT_THAT(plan_mistakes("precision: fp16\n"), ElementsAre(HasSubstr("accepted is one of bf16, fp8")));
-  EXPECT_THAT(plan_mistakes("pipeline_parallel: two\n"),
-              ElementsAre(HasSubstr("expected a whole number")));
+  EXPECT_THAT(plan_mistakes("pipeline_parallel: two\n"), ElementsAre(HasSubstr("expected a whole number")));
 }
 
 TEST(ReadTraining, EveryKey) {
