@@ -1,5 +1,6 @@
 // Attention modules: multi-head latent attention and grouped-query attention.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "sim/workload/passes.h"
@@ -11,8 +12,20 @@ namespace {
 constexpr auto kElementwise = Category::norm_and_elementwise;
 constexpr double kE5m6 = (1.5 + 4.0 / 128) / 2;  // 12 bits and a scale per 128 values, relative to BF16
 
+// Keys that a causal query meets in the mean of all layers: half of the sequence, or w - w^2 / 2s under a sliding window w.
+double mean_keys(const Model& model, std::int64_t sequence_length) {
+  const double s = static_cast<double>(sequence_length);
+  double sum = 0;
+  for (const std::int64_t window : model.sliding_window) {
+    const double w = window > 0 ? std::min(s, static_cast<double>(window)) : s;
+    sum += w - w * w / (2 * s);
+  }
+  return model.sliding_window.empty() ? s / 2 : sum / static_cast<double>(model.sliding_window.size());
+}
+
 // Keys per query and causality of the fused kernel. Context parallelism gives every rank two mirrored slices of the sequence
-// (Llama 3 report, section 3.3.2), so that all do the mean work: a query meets half of the keys, without a mask of its own.
+// (Llama 3 report, section 3.3.2), so that all do the mean work: a query meets half of the keys, without a mask of its own. Layers
+// with a sliding window and layers without are given their mean, too: blocks of a kind are all alike.
 Attention core_attention(const BlockContext& c, std::int64_t qk_dim, std::int64_t v_dim, Direction direction) {
   const std::int64_t s = c.training.sequence_length;
   Attention a{.dtype = DType::bf16,
@@ -25,9 +38,10 @@ Attention core_attention(const BlockContext& c, std::int64_t qk_dim, std::int64_
               .v_dim = v_dim,
               .causal = true,
               .direction = direction};
-  if (c.plan.context_parallel > 1) {
+  const double keys = mean_keys(c.model, s);
+  if (c.plan.context_parallel > 1 || keys < static_cast<double>(s) / 2) {
     a.queries = s / c.plan.context_parallel;
-    a.keys = s / 2;
+    a.keys = std::max<std::int64_t>(1, std::llround(keys));
     a.causal = false;
   }
   return a;
