@@ -26,6 +26,8 @@ struct FigureReader {
     if (!reader) return;
     if constexpr (std::is_same_v<T, std::vector<std::string>>) {
       figure.value = reader->texts("value").value_or(T{});
+    } else if constexpr (std::is_same_v<T, DType>) {
+      figure.value = reader->choice<DType>("value", kDTypeNames);
     } else if constexpr (std::is_same_v<T, double>) {
       figure.value = reader->number("value");
     } else if constexpr (std::is_same_v<T, std::int64_t>) {

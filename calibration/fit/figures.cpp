@@ -124,6 +124,7 @@ Stack assumed_stack() {
   s.fragmentation = assumed(0.03, "reserved and unused blocks of PyTorch's caching allocator in a steady step");
   s.host_to_device = assumed(BytesPerSecond{52e9}, "85 % of PCIe Gen5 x16");
   s.device_to_host = assumed(BytesPerSecond{52e9}, "85 % of PCIe Gen5 x16");
+  s.fp8 = assumed(DType::fp8, "tensor-wide scales, Transformer Engine's default recipe");
   s.fused = assumed(std::vector<std::string>{}, "nothing is fused beyond what one named kernel does");
   return s;
 }

@@ -33,8 +33,8 @@ CurveModel<MemoryCurve> memory_model(const MemoryCurve& key, const Points& point
     curve.chip_sms = chip_sms;
     return curve;
   };
-  // Below a megabyte a kernel is its launch; the line should be right where the time is.
-  model.weight = [](const Point& point) { return bytes_of(point) < 1048576 ? 0.4 : 1.0; };
+  // Below some megabytes a kernel is its launch; the line should be right where the time is.
+  model.weight = [](const Point& point) { return bytes_of(point) < kMiB.value() ? 0.2 : bytes_of(point) < 16 * kMiB.value() ? 0.4 : 1.0; };
   return model;
 }
 

@@ -76,7 +76,7 @@ PreparedStep prepare_pair(const Scenario& s, const DeviceMesh& mesh) {
 }
 
 // Changes that make a plan smaller, each tried on its own.
-std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan) {
+std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan, const Model& model) {
   std::vector<std::pair<std::string, Plan>> out;
   const auto add = [&](std::string what, auto change) {
     Plan p = plan;
@@ -85,15 +85,22 @@ std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan) {
   };
   using enum RecomputeModule;
   if (!plan.recomputes(activation) || !plan.recomputes(norm)) {
-    add("plan.recompute: selective", [](Plan& p) { p.recompute = {norm, mla_up_projection, activation}; });
+    add("plan.recompute: selective", [](Plan& p) { p.recompute = {norm, activation}; });
+  }
+  if (model.mla && !plan.recomputes(mla_up_projection)) {
+    add("plan.recompute: [norm, mla_up_projection, activation]", [](Plan& p) { p.recompute = {norm, mla_up_projection, activation}; });
   }
   if (!plan.recomputes(layer)) add("plan.recompute: full", [](Plan& p) { p.recompute = {layer}; });
   if (plan.sharding == Sharding::none) add("plan.sharding: zero-1", [](Plan& p) { p.sharding = Sharding::zero_1; });
   if (plan.micro_batch_size > 1) {
     add("plan.micro_batch_size: " + std::to_string(plan.micro_batch_size / 2), [](Plan& p) { p.micro_batch_size /= 2; });
   }
+  const std::string left_out = !plan.data_parallel && !plan.layers_per_stage ? ""
+                               : !plan.layers_per_stage                      ? ", without data_parallel,"
+                               : !plan.data_parallel                         ? ", without layers_per_stage,"
+                                                                             : ", without data_parallel and layers_per_stage,";
   const auto double_axis = [&](const char* key, std::int64_t Plan::*axis) {
-    add(std::string("plan.") + key + ": " + std::to_string(2 * (plan.*axis)), [axis](Plan& p) {
+    add(std::string("plan.") + key + ": " + std::to_string(2 * (plan.*axis)) + left_out, [axis](Plan& p) {
       p.*axis *= 2;
       p.data_parallel.reset();
       p.layers_per_stage.reset();
@@ -132,7 +139,7 @@ std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const T
 std::vector<std::string> what_would_help(const Scenario& scenario, const Timing& timing, const PreparedStep& too_large) {
   const Bytes now = peak(too_large.memory);
   std::vector<std::string> help;
-  for (auto& [what, plan] : smaller_plans(scenario.plan)) {
+  for (auto& [what, plan] : smaller_plans(scenario.plan, scenario.model)) {
     Scenario s = scenario;
     s.plan = plan;
     const bool same_tokens = plan.expert_parallel == scenario.plan.expert_parallel &&

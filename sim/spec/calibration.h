@@ -57,6 +57,9 @@ struct Stack {
   // Host.
   Figure<BytesPerSecond> host_to_device, device_to_host;  // pinned
 
+  // Which FP8 recipe a plan's `precision: fp8` means: fp8 (tensor-wide scales) or fp8_block.
+  Figure<DType> fp8{DType::fp8, {}};
+
   // Chains of elementwise kernels that the stack runs as one: "swiglu+cast_fp8", "add+rms_norm".
   Figure<std::vector<std::string>> fused;
 };
@@ -81,6 +84,7 @@ void for_each_figure(StackType& stack, Visitor&& visit) {
   visit("fragmentation", stack.fragmentation);
   visit("host_to_device", stack.host_to_device);
   visit("device_to_host", stack.device_to_host);
+  visit("fp8", stack.fp8);
   visit("fused", stack.fused);
 }
 

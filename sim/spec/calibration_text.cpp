@@ -158,6 +158,7 @@ void write_all(Writer& w, const std::string& heading, const std::vector<Curve>& 
 
 std::string value_text(double value) { return exact_number_text(value); }
 std::string value_text(std::int64_t value) { return std::to_string(value); }
+std::string value_text(DType value) { return std::string(kDTypeNames[static_cast<std::size_t>(value)]); }
 std::string value_text(const std::vector<std::string>& values) {
   std::string text = "[";
   for (std::size_t i = 0; i < values.size(); ++i) text += (i > 0 ? ", " : "") + json_quoted(values[i]);

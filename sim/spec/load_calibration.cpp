@@ -156,6 +156,11 @@ struct FigureReader {
     figure.value = reader.texts("value").value_or(std::vector<std::string>{});
     figure.provenance = reader.provenance();
   }
+  void operator()(const char* name, Figure<DType>& figure) const {
+    YamlReader reader = stack.mapping(name);
+    figure.value = reader.choice<DType>("value", kDTypeNames);
+    figure.provenance = reader.provenance();
+  }
   void operator()(const char* name, Figure<double>& figure) const {
     YamlReader reader = stack.mapping(name);
     figure.value = reader.number("value");

@@ -127,7 +127,7 @@ LoweredStep lower(const LoweringInput& input) { return Lowering(input).run(); }
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing) {
   const std::vector<std::string>& fused = scenario.calibration.stack.fused.value;
   const bool joined = std::find(fused.begin(), fused.end(), "add+rms_norm") != fused.end();
-  return {scenario.model, scenario.plan, scenario.training, routing,      DType::fp8_block,
+  return {scenario.model, scenario.plan, scenario.training, routing,      scenario.calibration.stack.fp8.value,
           joined,         mesh.tensor(), mesh.context(),    mesh.expert()};
 }
 

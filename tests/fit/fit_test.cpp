@@ -11,80 +11,16 @@
 #include <fstream>
 #include <iterator>
 
-#include "calibration/fit/chips.h"
-#include "calibration/fit/least_squares.h"
 #include "sim/base/error.h"
 #include "sim/base/random.h"
 #include "sim/spec/load_calibration.h"
+#include "tests/fit/bench_points.h"
 
 namespace trillion {
 namespace {
 
 using testing::HasSubstr;
 namespace fs = std::filesystem;
-
-constexpr std::uint64_t kSeed = 20250417;
-
-GemmCurve true_gemm() {
-  GemmCurve c;
-  c.sm_rate = FlopsPerSecond{5.2e12};
-  c.tiles = {{128, 256, 1.0}, {256, 128, 1.0}, {128, 128, 0.9}, {64, 128, 0.7}, {128, 64, 0.7}};
-  c.tile_overhead = Seconds{2.2e-6};
-  c.wave_smoothing = 0.4;
-  c.launch = Seconds{2.5e-6};
-  c.memory_rate = BytesPerSecond{2.6e12};
-  c.max_split = 1;
-  return c;
-}
-
-RawFile bench_file(const std::string& gpu = "H100") {
-  RawFile file;
-  file.name = "bench.jsonl";
-  file.gpu = gpu;
-  file.software = "bench";
-  file.provenance = {Origin::measured, "a bench"};
-  file.sms = 132;
-  return file;
-}
-
-void add(RawFile& file, const Shape& shape, double seconds) {
-  file.rows.push_back({{shape, 0, Load::burst}, Seconds{seconds}, file.provenance, {}});
-}
-
-// `count` GEMMs over the design's space, timed by the true curve with `noise` (ln, standard deviation).
-RawFile gemm_file(int count, double noise) {
-  RawFile file = bench_file();
-  const Random random(kSeed, 1), errors(kSeed, 2);
-  for (int i = 0; i < count; ++i) {
-    const auto at = static_cast<std::uint64_t>(3 * i);
-    const auto draw = [&](std::uint64_t j, double low, double high) {
-      return 64 * static_cast<std::int64_t>(std::llround(low * std::pow(high / low, random.uniform(at + j)) / 64));
-    };
-    const Gemm gemm{DType::bf16, draw(0, 128, 32768), draw(1, 256, 32768), draw(2, 256, 32768)};
-    add(file, gemm, evaluate(true_gemm(), gemm, 132).value() * std::exp(noise * errors.normal(static_cast<std::uint64_t>(i))));
-  }
-  return file;
-}
-
-TEST(LeastSquares, FindsAParabolasBottomDespiteAnOutlier) {
-  const std::vector<double> x = {0, 1, 2, 3, 4, 5, 6, 7};
-  const auto residual = [&](const std::vector<double>& theta) {
-    std::vector<double> r;
-    for (std::size_t i = 0; i < x.size(); ++i) r.push_back(theta[0] + theta[1] * x[i] - (1 + 0.5 * x[i]) + (i == 3 ? 2.0 : 0.0));
-    return r;
-  };
-  const auto theta = least_squares(residual, {{0, 100}, {0, 100}});
-  EXPECT_NEAR(theta[0], 1, 0.1);
-  EXPECT_NEAR(theta[1], 0.5, 0.02);
-  // A fixed parameter stays.
-  EXPECT_EQ(least_squares(residual, {{3, 0}, {0, 100}})[0], 3);
-}
-
-TEST(LeastSquares, QuantilesInterpolate) {
-  EXPECT_EQ(quantile({}, 0.5), 0);
-  EXPECT_EQ(quantile({3, 1, 2}, 0.5), 2);
-  EXPECT_DOUBLE_EQ(quantile({0, 10}, 0.9), 9);
-}
 
 TEST(Fit, PredictsUnseenGemmsOfACurveOfItsOwnFamily) {
   const FitReport report = fit({gemm_file(120, 0.0)});
@@ -116,7 +52,7 @@ TEST(Fit, ThreePointsGiveASaneCurveWithAWideInterval) {
   EXPECT_GE(curve.info.residuals.p90, 0.10);
 }
 
-TEST(Fit, FittedTimesStayMonotone) {
+TEST(Fit, PropertyFittedTimesStayMonotone) {
   const FitReport report = fit({gemm_file(150, 0.08)});
   const GemmCurve& curve = report.calibration.gemms.at(0);
   const Random random(kSeed, 9);
@@ -239,14 +175,6 @@ TEST(Fit, RefusesWhatItCannotTell) {
   RawFile nameless = gemm_file(2, 0.0);
   nameless.gpu.clear();
   EXPECT_THAT(message({nameless}), HasSubstr("facts.yaml"));
-}
-
-TEST(Chips, AreKnownByAnySpelling) {
-  EXPECT_EQ(vendor_chip("NVIDIA H100 80GB HBM3")->sms, 132);
-  EXPECT_EQ(vendor_chip("a100-sxm4-40gb")->sms, 108);
-  EXPECT_DOUBLE_EQ(vendor_chip("H800")->nvlink.value(), 200e9);
-  EXPECT_DOUBLE_EQ(vendor_chip("H200")->memory_bandwidth.value(), 4.8e12);
-  EXPECT_FALSE(vendor_chip("MI300X").has_value());
 }
 
 TEST(ShippedProfiles, AreWhatTheCommittedMeasurementsGive) {

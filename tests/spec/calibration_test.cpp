@@ -1,104 +1,43 @@
-// Profiles as files. load(text(c)) says the same as c to the last bit; every shipped profile loads, is valid and is exactly what
-// its text would be written as; mistakes are located.
+// Calibrations as values: what validate() names, what the redraw moves.
 #include "sim/spec/calibration.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-
-#include "sim/spec/load_calibration.h"
+#include "tests/timing/bench_calibration.h"
 
 namespace trillion {
 namespace {
 
 using testing::HasSubstr;
-namespace fs = std::filesystem;
-
-std::string read_all(const fs::path& path) {
-  std::ifstream in(path);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-Calibration read_text(const std::string& text) {
-  Diagnostics diagnostics;
-  YamlReader reader = YamlReader::open(YamlDocument::from_text(text, "profile.yaml"), diagnostics);
-  Calibration calibration = read_calibration(reader);
-  reader.finish();
-  diagnostics.throw_if_any();
-  return calibration;
-}
-
-std::string mistakes(const std::string& text) {
-  try {
-    read_text(text);
-  } catch (const InputError& error) {
-    std::string all;
-    for (const auto& diagnostic : error.diagnostics()) all += to_text(diagnostic) + "\n";
-    return all;
-  }
-  return "accepted";
-}
-
-std::vector<fs::path> shipped() {
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(fs::path(TRILLION_SOURCE_DIR) / "calibration/profiles")) {
-    if (entry.path().extension() == ".yaml") files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-TEST(Profiles, EveryShippedOneLoadsAndIsWrittenAsItIs) {
-  ASSERT_FALSE(shipped().empty());
-  for (const auto& file : shipped()) {
-    const Calibration calibration = load_calibration(file.string());
-    EXPECT_THAT(calibration.validate(), testing::IsEmpty()) << file;
-    EXPECT_EQ(calibration_text(calibration), read_all(file)) << file << ": not as `trillion calibrate` writes it";
-  }
-}
-
-TEST(Profiles, EveryNumberOfAShippedOneHasASource) {
-  for (const auto& file : shipped()) {
-    const Calibration calibration = load_calibration(file.string());
-    for (const auto& info : calibration.curves()) {
-      EXPECT_FALSE(info.provenance.source.empty()) << file << ": " << info.name;
-      EXPECT_GT(info.residuals.p90, 0) << file << ": " << info.name << " claims to be exact";
-    }
-    for_each_figure(calibration.stack,
-                    [&](const char* name, const auto& figure) { EXPECT_FALSE(figure.provenance.source.empty()) << file << ": " << name; });
-  }
-}
-
-TEST(Profiles, MistakesAreLocatedAndShownTogether) {
-  const std::string good = read_all(shipped().front());
-  const auto with = [&](const std::string& from, const std::string& to) {
-    std::string text = good;
-    const auto at = text.find(from);
-    EXPECT_NE(at, std::string::npos) << from;
-    return text.replace(at, from.size(), to);
-  };
-  EXPECT_EQ(mistakes(good), "accepted");
-  EXPECT_THAT(mistakes(with("kernel_gap:", "kernel_gpa:")), HasSubstr("kernel_gap"));
-  EXPECT_THAT(mistakes(with("    dtype", "    dtpye")), HasSubstr("dtype"));
-  EXPECT_THAT(mistakes(with("sm_rate: ", "sm_rate: -")), HasSubstr("sm_rate"));
-  EXPECT_THAT(mistakes(with("origin: ", "origin: somewhere-")), HasSubstr("origin"));
-}
-
-TEST(Profiles, OverridesReachFigures) {
-  const Calibration c = load_calibration(shipped().front().string(), {"stack.kernel_gap.value=7 us"});
-  EXPECT_DOUBLE_EQ(c.stack.kernel_gap.value.value(), 7e-6);
-}
 
 TEST(Calibration, ValidateNamesWhatCannotBe) {
-  Calibration c = load_calibration(shipped().front().string());
-  ASSERT_FALSE(c.gemms.empty());
+  Calibration c = bench_calibration();
+  EXPECT_THAT(c.validate(), testing::IsEmpty());
   c.gemms.push_back(c.gemms.front());
   c.gemms.front().sm_rate = FlopsPerSecond{0};
   c.chip.sms = 0;
   EXPECT_THAT(c.validate(), testing::UnorderedElementsAre(HasSubstr("twice"), HasSubstr("sm_rate"), HasSubstr("sms")));
+}
+
+TEST(Calibration, NamesTellCurvesApart) {
+  GemmCurve gemm;
+  gemm.dtype = DType::fp8_block;
+  gemm.layout = GemmLayout::weight_gradient;
+  gemm.accumulate_fp32 = true;
+  gemm.load = Load::sustained;
+  EXPECT_EQ(curve_name(gemm), "gemm fp8_block weight_gradient accumulate sustained");
+  AttentionCurve attention;
+  attention.qk_dim = 192;
+  attention.direction = Direction::backward;
+  EXPECT_EQ(curve_name(attention), "attention bf16 192/128 backward burst");
+}
+
+TEST(Calibration, ARedrawIsAFunctionOfItsSeed) {
+  const Calibration c = bench_calibration();
+  EXPECT_EQ(redraw(c, 5).gemms[0].info.scale, redraw(c, 5).gemms[0].info.scale);
+  EXPECT_NE(redraw(c, 5).gemms[0].info.scale, redraw(c, 6).gemms[0].info.scale);
+  EXPECT_NE(redraw(c, 5).gemms[0].info.scale, redraw(c, 5).attentions[0].info.scale);
 }
 
 }  // namespace

@@ -168,7 +168,7 @@ TEST(Curve, APipelineCostsTwiceTheRootOfItsTwoTimes) {
   EXPECT_NEAR(evaluate(c, {c.kind, Bytes{1e9}, 2, 2, {}}, {c.nvlink, c.nic}).value(), 6e-6 + wire + 2 * std::sqrt(wire * 1e-6), 1e-12);
 }
 
-TEST(Curve, ExpertsWaitForTheSlowerOfNicAndNvlink) {
+TEST(Curve, ExpertsWaitForNicOrNvlinkWhicheverIsLater) {
   ExpertCurve c;
   c.latency = Seconds{10e-6};
   const GroupLinks links{BytesPerSecond{100e9}, BytesPerSecond{25e9}};

@@ -11,99 +11,10 @@
 
 #include "sim/base/error.h"
 #include "sim/base/random.h"
-#include "sim/timing/interference.h"
+#include "tests/timing/bench_calibration.h"
 
 namespace trillion {
 namespace {
-
-constexpr std::uint64_t kSeed = 20250301;
-
-CurveInfo measured(double p90) { return {"", {Origin::measured, "a test's bench"}, {p90 / 2, p90, 20}, 1}; }
-
-Calibration bench_calibration() {
-  Calibration c;
-  c.gpu = "bench GPU";
-  c.software = "bench software";
-  c.chip = {132, FlopsPerSecond{989e12}, FlopsPerSecond{1979e12}, BytesPerSecond{3.35e12}, BytesPerSecond{450e9}, BytesPerSecond{50e9}, {}};
-  c.stack.sustained_gemm = {1.15, {Origin::measured, "bench"}};
-  c.stack.sustained_attention = {1.1, {Origin::measured, "bench"}};
-  c.stack.sustained_memory = {1.0, {Origin::measured, "bench"}};
-  c.stack.beside_communication_gemm = {1.05, {Origin::measured, "bench"}};
-  c.stack.collective_sms = {16, {Origin::measured, "bench"}};
-
-  GemmCurve gemm;
-  gemm.info = measured(0.08);
-  gemm.sm_rate = FlopsPerSecond{5.5e12};
-  gemm.tiles = {{128, 256, 1.0}, {128, 128, 0.85}, {64, 64, 0.5}};
-  gemm.tile_overhead = Seconds{2e-6};
-  gemm.max_split = 8;
-  gemm.wave_smoothing = 0.3;
-  gemm.launch = Seconds{3e-6};
-  gemm.memory_rate = BytesPerSecond{2.5e12};
-  gemm.m = gemm.n = gemm.k = {64, 32768};
-  gemm.info.name = curve_name(gemm);
-  c.gemms.push_back(gemm);
-
-  AttentionCurve attention;
-  attention.info = measured(0.05);
-  attention.sm_rate = FlopsPerSecond{4.5e12};
-  attention.tile_overhead = Seconds{1e-6};
-  attention.tail = 0.3;
-  attention.launch = Seconds{4e-6};
-  attention.memory_rate = BytesPerSecond{2.5e12};
-  attention.queries = attention.keys = {1024, 131072};
-  attention.info.name = curve_name(attention);
-  c.attentions.push_back(attention);
-
-  MemoryCurve copy;
-  copy.info = measured(0.03);
-  copy.launch = Seconds{2e-6};
-  copy.rate = BytesPerSecond{2.8e12};
-  copy.sm_rate = BytesPerSecond{40e9};
-  copy.chip_sms = 132;
-  copy.measured = {1024, 4e9};
-  copy.info.name = curve_name(copy);
-  c.memory_kernels.push_back(copy);
-
-  CollectiveCurve gather;
-  gather.info = measured(0.05);
-  gather.kind = CollectiveKind::all_gather;
-  gather.base = Seconds{8e-6};
-  gather.nvlink_step = Seconds{1e-6};
-  gather.nic_step = Seconds{5e-6};
-  gather.pipeline = Seconds{1.6e-6};
-  gather.nvlink = BytesPerSecond{360e9};
-  gather.nic = BytesPerSecond{46e9};
-  gather.bytes = {1024, 1e10};
-  gather.ranks = {2, 64};
-  gather.nodes = {1, 8};
-  gather.info.name = curve_name(gather);
-  c.collectives.push_back(gather);
-
-  ExpertCurve dispatch;
-  dispatch.info = measured(0.1);
-  dispatch.latency = Seconds{50e-6};
-  dispatch.nic = BytesPerSecond{30e9};
-  dispatch.nvlink = BytesPerSecond{130e9};
-  dispatch.sms = 20;
-  dispatch.bytes = {1e6, 1e9};
-  dispatch.ranks = {64, 64};
-  dispatch.info.name = curve_name(dispatch);
-  c.experts.push_back(dispatch);
-  return c;
-}
-
-Cluster bench_cluster() {
-  Cluster c;
-  c.nodes = 8;
-  c.gpus_per_node = 8;
-  c.gpu.sms = 132;
-  c.scale_up.domain_gpus = 8;
-  c.scale_up.bandwidth = BytesPerSecond{450e9};
-  c.scale_out.nics_per_node = 8;
-  c.scale_out.nic_bandwidth = BytesPerSecond{50e9};
-  return c;
-}
 
 class TimingTest : public testing::Test {
  protected:
@@ -120,7 +31,7 @@ std::int64_t log_uniform(const Random& random, std::uint64_t index, double low, 
 
 TEST_F(TimingTest, TheBenchIsAValidCalibration) { EXPECT_THAT(calibration_.validate(), testing::IsEmpty()); }
 
-TEST_F(TimingTest, GemmTimeNeverFallsWhenADimensionGrows) {
+TEST_F(TimingTest, PropertyGemmTimeNeverFallsWhenADimensionGrows) {
   const Random random(kSeed, 1);
   for (std::uint64_t i = 0; i < 20000; ++i) {
     const std::uint64_t at = 8 * i;
@@ -158,7 +69,7 @@ TEST_F(TimingTest, AGroupedGemmOfOneGroupIsAGemm) {
   }
 }
 
-TEST_F(TimingTest, GroupedTimeNeverFallsWhenAGroupGrows) {
+TEST_F(TimingTest, PropertyGroupedTimeNeverFallsWhenAGroupGrows) {
   const Random random(kSeed, 4);
   for (std::uint64_t i = 0; i < 3000; ++i) {
     GroupedGemm gemm{DType::bf16, {}, 4096, 7168};
@@ -172,7 +83,7 @@ TEST_F(TimingTest, GroupedTimeNeverFallsWhenAGroupGrows) {
   EXPECT_EQ(seconds(GroupedGemm{DType::bf16, {0, 0}, 4096, 7168}), 0.0);
 }
 
-TEST_F(TimingTest, AttentionTimeNeverFallsWhenASequenceGrows) {
+TEST_F(TimingTest, PropertyAttentionTimeNeverFallsWhenASequenceGrows) {
   const Random random(kSeed, 5);
   for (std::uint64_t i = 0; i < 10000; ++i) {
     const std::uint64_t at = 8 * i;
@@ -206,7 +117,7 @@ TEST_F(TimingTest, ARateIsReachedOnLargeShapes) {
   EXPECT_LE(rate, 132 * 5.5e12);
 }
 
-TEST_F(TimingTest, CollectiveTimeNeverFallsWithBytesOrNodes) {
+TEST_F(TimingTest, PropertyCollectiveTimeNeverFallsWithBytesOrNodes) {
   const Random random(kSeed, 6);
   for (std::uint64_t i = 0; i < 4000; ++i) {
     Collective c;
@@ -305,12 +216,6 @@ TEST_F(TimingTest, SmsHeldAreTheLibrarysForExpertsAndTheStacksOtherwise) {
   EXPECT_EQ(timing_.sms_held(CollectiveKind::expert_dispatch), 20);
   EXPECT_EQ(timing_.sms_held(CollectiveKind::expert_combine), 20);
   EXPECT_EQ(timing_.sms_held(CollectiveKind::all_reduce), 16);
-}
-
-TEST_F(TimingTest, InterferenceIsNeverASpeedUp) {
-  EXPECT_DOUBLE_EQ(slowdown_beside_communication(calibration_.stack, Gemm{}), 1.05);
-  EXPECT_DOUBLE_EQ(slowdown_beside_communication(calibration_.stack, Attention{}), 1.0);  // no figure: no effect
-  EXPECT_DOUBLE_EQ(slowdown_beside_compute(calibration_.stack), 1.0);
 }
 
 TEST_F(TimingTest, RedrawingMovesEachCurveByItsOwnResidual) {

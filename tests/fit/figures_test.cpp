@@ -1,0 +1,48 @@
+// Figures: what is assumed says so; what probes measured replaces it; what facts.yaml says replaces both.
+#include "calibration/fit/figures.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "calibration/fit/chips.h"
+#include "tests/fit/bench_points.h"
+
+namespace trillion {
+namespace {
+
+TEST(Figures, EveryAssumedOneSaysWhy) {
+  const Stack stack = assumed_stack();
+  for_each_figure(stack, [](const char* name, const auto& figure) {
+    EXPECT_EQ(figure.provenance.origin, Origin::assumed) << name;
+    EXPECT_GT(figure.provenance.source.size(), 10u) << name;
+  });
+}
+
+TEST(Figures, SustainedFactorsComeFromPairsOfOneShape) {
+  RawFile file = bench_file();
+  const Gemm gemm{DType::bf16, 8192, 8192, 8192};
+  add(file, gemm, 1.4e-3);
+  add(file, gemm, 1.61e-3);
+  file.rows[1].query.load = Load::sustained;
+  add(file, Gemm{DType::bf16, 4096, 8192, 8192}, 0.7e-3);  // without a partner
+  Stack stack = assumed_stack();
+  std::vector<std::string> notes;
+  apply_measured_figures({file}, *vendor_chip("H100"), stack, notes);
+  EXPECT_NEAR(stack.sustained_gemm.value, 1.15, 1e-12);
+  EXPECT_EQ(stack.sustained_gemm.provenance.origin, Origin::measured);
+  EXPECT_EQ(stack.sustained_attention.provenance.origin, Origin::assumed);
+}
+
+TEST(Figures, InterferenceIsBeyondTheSmsThatAreHeld) {
+  RawFile file = bench_file();
+  file.others.push_back(parse_json_line(
+      R"({"op":"interference","victim":{"op":"gemm"},"beside_sms":33,"beside_traffic":"memory","time_s":1.5e-3,"alone_s":1e-3})",
+      {"i.jsonl", 2, 1}));
+  Stack stack = assumed_stack();
+  std::vector<std::string> notes;
+  apply_measured_figures({file}, *vendor_chip("H100"), stack, notes);
+  EXPECT_NEAR(stack.beside_communication_gemm.value, 1.5 * 99 / 132, 1e-12);
+}
+
+}  // namespace
+}  // namespace trillion

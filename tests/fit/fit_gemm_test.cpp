@@ -1,0 +1,49 @@
+// GEMM curves from points: tiles, splits, groups one by one.
+#include "calibration/fit/curve_fits.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "calibration/fit/chips.h"
+#include "tests/fit/bench_points.h"
+
+namespace trillion {
+namespace {
+
+const Chip kChip = *vendor_chip("H100");
+
+TEST(FitGemm, WithoutPointsThePriorsGiveThreeQuartersOfThePeak) {
+  const GemmCurve curve = fit_gemm(GemmCurve{}, {}, kChip);
+  const double seconds = evaluate(curve, Gemm{DType::bf16, 16384, 16384, 16384}, 132).value();
+  const double rate = flops(Gemm{DType::bf16, 16384, 16384, 16384}).value() / seconds;
+  EXPECT_GT(rate, 0.6 * 989e12);
+  EXPECT_LT(rate, 0.8 * 989e12);
+}
+
+TEST(FitGemm, FewerSmsAreExplainedByTilesAlone) {
+  Points points = points_of(gemm_file(60, 0.0));
+  for (std::size_t i = 0; i < points.size(); i += 2) {
+    points[i].sms = 112;
+    points[i].seconds = evaluate(true_gemm(), std::get<Gemm>(points[i].query.shape), 112).value();
+  }
+  EXPECT_LT(fit_gemm(GemmCurve{}, points, kChip).info.residuals.median, 0.03);
+}
+
+TEST(FitGemm, GroupsThatRunOneByOneAreRecognised) {
+  GemmCurve key;
+  key.grouped = true;
+  GemmCurve truth = true_gemm();
+  truth.grouped = truth.one_by_one = true;
+  RawFile file = bench_file();
+  for (std::int64_t i = 0; i < 24; ++i) {
+    const GroupedGemm gemm{DType::bf16, std::vector<std::int64_t>(static_cast<std::size_t>(4 + i % 3 * 12), 96 + 64 * (i % 8)),
+                           2048 + 512 * (i % 5), 1024 + 1024 * (i % 4)};
+    add(file, gemm, evaluate(truth, gemm, 132).value());
+  }
+  const GemmCurve curve = fit_gemm(key, points_of(file), kChip);
+  EXPECT_TRUE(curve.one_by_one);
+  EXPECT_LT(curve.info.residuals.median, 0.04);
+}
+
+}  // namespace
+}  // namespace trillion

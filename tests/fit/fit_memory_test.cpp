@@ -1,0 +1,44 @@
+// Memory-bound curves from points.
+#include "calibration/fit/curve_fits.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "calibration/fit/chips.h"
+#include "tests/fit/bench_points.h"
+
+namespace trillion {
+namespace {
+
+TEST(FitMemory, FindsWhatFewerSmsCost) {
+  RawFile file = bench_file();
+  for (double bytes = 4e6; bytes < 1e9; bytes *= 2) {
+    for (const std::int64_t sms : {112, 132}) {
+      const double seconds = 3e-6 + bytes / 2.5e12 * std::pow(132.0 / static_cast<double>(sms), 1.5);
+      file.rows.push_back(
+          {{MemoryBound{MemoryKernel::rope, Bytes{bytes / 2}, Bytes{bytes / 2}}, sms, Load::burst}, Seconds{seconds}, file.provenance, {}});
+    }
+  }
+  const MemoryCurve curve = fit_memory(MemoryCurve{}, points_of(file), *vendor_chip("H100"));
+  EXPECT_NEAR(curve.sm_exponent, 1.5, 0.2);
+  EXPECT_LT(curve.info.residuals.median, 0.02);
+}
+
+TEST(FitMemory, KnotsNeverFall) {
+  RawFile file = bench_file();
+  const Random random(kSeed, 3);
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    const double bytes = std::pow(10.0, 3 + 6 * random.uniform(2 * i));
+    add(file, MemoryBound{MemoryKernel::copy, Bytes{bytes}, Bytes{}}, (2e-6 + bytes / 2e12) * std::exp(0.5 * random.normal(i)));
+  }
+  const MemoryCurve curve = fit_memory(MemoryCurve{}, points_of(file), *vendor_chip("H100"));
+  double last = 0;
+  for (double bytes = 100; bytes < 1e11; bytes *= 1.1) {
+    const double seconds = evaluate(curve, {MemoryKernel::copy, Bytes{bytes}, Bytes{}}, 132).value();
+    EXPECT_GE(seconds, last * (1 - 1e-12)) << bytes;
+    last = seconds;
+  }
+}
+
+}  // namespace
+}  // namespace trillion

@@ -1,0 +1,38 @@
+// Writing a profile: read(text(c)) writes the same text again, to the last bit, with every optional part set.
+#include <gtest/gtest.h>
+
+#include "sim/spec/load_calibration.h"
+#include "tests/timing/bench_calibration.h"
+
+namespace trillion {
+namespace {
+
+TEST(CalibrationText, IsReadBackToTheLastBit) {
+  Calibration c = bench_calibration();
+  for_each_figure(c.stack, [](const char*, auto& figure) { figure.provenance = {Origin::assumed, "a \"quoted\" reason"}; });
+  c.chip.provenance = {Origin::vendor, "a sheet"};
+  c.stack.fused.value = {"add+rms_norm"};
+  GemmCurve grouped = c.gemms[0];
+  grouped.grouped = grouped.one_by_one = true;
+  grouped.split_cost = Seconds{1.0 / 3e6};
+  grouped.correction = {{0, 1}, {5, 6.5}, {0.1, -0.25, 0.5, 1e-4}};
+  c.gemms.push_back(grouped);
+  c.memory_kernels[0].bytes = {1000, 2000};
+  c.memory_kernels[0].seconds = {1e-6, 1.1e-6};
+  c.memory_kernels[0].sm_exponent = 0.7;
+  c.attentions[0].throttle = 0.06;
+  c.attentions[0].info.scale = 1.0625;
+  const std::string text = calibration_text(c);
+  Diagnostics diagnostics;
+  YamlReader reader = YamlReader::open(YamlDocument::from_text(text, "profile.yaml"), diagnostics);
+  const Calibration again = read_calibration(reader);
+  reader.finish();
+  diagnostics.throw_if_any();
+  EXPECT_EQ(calibration_text(again), text);
+  EXPECT_EQ(again.gemms[1].correction.ln_factor, grouped.correction.ln_factor);
+  EXPECT_EQ(again.gemms[1].split_cost, grouped.split_cost);
+  EXPECT_EQ(again.curves().size(), c.curves().size());
+}
+
+}  // namespace
+}  // namespace trillion

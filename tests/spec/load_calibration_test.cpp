@@ -1,0 +1,94 @@
+// Profiles as files: every shipped one loads and is valid, every number has a source, mistakes are located.
+#include "sim/spec/load_calibration.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace trillion {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+std::string read_all(const fs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+Calibration read_text(const std::string& text) {
+  Diagnostics diagnostics;
+  YamlReader reader = YamlReader::open(YamlDocument::from_text(text, "profile.yaml"), diagnostics);
+  Calibration calibration = read_calibration(reader);
+  reader.finish();
+  diagnostics.throw_if_any();
+  return calibration;
+}
+
+std::string mistakes(const std::string& text) {
+  try {
+    read_text(text);
+  } catch (const InputError& error) {
+    std::string all;
+    for (const auto& diagnostic : error.diagnostics()) all += to_text(diagnostic) + "\n";
+    return all;
+  }
+  return "accepted";
+}
+
+std::vector<fs::path> shipped() {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(fs::path(TRILLION_SOURCE_DIR) / "calibration/profiles")) {
+    if (entry.path().extension() == ".yaml") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+TEST(Profiles, EveryShippedOneLoadsAndIsWrittenAsItIs) {
+  ASSERT_FALSE(shipped().empty());
+  for (const auto& file : shipped()) {
+    const Calibration calibration = load_calibration(file.string());
+    EXPECT_THAT(calibration.validate(), testing::IsEmpty()) << file;
+    EXPECT_EQ(calibration_text(calibration), read_all(file)) << file << ": not as `trillion calibrate` writes it";
+  }
+}
+
+TEST(Profiles, EveryNumberOfAShippedOneHasASource) {
+  for (const auto& file : shipped()) {
+    const Calibration calibration = load_calibration(file.string());
+    for (const auto& info : calibration.curves()) {
+      EXPECT_FALSE(info.provenance.source.empty()) << file << ": " << info.name;
+      EXPECT_GT(info.residuals.p90, 0) << file << ": " << info.name << " claims to be exact";
+    }
+    for_each_figure(calibration.stack,
+                    [&](const char* name, const auto& figure) { EXPECT_FALSE(figure.provenance.source.empty()) << file << ": " << name; });
+  }
+}
+
+TEST(Profiles, MistakesAreLocatedAndShownTogether) {
+  const std::string good = read_all(shipped().front());
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    const auto at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+  };
+  EXPECT_EQ(mistakes(good), "accepted");
+  EXPECT_THAT(mistakes(with("kernel_gap:", "kernel_gpa:")), HasSubstr("kernel_gap"));
+  EXPECT_THAT(mistakes(with("    dtype", "    dtpye")), HasSubstr("dtype"));
+  EXPECT_THAT(mistakes(with("sm_rate: ", "sm_rate: -")), HasSubstr("sm_rate"));
+  EXPECT_THAT(mistakes(with("origin: ", "origin: somewhere-")), HasSubstr("origin"));
+}
+
+TEST(Profiles, OverridesReachFigures) {
+  const Calibration c = load_calibration(shipped().front().string(), {"stack.kernel_gap.value=7 us"});
+  EXPECT_DOUBLE_EQ(c.stack.kernel_gap.value.value(), 7e-6);
+}
+
+}  // namespace
+}  // namespace trillion
