@@ -136,7 +136,7 @@ TEST(SummarizeProperty, TheIntervalIsWhatRedrawingEveryCurveGives) {
   EXPECT_LT(half, 0.1);  // several curves err apart, so the step errs less than one of them
 
   double sum = 0, squares = 0;
-  constexpr int kDraws = 200;
+  constexpr int kDraws = 100;
   for (int seed = 0; seed < kDraws; ++seed) {
     Scenario drawn = s;
     drawn.calibration = redraw(s.calibration, static_cast<std::uint64_t>(seed));
