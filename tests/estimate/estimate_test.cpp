@@ -106,7 +106,8 @@ TEST(Estimate, TheRampKeepsToBatchesThatTheScheduleRuns) {
   Scenario s = with_a_run();
   s.plan.schedule = ScheduleKind::dualpipe;  // at least 8 micro-batches, an even number
   s.training.batch_size_schedule = BatchRamp{8, 128, 2e11, 5};
-  for (const PhaseResult& p : must(s).run->phases) {
+  const Estimate e = must(s);
+  for (const PhaseResult& p : e.run->phases) {
     EXPECT_EQ(p.global_batch_size % (8 * 2), 0);
     EXPECT_GE(p.global_batch_size, 8 * 8);
   }
