@@ -16,7 +16,7 @@ TEST(Readable, ParametersPrintWithFourDigitsAndStayWhereTheyWere) {
   curve.tile_overhead = Seconds{2.2222222e-6};
   curve.wave_smoothing = 0.123456789;
   make_readable(curve);
-  EXPECT_EQ(quantity_text(curve.sm_rate), "5.235 TFLOP/s");
+  EXPECT_EQ(quantity_text(curve.sm_rate), "5235 GFLOP/s");
   EXPECT_EQ(quantity_text(curve.tile_overhead), "2.222 us");
   EXPECT_EQ(exact_number_text(curve.wave_smoothing), "0.1235");
   GemmCurve again = curve;

@@ -111,7 +111,7 @@ TEST(Curve, CausalAttentionSumsTheTriangleOfBlocks) {
   Attention back = slice;
   back.direction = Direction::backward;
   const double back_block = 2.0 * 128 * 128 * (3 * 128 + 2 * 128) / 1e12;
-  EXPECT_NEAR(evaluate(plain_attention(Direction::backward), back, 1).value(), 3 * 7 * back_block, 1e-12);
+  EXPECT_NEAR(evaluate(plain_attention(Direction::backward), back, 1).value(), 3 * 7 * back_block, 1e-11);
 }
 
 TEST(Curve, AMemoryKernelIsALineOrItsKnots) {
@@ -121,7 +121,7 @@ TEST(Curve, AMemoryKernelIsALineOrItsKnots) {
   EXPECT_DOUBLE_EQ(evaluate(c, {MemoryKernel::copy, Bytes{4e6}, Bytes{4e6}}, 132).value(), 10e-6);
   c.chip_sms = 132;
   c.sm_exponent = 1;
-  EXPECT_DOUBLE_EQ(evaluate(c, {MemoryKernel::copy, Bytes{4e6}, Bytes{4e6}}, 66).value(), 20e-6);
+  EXPECT_DOUBLE_EQ(evaluate(c, {MemoryKernel::copy, Bytes{4e6}, Bytes{4e6}}, 66).value(), 18e-6);  // the launch does not stretch
   EXPECT_DOUBLE_EQ(evaluate(c, {MemoryKernel::copy, Bytes{4e6}, Bytes{4e6}}, 132).value(), 10e-6);
   c.bytes = {1e4, 1e6};
   c.seconds = {3e-6, 6e-6};
