@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string_view>
 
 #include "sim/base/closest_word.h"
@@ -57,7 +58,9 @@ void add_scenario_options(CLI::App& verb, ScenarioOptions& how) {
   verb.add_option("--set", how.overrides, "overrides a key of the scenario or of a file it names: plan.tensor_parallel=8 (repeatable)")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  verb.add_option("--seed", how.seed, "of everything that is drawn at random; the same seed gives the same bytes")->type_name("N");
+  verb.add_option("--seed", how.seed, "of everything that is drawn at random; the same seed gives the same bytes")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
   verb.add_option("--threads", how.threads, "at most so many; 0: one per core. The answer does not depend on it")->type_name("N");
   const std::map<std::string, Fidelity> fidelities = {{"folded", Fidelity::folded}, {"full", Fidelity::full}};
   verb.add_option("--fidelity", how.fidelity, "folded: replicas that behave alike are simulated once; full: every GPU")
@@ -166,6 +169,9 @@ std::optional<Command> parse(std::vector<std::string> arguments, Parsed& parsed,
   for (CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) verb->allow_extras();
 
   const bool nothing_asked = arguments.empty();
+  const std::set<std::string> alone = {"-h", "--help", "--version"};
+  if (!nothing_asked && arguments.front().starts_with('-') && !alone.contains(arguments.front()))
+    throw_unknown_verb(app, arguments.front());
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first
   try {
     app.parse(std::move(arguments));

@@ -157,7 +157,7 @@ std::string evidence_section(const Scenario& scenario, const StepResult& step, c
   constexpr std::size_t kMostRows = 14;
   constexpr double kLeastShare = 0.002;
   std::array<double, 4> by_origin{};
-  Table table({{"share", Align::right}, {"origin", Align::left}, {"part", Align::left}, {"source", Align::left, Fit::shrink}});
+  Table table({{"share", Align::right}, {"origin", Align::left}, {"part", Align::left, Fit::shrink}, {"source", Align::left, Fit::shrink}});
   std::size_t shown = 0;
   double rest = 0;
   bool extrapolated = false;

@@ -54,10 +54,11 @@ std::string Table::to_text(int indent, const TextStyle& style) const {
     shown.push_back({c, width});
   }
   const int room = style.columns - indent;
-  for (Shown& s : shown) {
-    if (columns_[s.column].fit != Fit::shrink) continue;
+  // The last column first: sources and notes stand there, names to the left of them.
+  for (auto s = shown.rbegin(); s != shown.rend(); ++s) {
+    if (columns_[s->column].fit != Fit::shrink) continue;
     const int excess = total_width(shown) - room;
-    if (excess > 0) s.width = std::max(std::min(s.width, kLeastShrunk), s.width - excess);
+    if (excess > 0) s->width = std::max(std::min(s->width, kLeastShrunk), s->width - excess);
   }
   for (std::size_t i = shown.size(); i-- > 0 && total_width(shown) > room;) {
     if (columns_[shown[i].column].fit == Fit::drop) shown.erase(shown.begin() + static_cast<std::ptrdiff_t>(i));

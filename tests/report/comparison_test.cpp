@@ -16,7 +16,7 @@ using testing::Not;
 NamedReport report(const std::string& name, double step_s) {
   Estimate estimate = example::estimate();
   estimate.step.time = Seconds{step_s};
-  estimate.step.memory[0].activations = step_s * kGiB;
+  for (StageMemory& stage : estimate.step.memory) stage.activations = step_s * kGiB;
   return {name, report_figures(report_json(example::scenario(), estimate, {Seconds{step_s}, Bytes{1}}), name)};
 }
 

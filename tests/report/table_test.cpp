@@ -28,9 +28,9 @@ TEST(Table, AlignsUnderTitles) {
 
 TEST(Table, ShrinksFirstAndDropsThen) {
   EXPECT_EQ(example().to_text(0, page(40)),
-            "rank  source              note    free\n"
-            "   0  a training trace…   first    1.5\n"
-            "  10  a datasheet         second  17.0\n");
+            "rank  source                note    free\n"
+            "   0  a training trace of…  first    1.5\n"
+            "  10  a datasheet           second  17.0\n");
   EXPECT_EQ(example().to_text(0, page(25)),
             "rank  source        free\n"
             "   0  a training…    1.5\n"
