@@ -21,9 +21,8 @@ enum class Precision { bf16, fp8 };
 inline constexpr std::array<std::string_view, 2> kPrecisionNames = {"bf16", "fp8"};
 
 // Modules whose outputs can be dropped after the forward pass and computed again in the backward pass.
-enum class RecomputeModule { norm, mla_up_projection, activation, attention, mlp, moe, layer };
-inline constexpr std::array<std::string_view, 7> kRecomputeModuleNames = {
-    "norm", "mla_up_projection", "activation", "attention", "mlp", "moe", "layer"};
+enum class RecomputeModule { norm, mla_up_projection, activation, attention, layer };
+inline constexpr std::array<std::string_view, 5> kRecomputeModuleNames = {"norm", "mla_up_projection", "activation", "attention", "layer"};
 
 enum class ExpertPlacement { contiguous, round_robin };
 inline constexpr std::array<std::string_view, 2> kExpertPlacementNames = {"contiguous", "round-robin"};

@@ -35,7 +35,6 @@ std::vector<std::string> Scenario::validate() const {
               "the model has no experts; accepted is 1, found " + std::to_string(plan.expert_parallel));
     p.require(plan.expert_tensor_parallel == 1, "plan.expert_tensor_parallel",
               "the model has no experts; accepted is 1, found " + std::to_string(plan.expert_tensor_parallel));
-    p.require(!plan.recomputes(RecomputeModule::moe), "plan.recompute", "'moe': the model has no experts");
   }
   if (!model.mla)
     p.require(!plan.recomputes(RecomputeModule::mla_up_projection), "plan.recompute",

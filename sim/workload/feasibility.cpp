@@ -65,7 +65,17 @@ std::optional<Infeasible> why_model_does_not_split(const Scenario& s) {
   const Model& m = s.model;
   if (auto why = why_tensors_do_not_split(m, p.tensor_parallel)) return why;
   if (auto why = why_sequence_does_not_split(p.context_parallel, s.training.sequence_length)) return why;
+  if (p.sequence_parallel) {
+    const std::int64_t tokens = p.micro_batch_size * s.training.sequence_length / p.context_parallel;
+    if (auto why = must_divide("tensor_parallel", p.tensor_parallel, "tokens of a micro-batch, which sequence_parallel splits", tokens)) {
+      return why;
+    }
+  }
   if (m.moe) {
+    const std::int64_t shared = m.moe->shared_intermediate_size;
+    if (shared > 0) {
+      if (auto why = must_divide("tensor_parallel", p.tensor_parallel, "channels of the shared experts", shared)) return why;
+    }
     if (auto why = must_divide("expert_parallel", p.expert_parallel, "routed experts", m.moe->n_routed_experts)) return why;
     return must_divide("expert_tensor_parallel", p.expert_tensor_parallel, "channels of an expert", m.moe->moe_intermediate_size);
   }

@@ -33,8 +33,6 @@ TEST(Scenario, ExpertsAreTheModels) {
               ElementsAre(StartsWith("plan.expert_parallel: the model has no experts")));
   EXPECT_THAT(broken("llama-3.1-8b", [](Scenario& s) { s.plan.expert_tensor_parallel = 8; }),
               ElementsAre(StartsWith("plan.expert_tensor_parallel: ")));
-  EXPECT_THAT(broken("llama-3.1-8b", [](Scenario& s) { s.plan.recompute = {RecomputeModule::moe}; }),
-              ElementsAre(StartsWith("plan.recompute: 'moe'")));
   EXPECT_THAT(broken("llama-3.1-8b", [](Scenario& s) { s.plan.recompute = {RecomputeModule::mla_up_projection}; }),
               ElementsAre(StartsWith("plan.recompute: ")));
 }
