@@ -249,6 +249,7 @@ Json simulation_json(const Scenario& scenario, const StepResult& step, const Sim
   return {
       {"events", step.events},
       {"tasks", step.tasks},
+      {"kernels", step.kernels},
       {"wall_s", number(cost.wall)},
       {"peak_rss_bytes", number(cost.peak_memory)},
       {"fidelity", scenario.fidelity == Fidelity::full ? "full" : "folded"},

@@ -8,7 +8,7 @@ namespace trillion {
 StepResult simulate_prepared(const Scenario& scenario, const PreparedStep& step, const Timing& timing) {
   Scenario s = scenario;
   s.plan = step.plan;
-  const LoweredStep lowered = lower({s, step.mesh, step.schedule, step.cut, step.load, timing});
+  const LoweredStep lowered = lower({s, step.mesh, step.schedule, step.cut, step.load, timing}, Detail::runs);
   const Trace trace = run(lowered.graph);  // when everything happened
   return summarize(s, step, lowered, trace, timing);
 }

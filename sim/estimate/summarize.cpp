@@ -27,6 +27,7 @@ struct Totals {
   std::array<Seconds, kCategoryCount> balanced{};  // compute categories, even load
   Seconds straggler;                               // of compute, beyond even load
   Flops work;
+  std::uint64_t kernels = 0;  // and communications
   std::array<WireBytes, kCategoryCount> wire{};
   std::vector<Seconds> by_curve;
   std::vector<bool> extrapolated;
@@ -46,6 +47,14 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
     busy[k.value] += (trace.end[i] - trace.start[i]).seconds();
   }
   for (std::size_t k = 0; k < count.size(); ++k) {
+    for (const KindId part : step.parts[k]) {
+      count[part.value] += count[k];
+      busy[part.value] += step.graph.kind(part).duration.seconds() * static_cast<double>(count[k]);
+    }
+  }
+  for (std::size_t k = 0; k < count.size(); ++k) {
+    if (!step.parts[k].empty()) continue;
+    t.kernels += count[k];
     const Evidence& e = step.evidence[k];
     const TaskKind& kind = step.graph.kind(KindId{static_cast<std::uint32_t>(k)});
     const double n = static_cast<double>(count[k]);
@@ -94,7 +103,10 @@ std::vector<OriginShare> origin_shares(const Totals& t, const Timing& timing) {
 double relative_spread(const LoweredStep& step, const Trace& trace, std::int32_t rank, const Totals& t) {
   std::vector<Seconds> busy(t.by_curve.size());
   for (const TaskId task : step.graph.tasks_of(step.streams[static_cast<std::size_t>(rank)][static_cast<std::size_t>(Lane::compute)])) {
-    busy[step.evidence[step.graph.kind_id_of(task).value].curve] += (trace.end[task.value] - trace.start[task.value]).seconds();
+    const KindId kind = step.graph.kind_id_of(task);
+    for (const KindId part : step.parts[kind.value]) busy[step.evidence[part.value].curve] += step.graph.kind(part).duration.seconds();
+    if (step.parts[kind.value].empty())
+      busy[step.evidence[kind.value].curve] += (trace.end[task.value] - trace.start[task.value]).seconds();
   }
   double variance = 0;
   for (std::size_t c = 0; c < busy.size(); ++c) {
@@ -209,6 +221,7 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   r.time_high_ratio = 1 + spread;
   r.events = trace.events;
   r.tasks = step.graph.task_count();
+  r.kernels = t.kernels;
 
   const double gpus = s.extent == Extent::step ? static_cast<double>(s.cluster.gpus()) : 1.0;
   const std::int64_t sequences = s.extent == Extent::step ? s.training.global_batch_size : s.plan.micro_batch_size;

@@ -133,7 +133,9 @@ std::string conventions_section(const Scenario& scenario, const Estimate& estima
                     style);
   text +=
       page_line("simulated",
-                fmt::format("{} tasks, {} events, {}, seed {}", grouped_text(static_cast<std::int64_t>(estimate.step.tasks)),
+                fmt::format("{} kernels and communications as {} tasks, {} events, {}, seed {}",
+                            grouped_text(static_cast<std::int64_t>(estimate.step.kernels)),
+                            grouped_text(static_cast<std::int64_t>(estimate.step.tasks)),
                             grouped_text(static_cast<std::int64_t>(estimate.step.events)),
                             scenario.fidelity == Fidelity::full ? "every GPU" : "replicas that behave alike once (folded)", scenario.seed),
                 style);

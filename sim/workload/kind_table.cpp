@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <utility>
 
 #include "sim/base/error.h"
@@ -105,8 +106,27 @@ KindId KindTable::intern(const Operation& op, const LayerRouting& routing, std::
     const double t = std::max(loaded.time.value(), 1e-12);
     evidence_.push_back({loaded.curve, loaded.extrapolated, static_cast<float>(loaded.low.value() / t),
                          static_cast<float>(loaded.high.value() / t), balanced, work_of(op), wire_of(op)});
+    parts_.emplace_back();
   }
   return id;
+}
+
+KindId KindTable::run_of(const std::vector<KindId>& parts) {
+  CHECK(!parts.empty());
+  if (parts.size() == 1) return parts.front();
+  const auto [entry, fresh] = runs_.try_emplace(parts);
+  if (!fresh) return entry->second;
+  const TaskKind first = graph_.kind(parts.front());
+  // Numbered, since two runs may begin alike and take equally long.
+  TaskKind run{first.label + " and " + std::to_string(parts.size() - 1) + " more, run " + std::to_string(runs_.size()), first.tag, {}, {}};
+  for (const KindId part : parts) {
+    CHECK(graph_.kind(part).links.empty() && parts_[part.value].empty());
+    run.duration += graph_.kind(part).duration;
+  }
+  entry->second = graph_.add_kind(run);
+  evidence_.emplace_back();
+  parts_.push_back(parts);
+  return entry->second;
 }
 
 }  // namespace trillion

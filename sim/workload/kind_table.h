@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "sim/engine/task_graph.h"
@@ -45,7 +46,13 @@ class KindTable {
   // A communication whose bytes share the rank's links with others.
   KindId kind_on_links(const Operation& operation, const RankLinks& sender, const RankLinks& receiver, const LayerRouting& routing = {});
 
+  // Kernels that follow each other on one stream with nothing in between: one task that takes as long as all of them. The same parts
+  // give the same kind. REQUIRES: parts have no links, none is a run itself; one part is its own run.
+  KindId run_of(const std::vector<KindId>& parts);
+
   const std::vector<Evidence>& evidence() const { return evidence_; }
+  // Per kind, the kernels that it is a run of; empty for what is a single operation.
+  const std::vector<std::vector<KindId>>& parts() const { return parts_; }
 
  private:
   KernelTime time(const Operation& operation) const;
@@ -56,6 +63,8 @@ class KindTable {
   Conditions conditions_;
   Seconds gap_;
   std::vector<Evidence> evidence_;
+  std::vector<std::vector<KindId>> parts_;
+  std::map<std::vector<KindId>, KindId> runs_;
 };
 
 }  // namespace trillion

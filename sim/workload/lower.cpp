@@ -9,7 +9,7 @@
 
 namespace trillion {
 
-Lowering::Lowering(const LoweringInput& in)
+Lowering::Lowering(const LoweringInput& in, Detail detail)
     : in_(in),
       places_(in.schedule),
       kinds_(out_.graph, in.timing, kernel_conditions(in.scenario, in.timing), in.scenario.calibration.stack.kernel_gap.value) {
@@ -32,7 +32,7 @@ Lowering::Lowering(const LoweringInput& in)
     }
     out_.links.push_back(links);
   }
-  resolver_.emplace(kinds_, in.load, out_.links);
+  resolver_.emplace(kinds_, in.load, out_.links, detail);
   const BlockContext context = block_context(in.scenario, in.mesh, in.load.mean);
   for (const Stage& s : in.cut.stages) {
     for (const BlockKind k : s) resolver_->add(k, make_block(k, context));
@@ -61,9 +61,9 @@ Lowering::Lowering(const LoweringInput& in)
 void Lowering::reserve() {
   // Every micro-batch runs each block's passes once; exchanges, sends and what they wait for come on top.
   std::size_t per_micro_batch = 0;
-  for (const Stage& s : in_.cut.stages) {
-    for (const BlockKind k : s) {
-      const Block& b = resolver_->block(k);
+  for (std::size_t stage = 0; stage < in_.cut.stages.size(); ++stage) {
+    for (const BlockKind k : in_.cut.stages[stage]) {
+      const ResolvedBlock& b = resolver_->kernels(k, in_.cut.first_layer[stage], 0);
       per_micro_batch += 8 + b.before_exchange.size() + b.experts.size() + b.recompute.size() + b.experts_backward.size() +
                          b.before_exchange_backward.size() + b.experts_weight.size() + b.before_exchange_weight.size();
     }
@@ -119,10 +119,11 @@ LoweredStep Lowering::run() {
     for (std::size_t g = 0; g < out_.streams.size(); ++g) end_step(static_cast<std::int32_t>(g), norm);
   }
   out_.evidence = kinds_.evidence();
+  out_.parts = kinds_.parts();
   return std::move(out_);
 }
 
-LoweredStep lower(const LoweringInput& input) { return Lowering(input).run(); }
+LoweredStep lower(const LoweringInput& input, Detail detail) { return Lowering(input, detail).run(); }
 
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing) {
   const std::vector<std::string>& fused = scenario.calibration.stack.fused.value;

@@ -23,6 +23,7 @@
 #include "sim/timing/timing.h"
 #include "sim/workload/device_mesh.h"
 #include "sim/workload/kind_table.h"
+#include "sim/workload/resolved_block.h"
 #include "sim/workload/schedule.h"
 #include "sim/workload/stage.h"
 
@@ -38,6 +39,7 @@ struct ActionSpan {
 struct LoweredStep {
   TaskGraph graph;
   std::vector<Evidence> evidence;                         // per kind
+  std::vector<std::vector<KindId>> parts;                 // per kind: the kernels that it is a run of, in order; empty: itself
   std::int32_t replicas = 1;                              // simulated GPUs of one pipeline rank, with consecutive numbers
   std::vector<std::array<StreamId, kLaneCount>> streams;  // per simulated GPU
   std::vector<RankLinks> links;                           // per simulated GPU
@@ -61,7 +63,7 @@ struct LoweringInput {
   const Timing& timing;
 };
 
-LoweredStep lower(const LoweringInput& input);
+LoweredStep lower(const LoweringInput& input, Detail detail = Detail::kernels);
 
 // The blocks' surroundings as the scenario sets them. `routing` must outlive the result.
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing);

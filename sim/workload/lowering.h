@@ -32,7 +32,7 @@ struct Chunk {
 
 class Lowering {
  public:
-  explicit Lowering(const LoweringInput& in);
+  Lowering(const LoweringInput& in, Detail detail);
   LoweredStep run();
 
  private:

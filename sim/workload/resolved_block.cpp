@@ -5,22 +5,31 @@
 
 namespace trillion {
 
-namespace {
-
-ResolvedOperations resolve(KindTable& kinds, const Operations& ops, const LayerRouting& routing) {
-  ResolvedOperations out;
-  out.reserve(ops.size());
-  for (const Operation& op : ops) out.push_back({kinds.kind(op, routing), op.lane});
-  return out;
-}
-
-}  // namespace
-
-BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<RankLinks> links)
-    : kinds_(kinds), load_(load), links_(std::move(links)) {
+BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<RankLinks> links, Detail detail)
+    : kinds_(kinds), detail_(detail), load_(load), links_(std::move(links)) {
   const std::size_t samples = std::max<std::size_t>(1, load.samples.size());
   for (auto& slots : kernels_) slots.resize(samples);
   for (auto& slots : exchanges_) slots.resize(samples * links_.size());
+}
+
+ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRouting& routing) {
+  ResolvedOperations out;
+  std::vector<KindId> run;
+  const auto close_run = [&] {
+    if (!run.empty()) out.push_back({kinds_.run_of(run), Lane::compute});
+    run.clear();
+  };
+  for (const Operation& op : ops) {
+    const KindId kind = kinds_.kind(op, routing);
+    if (detail_ == Detail::runs && op.lane == Lane::compute) {
+      run.push_back(kind);
+      continue;
+    }
+    close_run();
+    out.push_back({kind, op.lane});
+  }
+  close_run();
+  return out;
 }
 
 std::size_t BlockResolver::sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const {
@@ -36,13 +45,13 @@ const ResolvedBlock& BlockResolver::kernels(BlockKind kind, std::int64_t layer, 
   if (!slot) {
     const Block& b = block(kind);
     const LayerRouting& routing = b.exchanges.dispatch ? sample(i) : even_;
-    slot = ResolvedBlock{resolve(kinds_, b.before_exchange, routing),
-                         resolve(kinds_, b.experts, routing),
-                         resolve(kinds_, b.recompute, routing),
-                         resolve(kinds_, b.experts_backward, routing),
-                         resolve(kinds_, b.before_exchange_backward, routing),
-                         resolve(kinds_, b.experts_weight, routing),
-                         resolve(kinds_, b.before_exchange_weight, routing)};
+    slot = ResolvedBlock{resolve(b.before_exchange, routing),
+                         resolve(b.experts, routing),
+                         resolve(b.recompute, routing),
+                         resolve(b.experts_backward, routing),
+                         resolve(b.before_exchange_backward, routing),
+                         resolve(b.experts_weight, routing),
+                         resolve(b.before_exchange_weight, routing)};
   }
   return *slot;
 }

@@ -12,6 +12,12 @@
 
 namespace trillion {
 
+// How finely a graph shows the kernels of one stream. The times are the same: nothing comes between the kernels of a run.
+enum class Detail : std::uint8_t {
+  kernels,  // a task each
+  runs,     // consecutive kernels of the compute stream are one task: about a tenth of the tasks
+};
+
 struct ResolvedOperation {
   KindId kind;
   Lane lane = Lane::compute;
@@ -30,7 +36,7 @@ struct ResolvedExchanges {
 // Resolves on first use and remembers. Kernels depend on (block, routing sample), exchanges also on the rank, whose links they use.
 class BlockResolver {
  public:
-  BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<RankLinks> links);
+  BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<RankLinks> links, Detail detail = Detail::kernels);
 
   // REQUIRES: before the first use of `kind`.
   void add(BlockKind kind, Block block) { blocks_.at(index(kind)) = std::move(block); }
@@ -45,7 +51,10 @@ class BlockResolver {
   std::size_t sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const;
   const LayerRouting& sample(std::size_t index) const;
 
+  ResolvedOperations resolve(const Operations& ops, const LayerRouting& routing);
+
   KindTable& kinds_;
+  Detail detail_;
   const ExpertLoad& load_;
   std::vector<RankLinks> links_;
   LayerRouting even_;

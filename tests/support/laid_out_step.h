@@ -32,7 +32,7 @@ struct LaidOutStep {
   LaidOutStep(const LaidOutStep&) = delete;
   LaidOutStep& operator=(const LaidOutStep&) = delete;
 
-  LoweredStep lowered() const { return lower({scenario, mesh, schedule, cut, load, timing}); }
+  LoweredStep lowered(Detail detail = Detail::kernels) const { return lower({scenario, mesh, schedule, cut, load, timing}, detail); }
   std::vector<StageMemory> memory() const { return memory_of_ranks({scenario, mesh, schedule, cut, load.mean}); }
   Block block(BlockKind kind) const { return make_block(kind, block_context(scenario, mesh, load.mean)); }
 

@@ -161,5 +161,22 @@ TEST_F(Kinds, EvidenceKnowsWorkWiresAndInterval) {
   EXPECT_EQ(sent.wire.nic, Bytes{5e6});
 }
 
+TEST(KindTable, ARunLastsAsLongAsItsParts) {
+  TaskGraph graph;
+  const Scenario s = linear_scenario(dense_model(2), {}, 1, 1);
+  const Timing timing(s.calibration, s.cluster);
+  KindTable kinds(graph, timing, {.sms = s.cluster.gpu.sms, .load = Load::sustained}, Seconds{1e-6});
+  const KindId a = kinds.kind(memory_operation("a", Category::optimizer, MemoryKernel::copy, Bytes{1e6}, Bytes{1e6}));
+  const KindId b = kinds.kind(memory_operation("b", Category::gate, MemoryKernel::copy, Bytes{5e6}, Bytes{1e6}));
+  const KindId ab = kinds.run_of({a, b}), ba = kinds.run_of({b, a});
+  EXPECT_EQ(graph.kind(ab).duration, graph.kind(a).duration + graph.kind(b).duration);
+  EXPECT_EQ(kinds.run_of({a, b}), ab);
+  EXPECT_NE(ab, ba) << "equally long, but other kernels";
+  EXPECT_EQ(kinds.run_of({a}), a);
+  EXPECT_EQ(kinds.parts()[ab.value], (std::vector<KindId>{a, b}));
+  EXPECT_TRUE(kinds.parts()[a.value].empty());
+  EXPECT_EQ(kinds.evidence().size(), graph.kind_count());
+}
+
 }  // namespace
 }  // namespace trillion

@@ -92,6 +92,27 @@ TEST_P(EverySchedule, TheGraphRunsToItsEnd) {
   EXPECT_GT(trace.makespan, SimTime{});
 }
 
+TEST_P(EverySchedule, RunsOfKernelsTakeAsLongAsTheirKernels) {
+  Scenario s = pipeline(GetParam(), 4, moe_model(8));
+  s.plan.expert_parallel = 4;
+  if (GetParam() == ScheduleKind::interleaved_1f1b) s.plan.virtual_pipeline_stages = 2;
+  const LaidOutStep laid(s);
+  const LoweredStep kernels = laid.lowered(), runs = laid.lowered(Detail::runs);
+  EXPECT_LT(runs.graph.task_count(), kernels.graph.task_count() / 2);
+  const Trace every = run(kernels.graph), joined = run(runs.graph);
+  EXPECT_EQ(every.makespan, joined.makespan);
+  EXPECT_EQ(every.link_bytes.size(), joined.link_bytes.size());
+
+  std::vector<std::string> expected, found;  // rank 0's kernels in order, the runs taken apart
+  for (const std::string& label : labels_on(kernels, 0, Lane::compute)) expected.push_back(label);
+  for (const TaskId t : runs.graph.tasks_of(runs.streams[0][static_cast<std::size_t>(Lane::compute)])) {
+    const KindId kind = runs.graph.kind_id_of(t);
+    if (runs.parts[kind.value].empty()) found.push_back(runs.graph.kind(kind).label);
+    for (const KindId part : runs.parts[kind.value]) found.push_back(runs.graph.kind(part).label);
+  }
+  EXPECT_EQ(found, expected);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, EverySchedule,
                          testing::Values(ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::interleaved_1f1b,
                                          ScheduleKind::zb_h1, ScheduleKind::zb_h2, ScheduleKind::zb_v, ScheduleKind::dualpipe,
