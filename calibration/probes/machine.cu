@@ -59,12 +59,11 @@ std::string short_name(const std::string& full) {
   return full;
 }
 
-// The version that a library would report, without linking it: not every probe needs every library.
-std::size_t version_of(const char* library, const char* function) {
+// A library's function without linking it: not every probe needs every library. Null where it is not installed.
+template <typename F>
+F function_of(const char* library, const char* function) {
   void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-  if (!handle) return 0;
-  const auto ask = reinterpret_cast<std::size_t (*)()>(dlsym(handle, function));
-  return ask ? ask() : 0;
+  return handle ? reinterpret_cast<F>(dlsym(handle, function)) : nullptr;
 }
 
 std::string dotted(std::size_t major, std::size_t minor) { return std::to_string(major) + "." + std::to_string(minor); }
@@ -72,7 +71,8 @@ std::string dotted(std::size_t major, std::size_t minor) { return std::to_string
 std::string software() {
   const std::size_t lt = cublasLtGetVersion();
   std::string text = "cublasLt " + dotted(lt / 10000, lt / 100 % 100);
-  if (const std::size_t v = version_of("libcudnn.so.9", "cudnnGetVersion")) {
+  if (const auto ask = function_of<std::size_t (*)()>("libcudnn.so.9", "cudnnGetVersion")) {
+    const std::size_t v = ask();
     text += ", cudnn " + dotted(v / 10000, v / 100 % 100);
   }
   int runtime = 0;
@@ -100,6 +100,9 @@ Row describe_machine() {
     if (const char* value = std::getenv(variable)) environment.text(variable, value);
   }
 
+  int nccl = 0;
+  if (const auto ask = function_of<int (*)(int*)>("libnccl.so.2", "ncclGetVersion")) ask(&nccl);
+
   Row row;
   row.text("schema", "trillion.raw/1").text("gpu", short_name(properties.name)).text("software", software());
   row.text("origin", "measured");
@@ -110,6 +113,7 @@ Row describe_machine() {
   row.number("clock_max_mhz", nvml.max_clock_mhz()).number("power_limit_w", nvml.power_limit_w());
   row.number("power_limit_default_w", nvml.default_power_limit_w());
   row.number("other_processes", nvml.other_processes());
+  if (nccl > 0) row.text("nccl", std::to_string(nccl / 10000) + "." + std::to_string(nccl / 100 % 100) + "." + std::to_string(nccl % 100));
   return row.object("environment", environment);
 }
 

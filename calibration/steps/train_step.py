@@ -145,10 +145,10 @@ def measure(settings):
                          "device_used_bytes": total - free, "warm_up_s": warm_s, **busy}}
 
 
-def write_whole(path, value):
+def write_whole(path, value, indent=1):
     fresh = path + ".new"
     with open(fresh, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
+        json.dump(value, file, indent=indent)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
