@@ -91,6 +91,9 @@ std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan, const 
     add("plan.recompute: [norm, mla_up_projection, activation]", [](Plan& p) { p.recompute = {norm, mla_up_projection, activation}; });
   }
   if (!plan.recomputes(layer)) add("plan.recompute: full", [](Plan& p) { p.recompute = {layer}; });
+  if (plan.recomputes(layer) && plan.recomputed_layers.method == RecomputeMethod::block) {
+    add("plan.recompute_method: uniform", [](Plan& p) { p.recomputed_layers = {}; });
+  }
   if (plan.sharding == Sharding::none) add("plan.sharding: zero-1", [](Plan& p) { p.sharding = Sharding::zero_1; });
   if (plan.micro_batch_size > 1) {
     add("plan.micro_batch_size: " + std::to_string(plan.micro_batch_size / 2), [](Plan& p) { p.micro_batch_size /= 2; });
@@ -131,7 +134,7 @@ std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const T
                     {}};
   step.plan.data_parallel = mesh.data_parallel();
   if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(s, mesh, step.load, timing);
-  step.cut = {make_stages(s.model, *step.plan.layers_per_stage), first_layers(*step.plan.layers_per_stage)};
+  step.cut = {make_stages(s.model, *step.plan.layers_per_stage, s.plan.recomputed_layers), first_layers(*step.plan.layers_per_stage)};
   step.memory = memory_of_ranks({s, step.mesh, step.schedule, step.cut, step.load.mean});
   return step;
 }

@@ -186,6 +186,29 @@ Json step_json(const Scenario& scenario, const Estimate& estimate) {
   };
 }
 
+// A rank has no embedding, another no head: what is not there is left out.
+Json modules_json(const StageMemory& stage) {
+  Json modules = Json::array();
+  for (std::size_t i = 0; i < kModuleCount; ++i) {
+    const ModuleMemory& m = stage.modules[i];
+    if (m.parameters.value() == 0 && m.activations.value() == 0) continue;
+    modules.push_back({
+        {"module", kModuleNames[i]},
+        {"parameters_bytes", number(m.parameters)},
+        {"gradients_bytes", number(m.gradients)},
+        {"optimizer_bytes", number(m.optimizer)},
+        {"activations_bytes", number(m.activations)},
+    });
+  }
+  return modules;
+}
+
+Json parts_json(const std::vector<NamedBytes>& parts) {
+  Json json = Json::array();
+  for (const NamedBytes& part : parts) json.push_back({{"name", part.name}, {"bytes", number(part.bytes)}});
+  return json;
+}
+
 Json memory_json(const StepResult& step, Bytes capacity) {
   Json stages = Json::array();
   bool fits = true;
@@ -201,6 +224,9 @@ Json memory_json(const StepResult& step, Bytes capacity) {
         {"overhead_bytes", number(stage.overhead)},
         {"peak_bytes", number(stage.peak())},
         {"micro_batches_in_flight", stage.in_flight},
+        {"modules", modules_json(stage)},
+        {"buffers", parts_json(stage.buffer_parts)},
+        {"overhead", parts_json(stage.overhead_parts)},
     });
   }
   return {{"capacity_bytes", number(capacity)}, {"fits", fits}, {"stages", stages}};

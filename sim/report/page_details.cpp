@@ -101,6 +101,37 @@ std::string compute_section(const StepResult& step, const TextStyle& style) {
                                                                   step.time, style);
 }
 
+namespace {
+
+// "fragmentation 3.1, communicators 2.0"
+std::string parts_text(const std::vector<NamedBytes>& parts) {
+  std::string text;
+  for (const NamedBytes& part : parts) {
+    if (part.bytes < 0.05 * kGiB) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", part.name, gib_text(part.bytes));
+  }
+  return text;
+}
+
+// The fullest rank by module.
+std::string modules_table(const StageMemory& m, const TextStyle& style) {
+  Table table({{"", Align::left}, {"parameters"}, {"gradients"}, {"optimizer"}, {"activations"}});
+  for (std::size_t i = 0; i < kModuleCount; ++i) {
+    const ModuleMemory& module = m.modules[i];
+    const Bytes all = module.parameters + module.gradients + module.optimizer + module.activations;
+    if (all < 0.05 * kGiB) continue;
+    table.add_row({std::string(kModuleNames[i]), gib_text(module.parameters), gib_text(module.gradients), gib_text(module.optimizer),
+                   gib_text(module.activations)});
+  }
+  std::string text = "\n" + page_line("rank " + std::to_string(m.stage), "is the fullest; GiB by module", style);
+  text += table.to_text(kPageIndent, style);
+  if (const std::string parts = parts_text(m.buffer_parts); !parts.empty()) text += page_line("buffers", parts, style);
+  if (const std::string parts = parts_text(m.overhead_parts); !parts.empty()) text += page_line("overhead", parts, style);
+  return text;
+}
+
+}  // namespace
+
 std::string memory_section(const StepResult& step, Bytes usable, const TextStyle& style) {
   Table table({{"rank", Align::right},
                {"parameters", Align::right, Fit::drop},
@@ -113,10 +144,12 @@ std::string memory_section(const StepResult& step, Bytes usable, const TextStyle
                {"peak", Align::right},
                {"free", Align::right}});
   Bytes worst;
+  const StageMemory* fullest = nullptr;
   for (const StageMemory& m : step.memory) {
     table.add_row({std::to_string(m.stage), gib_text(m.parameters), gib_text(m.gradients), gib_text(m.optimizer), gib_text(m.activations),
                    std::to_string(m.in_flight), gib_text(m.buffers), gib_text(m.overhead), gib_text(m.peak()),
                    gib_text(usable - m.peak())});
+    if (!fullest || m.peak() > worst) fullest = &m;
     worst = std::max(worst, m.peak());
   }
   if (table.empty()) return {};
@@ -124,7 +157,7 @@ std::string memory_section(const StepResult& step, Bytes usable, const TextStyle
   const std::string verdict = fits ? emphasised("fits", Emphasis::good, style) : emphasised("DOES NOT FIT", Emphasis::bad, style);
   const std::string remark = fmt::format("GiB per pipeline rank, {} usable: {}, {} GiB {} on the fullest rank", gib_text(usable), verdict,
                                          gib_text(fits ? usable - worst : worst - usable), fits ? "free" : "too much");
-  return page_heading("MEMORY", remark, style) + table.to_text(kPageIndent, style);
+  return page_heading("MEMORY", remark, style) + table.to_text(kPageIndent, style) + modules_table(*fullest, style);
 }
 
 std::string traffic_section(const StepResult& step, const TextStyle& style) {

@@ -1,6 +1,7 @@
 #include "sim/spec/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/spec/problems.h"
 
@@ -26,6 +27,25 @@ void check_stages(const Plan& plan, Problems& p) {
                 std::to_string(plan.layers_per_stage->size()));
 }
 
+std::string name(RecomputeModule module) { return "'" + std::string(kRecomputeModuleNames[static_cast<std::size_t>(module)]) + "'"; }
+
+// A module inside another listed one changes nothing: that is a misunderstanding, not a plan.
+void check_recompute(const Plan& plan, Problems& p) {
+  using enum RecomputeModule;
+  const auto& listed = plan.recompute;
+  for (auto at = listed.begin(); at != listed.end(); ++at) {
+    p.require(std::find(listed.begin(), at, *at) == at, "recompute", name(*at) + " is listed twice");
+    if (*at != layer && plan.recomputes(layer)) p.require(false, "recompute", name(*at) + " is part of 'layer', which is listed too");
+  }
+  for (const auto& [inside, whole] : {std::pair{shared_experts, moe}, {moe_activation, moe}, {moe_activation, activation}}) {
+    if (!plan.recomputes(inside) || !plan.recomputes(whole)) continue;
+    p.require(false, "recompute", name(inside) + " is part of " + name(whole) + ", which is listed too");
+  }
+  if (!p.within("recompute_num_layers", plan.recomputed_layers.count, 1, 1 << 14)) return;
+  p.require(plan.recomputed_layers == RecomputedLayers{} || plan.recomputes(layer), "recompute_num_layers",
+            "only recompute: full counts layers");
+}
+
 }  // namespace
 
 bool Plan::recomputes(RecomputeModule module) const { return std::find(recompute.begin(), recompute.end(), module) != recompute.end(); }
@@ -41,11 +61,7 @@ std::vector<std::string> Plan::validate() const {
   if (data_parallel) p.within("data_parallel", *data_parallel, 1, kMostRanks);
   p.within("micro_batch_size", micro_batch_size, 1, kMostRanks);
   if (stages && chunks) check_stages(*this, p);
-  for (std::size_t i = 0; i < recompute.size(); ++i) {
-    const bool twice = std::find(recompute.begin(), recompute.begin() + static_cast<std::ptrdiff_t>(i), recompute[i]) !=
-                       recompute.begin() + static_cast<std::ptrdiff_t>(i);
-    p.require(!twice, "recompute", "'" + std::string(kRecomputeModuleNames[static_cast<std::size_t>(recompute[i])]) + "' is listed twice");
-  }
+  check_recompute(*this, p);
   return p.take();
 }
 

@@ -20,9 +20,23 @@ inline constexpr std::array<std::string_view, 4> kShardingNames = {"none", "zero
 enum class Precision { bf16, fp8 };
 inline constexpr std::array<std::string_view, 2> kPrecisionNames = {"bf16", "fp8"};
 
-// Modules whose outputs can be dropped after the forward pass and computed again in the backward pass.
-enum class RecomputeModule { norm, mla_up_projection, activation, attention, layer };
-inline constexpr std::array<std::string_view, 5> kRecomputeModuleNames = {"norm", "mla_up_projection", "activation", "attention", "layer"};
+// Modules whose insides can be dropped after the forward pass and computed again in the backward pass. `mlp` is the dense
+// feed-forward network; `moe` everything between a routed layer's norm and its residual: gate, exchanges, all experts.
+enum class RecomputeModule { norm, mla_up_projection, activation, attention, layer, mlp, moe, shared_experts, moe_activation };
+inline constexpr std::array<std::string_view, 9> kRecomputeModuleNames = {
+    "norm", "mla_up_projection", "activation", "attention", "layer", "mlp", "moe", "shared_experts", "moe_activation"};
+
+// Which layers `recompute: full` drops (Megatron-LM's recompute_method and recompute_num_layers).
+enum class RecomputeMethod {
+  uniform,  // all, in units of so many layers: only a unit's input is kept, and a unit is run again as a whole
+  block,    // the first so many of each stage; the others keep all they have
+};
+inline constexpr std::array<std::string_view, 2> kRecomputeMethodNames = {"uniform", "block"};
+struct RecomputedLayers {
+  RecomputeMethod method = RecomputeMethod::uniform;
+  std::int64_t count = 1;
+  friend bool operator==(const RecomputedLayers&, const RecomputedLayers&) = default;
+};
 
 enum class ExpertPlacement { contiguous, round_robin };
 inline constexpr std::array<std::string_view, 2> kExpertPlacementNames = {"contiguous", "round-robin"};
@@ -42,6 +56,7 @@ struct Plan {
   Sharding sharding = Sharding::zero_1;
   // `none` is an empty list, `full` is {layer}, `selective` is {attention} where attention is not fused, else {norm, activation}.
   std::vector<RecomputeModule> recompute;
+  RecomputedLayers recomputed_layers;  // of recompute: full
   Precision precision = Precision::bf16;
   ExpertPlacement expert_placement = ExpertPlacement::contiguous;
 

@@ -6,8 +6,20 @@ namespace {
 
 std::vector<RecomputeModule> read_recompute(YamlReader& r) {
   using enum RecomputeModule;
-  if (r.kind_of("recompute") == YamlNode::Kind::list)
-    return r.choices<RecomputeModule>("recompute", kRecomputeModuleNames).value_or(std::vector<RecomputeModule>{});
+  // Our names in enum order, then Megatron-LM's (--recompute-modules) for the same modules.
+  static constexpr std::array<std::string_view, 13> kWords = {
+      "norm",           "mla_up_projection", "activation", "attention",   "layer",     "mlp",    "moe",
+      "shared_experts", "moe_activation",    "layernorm",  "mla_up_proj", "core_attn", "moe_act"};
+  static constexpr std::array<RecomputeModule, 13> kMeanings = {
+      norm,           mla_up_projection, activation, attention,         layer,     mlp,           moe,
+      shared_experts, moe_activation,    norm,       mla_up_projection, attention, moe_activation};
+  if (r.kind_of("recompute") == YamlNode::Kind::list) {
+    std::vector<RecomputeModule> modules;
+    for (const std::size_t word : r.choices<std::size_t>("recompute", kWords).value_or(std::vector<std::size_t>{})) {
+      modules.push_back(kMeanings[word]);
+    }
+    return modules;
+  }
   enum class Amount { none, selective, full };
   static constexpr std::array<std::string_view, 3> kAmounts = {"none", "selective", "full"};
   switch (r.choice<Amount>("recompute", kAmounts, Amount::none)) {
@@ -67,6 +79,8 @@ Plan read_plan(YamlReader& r) {
   p.layers_per_stage = r.integers("layers_per_stage");
   p.sharding = r.choice<Sharding>("sharding", kShardingNames, p.sharding);
   p.recompute = read_recompute(r);
+  p.recomputed_layers.method = r.choice<RecomputeMethod>("recompute_method", kRecomputeMethodNames, p.recomputed_layers.method);
+  p.recomputed_layers.count = r.integer("recompute_num_layers", p.recomputed_layers.count);
   p.precision = r.choice<Precision>("precision", kPrecisionNames, p.precision);
   p.expert_placement = r.choice<ExpertPlacement>("expert_placement", kExpertPlacementNames, p.expert_placement);
   r.ignore({"data_parallel"});

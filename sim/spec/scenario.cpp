@@ -1,5 +1,7 @@
 #include "sim/spec/scenario.h"
 
+#include <algorithm>
+
 #include <numeric>
 
 #include "sim/spec/problems.h"
@@ -26,6 +28,21 @@ void check_extent(const Scenario& s, Problems& p) {
   p.require(pairs, "plan.schedule", "extent: overlapped_pair needs dualpipe or dualpipe-v");
 }
 
+// A module that the model does not have cannot be computed again.
+void check_recompute(const Scenario& s, Problems& p) {
+  using enum RecomputeModule;
+  const Model& m = s.model;
+  const auto needs = [&](RecomputeModule module, bool there, const char* what) {
+    const std::string name(kRecomputeModuleNames[static_cast<std::size_t>(module)]);
+    p.require(there || !s.plan.recomputes(module), "plan.recompute", "'" + name + "': the model has no " + what);
+  };
+  needs(mla_up_projection, m.mla.has_value(), "latent attention");
+  needs(mlp, !m.moe || std::find(m.moe_layers.begin(), m.moe_layers.end(), false) != m.moe_layers.end(), "dense feed-forward network");
+  needs(moe, m.moe.has_value(), "experts");
+  needs(moe_activation, m.moe.has_value(), "experts");
+  needs(shared_experts, m.moe && m.moe->shared_intermediate_size > 0, "shared experts");
+}
+
 }  // namespace
 
 std::vector<std::string> Scenario::validate() const {
@@ -36,9 +53,7 @@ std::vector<std::string> Scenario::validate() const {
     p.require(plan.expert_tensor_parallel == 1, "plan.expert_tensor_parallel",
               "the model has no experts; accepted is 1, found " + std::to_string(plan.expert_tensor_parallel));
   }
-  if (!model.mla)
-    p.require(!plan.recomputes(RecomputeModule::mla_up_projection), "plan.recompute",
-              "'mla_up_projection': the model has no latent attention");
+  check_recompute(*this, p);
   p.require(plan.precision != Precision::fp8 || cluster.gpu.peak_fp8.value() > 0, "plan.precision",
             "fp8: " + cluster.gpu.name + " has no FP8 (gpu.peak_fp8)");
   if (model.position_encoding == PositionEncoding::learned) {

@@ -82,12 +82,6 @@ Operation attention_forward(const BlockContext& c, std::int64_t qk_dim, std::int
   return {"attention", Category::attention, Lane::compute, core_attention(c, qk_dim, v_dim, Direction::forward)};
 }
 
-Operation again(Operation op) {
-  op.label += " again";
-  op.category = Category::recompute;
-  return op;
-}
-
 // What the module's first kernels owe the backward pass, which runs it last.
 struct Entry {
   Operations norm, tensor;
@@ -191,7 +185,7 @@ void add_latent_core_backward(Operations& ops, const BlockContext& c, const Late
   add_input_gradient(ops, l.o_projection);
   add_weight_operands(ops, l.o_projection);
   if (c.plan.recomputes(RecomputeModule::mla_up_projection)) {
-    for (const Operation& op : up_projection(l)) ops.push_back(again(op));
+    append(ops, again(up_projection(l)));
   }
   if (c.plan.recomputes(RecomputeModule::attention)) ops.push_back(again(attention_forward(c, l.qk_dim, l.v_dim)));
   add_attention_backward(ops, c, l.qk_dim, l.v_dim);

@@ -13,46 +13,65 @@ namespace {
 
 void append(Operations& to, const Operations& from) { to.insert(to.end(), from.begin(), from.end()); }
 
-void append(std::vector<SavedTensor>& to, const std::vector<SavedTensor>& from) { to.insert(to.end(), from.begin(), from.end()); }
+// Norms stay what they are, whatever they stand before.
+void append(std::vector<SavedTensor>& to, const std::vector<SavedTensor>& from, Module module) {
+  for (SavedTensor tensor : from) {
+    if (tensor.module != Module::norms) tensor.module = module;
+    to.push_back(std::move(tensor));
+  }
+}
+
+BlockParameters& of(Block& b, Module module) { return b.parameters_of[static_cast<std::size_t>(module)]; }
 
 Passes attention(const BlockContext& c) { return c.model.mla ? latent_attention(c) : grouped_query_attention(c); }
 
 // This rank's share of a decoder layer's parameters: matrices are split over the tensor-parallel group, vectors are not.
-BlockParameters layer_share(const BlockContext& c, bool moe_layer) {
+void add_layer_share(Block& b, const BlockContext& c, bool moe_layer) {
   const LayerParameters p = layer_parameters(c.model, moe_layer);
   const double tensor = static_cast<double>(c.plan.tensor_parallel);
-  double attention_split = static_cast<double>(p.attention_matrices), attention_whole = 0;
+  double attention_split = static_cast<double>(p.attention_matrices), attention_whole = static_cast<double>(p.attention_vectors);
   if (c.model.mla) {
     // The projections down to the latents are on every tensor-parallel rank.
     const double down =
         static_cast<double>(c.model.hidden_size) *
         static_cast<double>(c.model.mla->q_lora_rank.value_or(0) + c.model.mla->kv_lora_rank + c.model.mla->qk_rope_head_dim);
-    attention_whole = down;
+    attention_whole += down;
     attention_split -= down;
   }
-  BlockParameters share;
-  share.dense = attention_split / tensor + attention_whole + static_cast<double>(p.attention_vectors + p.norms + p.router) +
-                static_cast<double>(p.dense_ffn + p.shared_experts) / tensor;
-  share.expert = static_cast<double>(p.routed_experts) / static_cast<double>(c.plan.expert_parallel * c.plan.expert_tensor_parallel);
-  return share;
+  const double expert_ranks = static_cast<double>(c.plan.expert_parallel * c.plan.expert_tensor_parallel);
+  of(b, Module::attention) += {attention_split / tensor + attention_whole, 0};
+  of(b, Module::norms) += {static_cast<double>(p.norms), 0};
+  of(b, Module::feed_forward) += {static_cast<double>(p.dense_ffn) / tensor, 0};
+  of(b, Module::experts) += {static_cast<double>(p.router) + static_cast<double>(p.shared_experts) / tensor,
+                             static_cast<double>(p.routed_experts) / expert_ranks};
 }
 
-// With plan.recompute: layer only the block's input is kept, and the backward pass starts by running the forward pass again.
+// Gate, exchanges and experts, as often as they are run.
+Operations routed_network(const Block& b, const Operations& before_dispatch) {
+  Operations ops = before_dispatch;
+  if (b.exchanges.dispatch) ops.push_back(*b.exchanges.dispatch);
+  append(ops, b.experts);
+  if (b.exchanges.combine) ops.push_back(*b.exchanges.combine);
+  return ops;
+}
+
+// With plan.recompute: layer only the block's input is kept, and the backward pass starts by running the forward pass again, to its
+// end: frameworks checkpoint a function, and cannot know which of its last kernels nobody needs.
 void recompute_everything(Block& b, const BlockContext& c) {
-  append(b.recompute, b.before_exchange);
-  if (b.exchanges.dispatch) b.recompute.push_back(*b.exchanges.dispatch);
-  append(b.recompute, b.experts);
-  for (Operation& op : b.recompute) {
-    op.label += " again";
-    if (!is_communication(op.category)) op.category = Category::recompute;
-  }
-  b.saved = {{"layer input", Sizes(c).residual()}};
+  b.recompute = again(routed_network(b, b.before_exchange));
+  b.saved = {{"layer input", Sizes(c).residual(), LoadScale::none, Module::layer_inputs}};
+}
+
+// plan.recompute: moe. The norm before the gate is not part of it, but what it feeds is, so it comes first where it runs again.
+void recompute_routed(Block& b, const BlockContext& c, const Passes& gate) {
+  if (c.plan.recomputes(RecomputeModule::norm)) b.recompute.push_back(norm_again(c, "ffn norm"));
+  append(b.recompute, again(routed_network(b, {gate.forward.begin() + 1, gate.forward.end()})));
 }
 
 void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   const Passes a = attention(c);
   append(b.before_exchange, a.forward);
-  append(b.saved, a.saved);
+  append(b.saved, a.saved, Module::attention);
   if (moe_layer) {
     const Passes g = gate(c), f = routed_feed_forward(c);
     append(b.before_exchange, g.forward);
@@ -60,30 +79,43 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
     b.experts_backward = f.backward;
     append(b.before_exchange_backward, g.backward);
     b.experts_weight = f.weight;
-    append(b.saved, g.saved);
-    append(b.saved, f.saved);
+    append(b.saved, g.saved, Module::experts);
+    append(b.saved, f.saved, Module::experts);
     b.exchanges = exchanges(c);
+    b.recompute = f.recompute;
+    if (c.plan.recomputes(RecomputeModule::moe)) recompute_routed(b, c, g);
   } else {
     const Passes f = dense_feed_forward(c);
     b.experts = f.forward;
     b.experts_backward = f.backward;
     b.experts_weight = f.weight;
-    append(b.saved, f.saved);
+    append(b.saved, f.saved, Module::feed_forward);
+    b.recompute = f.recompute;
   }
   append(b.before_exchange_backward, a.backward);
   append(b.before_exchange_weight, a.weight);
-  b.parameters = layer_share(c, moe_layer);
+  add_layer_share(b, c, moe_layer);
   if (c.plan.recomputes(RecomputeModule::layer)) recompute_everything(b, c);
 }
 
-void add_module(Block& b, const Passes& p) {
+void add_module(Block& b, const Passes& p, Module module) {
   append(b.before_exchange, p.forward);
   append(b.before_exchange_backward, p.backward);
   append(b.before_exchange_weight, p.weight);
-  append(b.saved, p.saved);
+  append(b.saved, p.saved, module);
 }
 
 }  // namespace
+
+BlockKind kept(BlockKind layer) {
+  CHECK(is_layer(layer));
+  const bool moe = layer == BlockKind::moe_layer || layer == BlockKind::kept_moe_layer;
+  return moe ? BlockKind::kept_moe_layer : BlockKind::kept_dense_layer;
+}
+
+bool is_layer(BlockKind k) {
+  return k == BlockKind::dense_layer || k == BlockKind::moe_layer || k == BlockKind::kept_dense_layer || k == BlockKind::kept_moe_layer;
+}
 
 Block make_block(BlockKind kind, const BlockContext& c) {
   const ModelSize size = model_size(c.model);
@@ -97,9 +129,18 @@ Block make_block(BlockKind kind, const BlockContext& c) {
   switch (kind) {
     case BlockKind::embedding:
       b.name = "embedding";
-      add_module(b, embedding(c));
-      b.parameters.dense = static_cast<double>(size.embedding) / tensor;
+      add_module(b, embedding(c), Module::embedding);
+      of(b, Module::embedding).dense = static_cast<double>(size.embedding) / tensor;
       break;
+    case BlockKind::kept_dense_layer:
+    case BlockKind::kept_moe_layer: {
+      Plan plan = c.plan;
+      plan.recompute.clear();
+      const BlockKind layer = kind == BlockKind::kept_moe_layer ? BlockKind::moe_layer : BlockKind::dense_layer;
+      b = make_block(layer, {c.model, plan, c.training, c.routing, c.fp8_type, c.fuses_residual_with_norm, c.tensor, c.context, c.expert});
+      b.kind = kind;
+      break;
+    }
     case BlockKind::dense_layer:
     case BlockKind::moe_layer:
       b.name = kind == BlockKind::moe_layer ? "MoE layer" : "dense layer";
@@ -107,8 +148,9 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       break;
     case BlockKind::head:
       b.name = "head";
-      add_module(b, output_head(c));
-      b.parameters.dense = (c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1 ? 0 : head) + norm;
+      add_module(b, output_head(c), Module::head);
+      of(b, Module::head).dense = c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1 ? 0 : head;
+      of(b, Module::norms).dense = norm;
       break;
     case BlockKind::mtp_layer: {
       const Passes entry = mtp_projection(c);
@@ -117,16 +159,19 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       b.before_exchange.insert(b.before_exchange.begin(), entry.forward.begin(), entry.forward.end());
       append(b.before_exchange_backward, entry.backward);
       append(b.before_exchange_weight, entry.weight);
-      append(b.saved, entry.saved);
-      b.parameters.dense += 2 * hidden * hidden + 2 * norm;
+      append(b.saved, entry.saved, Module::head);
+      of(b, Module::head).dense += 2 * hidden * hidden;
+      of(b, Module::norms).dense += 2 * norm;
       break;
     }
     case BlockKind::mtp_head:
       b.name = "MTP head";
-      add_module(b, output_head(c));
-      b.parameters.dense = norm;
+      add_module(b, output_head(c), Module::head);
+      of(b, Module::norms).dense = norm;
       break;
   }
+  b.parameters = {};
+  for (const BlockParameters& part : b.parameters_of) b.parameters += part;
   return b;
 }
 

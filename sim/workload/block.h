@@ -12,9 +12,11 @@
 // calibration/raw/h800/deepseek-trace.jsonl; a BF16 block is the same without quantisation.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/moe/expert_load.h"
@@ -30,17 +32,26 @@ enum class BlockKind : std::uint8_t {
   embedding,
   dense_layer,
   moe_layer,
-  head,       // final norm, output projection, loss
-  mtp_layer,  // a multi-token-prediction module: two norms, a projection of both inputs, a decoder layer
-  mtp_head,   // its output: the shared head again, without parameters of its own
+  head,              // final norm, output projection, loss
+  mtp_layer,         // a multi-token-prediction module: two norms, a projection of both inputs, a decoder layer
+  mtp_head,          // its output: the shared head again, without parameters of its own
+  kept_dense_layer,  // as above, but spared from recomputation (plan.recompute_method: block)
+  kept_moe_layer,
 };
-inline constexpr std::size_t kBlockKindCount = 6;
+inline constexpr std::size_t kBlockKindCount = 8;
+
+// What bytes and parameters belong to in the memory table. The gate and shared experts are with the experts.
+enum class Module : std::uint8_t { embedding, norms, attention, feed_forward, experts, head, layer_inputs };
+inline constexpr std::size_t kModuleCount = 7;
+inline constexpr std::array<std::string_view, kModuleCount> kModuleNames = {"embedding", "norms", "attention",   "feed-forward",
+                                                                            "experts",   "head",  "layer inputs"};
 
 // Bytes that the backward pass needs, held from the forward pass on; named, for the memory table.
 struct SavedTensor {
   std::string name;
   Bytes bytes;
   LoadScale scale = LoadScale::none;
+  Module module = Module::attention;
 };
 
 // Parameters of one rank's share of a block.
@@ -48,6 +59,11 @@ struct BlockParameters {
   double dense = 0;   // replicated over data and context parallel ranks
   double expert = 0;  // replicated over expert-data-parallel ranks
   double total() const { return dense + expert; }
+  BlockParameters& operator+=(const BlockParameters& other) {
+    dense += other.dense;
+    expert += other.expert;
+    return *this;
+  }
 };
 
 // The exchanges of a routed layer over the expert-parallel group (workload/experts.h). Going backward, `combine_backward` carries
@@ -61,12 +77,13 @@ struct Block {
   BlockKind kind = BlockKind::dense_layer;
   std::string name;
   Operations before_exchange, experts;
-  Operations recompute;  // what the backward pass runs again before anything else (plan.recompute: layer)
+  Operations recompute;  // what the backward pass runs again before anything else (plan.recompute: layer, mlp, moe, shared_experts)
   Operations experts_backward, before_exchange_backward;
   Operations experts_weight, before_exchange_weight;
   Exchanges exchanges;
   std::vector<SavedTensor> saved;
   BlockParameters parameters;
+  std::array<BlockParameters, kModuleCount> parameters_of{};  // the same by module
 };
 
 // What a block's kernels depend on besides the model.
@@ -81,5 +98,9 @@ struct BlockContext {
 };
 
 Block make_block(BlockKind kind, const BlockContext& context);
+
+// The layer as it is without recomputation: what plan.recompute_method: block leaves alone.
+BlockKind kept(BlockKind layer);
+bool is_layer(BlockKind kind);  // a decoder layer, of the model proper
 
 }  // namespace trillion

@@ -107,8 +107,8 @@ Experts::Experts(const BlockContext& c)
       activated(rows * static_cast<double>(r.width)),
       hidden_rows(rows * static_cast<double>(s.hidden)),
       up_rows(static_cast<double>(up_factor(c.model)) * activated),
-      routed{"experts", r.rows, r.width, LoadScale::rank_load},
-      shared{"shared expert", s.tokens, c.model.moe->shared_intermediate_size / s.tensor, LoadScale::none},
+      routed{"experts", r.rows, r.width, LoadScale::rank_load, RecomputeModule::moe},
+      shared{"shared expert", s.tokens, c.model.moe->shared_intermediate_size / s.tensor, LoadScale::none, RecomputeModule::shared_experts},
       shared_up{"shared expert up", s.tokens, s.hidden, up_factor(c.model) * shared.width, Category::experts, s.linear_type},
       shared_down{"shared expert down", s.tokens, shared.width, s.hidden, Category::experts, s.linear_type} {}
 
@@ -138,14 +138,23 @@ void add_experts_forward(Operations& ops, const BlockContext& c, const Experts& 
   }
   add_routed_forward(ops, c, e);
   if (e.has_shared) add_forward(ops, e.shared_down, e.wide);
-  if (!keeps_input_in_fp8(c)) return;
-  ops.push_back(keep_input(e.routed, c));
-  if (e.has_shared) ops.push_back(keep_input(e.shared, c));
+  if (keeps_input_in_fp8(e.routed, c)) ops.push_back(keep_input(e.routed, c));
+  if (e.has_shared && keeps_input_in_fp8(e.shared, c)) ops.push_back(keep_input(e.shared, c));
+}
+
+// The shared expert alone, where the backward pass runs it again without the routed ones.
+Operations shared_again(const BlockContext& c, const Experts& e) {
+  if (!e.has_shared || !c.plan.recomputes(RecomputeModule::shared_experts)) return {};
+  Operations ops;
+  add_forward(ops, e.shared_up, e.wide);
+  ops.push_back(activation_forward(e.shared, c, Bytes{e.fp8 ? kFp8Bytes : 2}));
+  add_forward(ops, e.shared_down, e.wide);
+  return again(ops);
 }
 
 void add_shared_backward_to_activation(Operations& ops, const BlockContext& c, const Experts& e) {
   if (!e.has_shared) return;
-  if (keeps_input_in_fp8(c)) ops.push_back(restore_input(e.shared, c));
+  if (keeps_input_in_fp8(e.shared, c)) ops.push_back(restore_input(e.shared, c));
   add_input_gradient(ops, e.shared_down, e.wide);
   if (e.fp8) {
     ops.push_back(output_again_as_operand(e.shared, c));
@@ -155,7 +164,7 @@ void add_shared_backward_to_activation(Operations& ops, const BlockContext& c, c
 }
 
 void add_routed_backward_to_activation(Operations& ops, const BlockContext& c, const Experts& e) {
-  if (keeps_input_in_fp8(c)) ops.push_back(restore_input(e.routed, c));
+  if (keeps_input_in_fp8(e.routed, c)) ops.push_back(restore_input(e.routed, c));
   ops.push_back(e.moved("permute gradients to experts", MemoryKernel::permute, e.dispatched));
   if (e.fp8) ops.push_back(scaled(scales_operation("experts down dgrad scales", e.hidden_rows)));
   ops.push_back(grouped_gemm(c, "experts down dgrad", e.r.width, e.s.hidden, GemmLayout::input_gradient));
@@ -172,8 +181,8 @@ void add_routed_backward_to_activation(Operations& ops, const BlockContext& c, c
 
 // The normed tokens are the operand of the router's, the shared and the routed experts' weight gradients.
 void add_norm_again(Operations& ops, const BlockContext& c, const Experts& e) {
-  if (!c.plan.recomputes(RecomputeModule::norm)) return;
-  ops.push_back(memory_operation("ffn norm again", Category::recompute, MemoryKernel::rms_norm, e.s.residual(), e.s.residual()));
+  if (!c.plan.recomputes(RecomputeModule::norm) || runs_again(e.routed, c)) return;
+  ops.push_back(norm_again(c, "ffn norm"));
   if (e.fp8) ops.push_back(cast_operation("quantise normed tokens again", static_cast<double>(e.s.residual_tokens * e.s.hidden)));
 }
 
@@ -228,7 +237,7 @@ Passes gate(const BlockContext& c) {
   p.backward.push_back(
       memory_operation("ffn add gradients", Category::norm_and_elementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
   p.backward.push_back(norm_backward.back());
-  p.saved.push_back({"gate scores", scores});
+  if (!c.plan.recomputes(RecomputeModule::moe)) p.saved.push_back({"gate scores", scores});
   return p;
 }
 
@@ -241,9 +250,10 @@ Passes routed_feed_forward(const BlockContext& c) {
   add_norm_again(p.backward, c, e);
   add_backward_to_input(p.backward, c, e);
   add_experts_weight(p.weight, c, e);
-  p.saved.push_back({"expert inputs", e.r.payload(e.dispatched), LoadScale::rank_load});
+  if (!runs_again(e.routed, c)) p.saved.push_back({"expert inputs", e.r.payload(e.dispatched), LoadScale::rank_load});
   add_saved_activation(p, e.routed, c);
   if (e.has_shared) add_saved_activation(p, e.shared, c);
+  p.recompute = shared_again(c, e);
   return p;
 }
 

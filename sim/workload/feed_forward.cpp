@@ -39,7 +39,17 @@ Operation activation_backward(const FeedForward& f, const BlockContext& c, Bytes
                 f);
 }
 
-bool keeps_input_in_fp8(const BlockContext& c) { return Sizes(c).fp8() && c.plan.recomputes(RecomputeModule::activation); }
+bool runs_again(const FeedForward& f, const BlockContext& c) {
+  using enum RecomputeModule;
+  return c.plan.recomputes(f.module) || (f.module == shared_experts && c.plan.recomputes(moe));
+}
+
+bool activation_again(const FeedForward& f, const BlockContext& c) {
+  using enum RecomputeModule;
+  return !runs_again(f, c) && (c.plan.recomputes(activation) || (f.module == moe && c.plan.recomputes(moe_activation)));
+}
+
+bool keeps_input_in_fp8(const FeedForward& f, const BlockContext& c) { return Sizes(c).fp8() && activation_again(f, c); }
 
 Operation keep_input(const FeedForward& f, const BlockContext& c) {
   return routed(cast_operation(f.name + " keep activation input", static_cast<double>(up_factor(c.model)) * values(f)), f);
@@ -60,10 +70,11 @@ Operation output_again_as_operand(const FeedForward& f, const BlockContext& c) {
 }
 
 void add_saved_activation(Passes& p, const FeedForward& f, const BlockContext& c) {
-  const bool again = c.plan.recomputes(RecomputeModule::activation);
+  if (runs_again(f, c)) return;
   const double up = static_cast<double>(up_factor(c.model));
-  p.saved.push_back({f.name + " activation input", Bytes{(keeps_input_in_fp8(c) ? kFp8Bytes : 2) * up * values(f)}, f.scale});
-  if (!again) p.saved.push_back({f.name + " activation output", Bytes{(Sizes(c).fp8() ? kFp8Bytes : 2) * values(f)}, f.scale});
+  p.saved.push_back({f.name + " activation input", Bytes{(keeps_input_in_fp8(f, c) ? kFp8Bytes : 2) * up * values(f)}, f.scale});
+  if (!activation_again(f, c))
+    p.saved.push_back({f.name + " activation output", Bytes{(Sizes(c).fp8() ? kFp8Bytes : 2) * values(f)}, f.scale});
 }
 
 Passes dense_feed_forward(const BlockContext& c) {
@@ -71,12 +82,14 @@ Passes dense_feed_forward(const BlockContext& c) {
   const std::int64_t width = c.model.intermediate_size / s.tensor;
   const Linear up{"ffn up", s.tokens, s.hidden, up_factor(c.model) * width, Category::dense_ffn, s.linear_type};
   const Linear down{"ffn down", s.tokens, width, s.hidden, Category::dense_ffn, s.linear_type};
-  const FeedForward f{"ffn", s.tokens, width, LoadScale::none};
+  const FeedForward f{"ffn", s.tokens, width, LoadScale::none, RecomputeModule::mlp};
+  const bool norm_runs_again = c.plan.recomputes(RecomputeModule::norm);
 
   Passes p;
   add_norm(p, c, "ffn norm", c.fuses_residual_with_norm);
   const Operations norm_backward = p.backward;
   p.backward.clear();
+  const auto inside = static_cast<std::ptrdiff_t>(p.forward.size());
   add_tensor_entry(p, c, "ffn");
   const Operations entry_backward = p.backward;
   p.backward.clear();
@@ -86,15 +99,20 @@ Passes dense_feed_forward(const BlockContext& c) {
   add_forward(p.forward, up);
   p.forward.push_back(activation_forward(f, c, Bytes{s.fp8() ? kFp8Bytes : 2}));
   add_forward(p.forward, down, activated);
-  if (keeps_input_in_fp8(c)) p.forward.push_back(keep_input(f, c));
+  if (keeps_input_in_fp8(f, c)) p.forward.push_back(keep_input(f, c));
   add_tensor_exit(p, c, "ffn");
+  if (runs_again(f, c)) {
+    if (norm_runs_again) p.recompute.push_back(norm_again(c, "ffn norm"));
+    const Operations network = again({p.forward.begin() + inside, p.forward.end()});
+    p.recompute.insert(p.recompute.end(), network.begin(), network.end());
+  }
   p.forward.push_back(memory_operation("ffn residual", Category::norm_and_elementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
 
   add_input_gradient(p.backward, down);
-  if (keeps_input_in_fp8(c)) p.backward.push_back(restore_input(f, c));
-  const bool again_in_bf16 = c.plan.recomputes(RecomputeModule::activation) && !s.fp8();
+  if (keeps_input_in_fp8(f, c)) p.backward.push_back(restore_input(f, c));
+  const bool again_in_bf16 = activation_again(f, c) && !s.fp8();
   p.backward.push_back(activation_backward(f, c, Bytes{again_in_bf16 ? 2.0 : 0.0}));
-  if (c.plan.recomputes(RecomputeModule::norm)) p.backward.push_back(norm_backward.front());
+  if (norm_runs_again && !runs_again(f, c)) p.backward.push_back(norm_backward.front());
   add_input_gradient(p.backward, up);
   p.backward.insert(p.backward.end(), entry_backward.begin(), entry_backward.end());
   p.backward.push_back(norm_backward.back());

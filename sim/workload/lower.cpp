@@ -64,8 +64,9 @@ void Lowering::reserve() {
   for (std::size_t stage = 0; stage < in_.cut.stages.size(); ++stage) {
     for (const BlockKind k : in_.cut.stages[stage]) {
       const ResolvedBlock& b = resolver_->kernels(k, in_.cut.first_layer[stage], 0);
-      per_micro_batch += 8 + b.before_exchange.size() + b.experts.size() + b.recompute.size() + b.experts_backward.size() +
-                         b.before_exchange_backward.size() + b.experts_weight.size() + b.before_exchange_weight.size();
+      per_micro_batch += 8 + resolver_->block(k).recompute.size() + b.before_exchange.size() + b.experts.size() +
+                         b.experts_backward.size() + b.before_exchange_backward.size() + b.experts_weight.size() +
+                         b.before_exchange_weight.size();
     }
   }
   const std::size_t tasks =

@@ -51,7 +51,7 @@ void Lowering::gradient_to_experts(Chunk& c, std::size_t i) {
 
 void Lowering::backward_to_experts(Chunk& c, std::size_t i) {
   gather_parameters(c, i);
-  push_all(c.gpu, block(c, i).recompute, c.chain);
+  push_all(c.gpu, wires(c, i).recompute, c.chain);
   push_all(c.gpu, block(c, i).experts_backward, c.chain);
   exchange(c, wires(c, i).dispatch_backward, c.chain);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "sim/workload/passes.h"
 #include "sim/workload/step_end.h"
@@ -10,10 +11,21 @@ namespace trillion {
 
 namespace {
 
-Bytes saved_bytes(const Block& block, const LayerRouting& routing) {
-  Bytes sum;
-  for (const SavedTensor& t : block.saved) sum += t.bytes * (t.scale == LoadScale::rank_load ? routing.rank_load_max_over_mean : 1.0);
-  return sum;
+using ModuleBytes = std::array<Bytes, kModuleCount>;
+
+Bytes sum(const ModuleBytes& bytes) {
+  Bytes all;
+  for (const Bytes b : bytes) all += b;
+  return all;
+}
+
+// What one micro-batch leaves behind in a block.
+ModuleBytes saved_bytes(const Block& block, const LayerRouting& routing) {
+  ModuleBytes bytes{};
+  for (const SavedTensor& t : block.saved) {
+    bytes[static_cast<std::size_t>(t.module)] += t.bytes * (t.scale == LoadScale::rank_load ? routing.rank_load_max_over_mean : 1.0);
+  }
+  return bytes;
 }
 
 // Operands of one kernel.
@@ -49,23 +61,26 @@ Bytes largest_kernel(const Block& b) {
 struct Walk {
   Bytes peak;
   std::int64_t in_flight = 0;
+  std::vector<std::int64_t> held_of_stage;  // micro-batches of each stage at the peak
 };
 
 // The rank's own order: what is held after each pass. A pair's forward pass comes before its backward pass frees anything.
-Walk walk_activations(const PipelineSchedule& schedule, std::int32_t rank, const std::vector<Bytes>& saved_of_stage) {
+Walk walk_activations(const PipelineSchedule& schedule, std::int32_t rank, const std::vector<ModuleBytes>& saved_of_stage) {
   Walk walk;
+  walk.held_of_stage.resize(saved_of_stage.size());
+  std::vector<std::int64_t> held_of_stage = walk.held_of_stage;
+  std::vector<Bytes> saved;
+  for (const ModuleBytes& bytes : saved_of_stage) saved.push_back(sum(bytes));
   Bytes held;
   std::int64_t count = 0;
   const auto step = [&](const Pass& p) {
-    const Bytes bytes = saved_of_stage[static_cast<std::size_t>(p.stage)];
-    if (p.kind == ActionKind::forward) {
-      held += bytes;
-      ++count;
-    } else if (p.kind != ActionKind::input_gradient) {
-      held -= bytes;
-      --count;
-    }
-    if (held > walk.peak) walk = {held, count};
+    if (p.kind == ActionKind::input_gradient) return;
+    const auto stage = static_cast<std::size_t>(p.stage);
+    const int change = p.kind == ActionKind::forward ? 1 : -1;
+    held += static_cast<double>(change) * saved[stage];
+    count += change;
+    held_of_stage[stage] += change;
+    if (held > walk.peak) walk = {held, count, held_of_stage};
   };
   for (const Action& a : schedule.ranks[static_cast<std::size_t>(rank)]) {
     step(a.first);
@@ -74,29 +89,80 @@ Walk walk_activations(const PipelineSchedule& schedule, std::int32_t rank, const
   return walk;
 }
 
+// Bytes that the block's backward pass computes again: what it would have kept without recomputation, less what it did keep. Whole
+// layers come back at once, modules one after the other.
+Bytes restored_bytes(const ModuleBytes& all, const ModuleBytes& saved, bool at_once) {
+  Bytes together, largest;
+  for (std::size_t m = 0; m < kModuleCount; ++m) {
+    const Bytes back = std::max(Bytes{}, all[m] - saved[m]);
+    together += back;
+    largest = std::max(largest, back);
+  }
+  return at_once ? together : largest;
+}
+
 // Every kind of block that the stages hold, made once, and what one micro-batch leaves behind in each stage.
-struct StageBlocks {
-  StageBlocks(const MemoryInput& in, const BlockContext& context) {
+class StageBlocks {
+ public:
+  StageBlocks(const MemoryInput& in, const BlockContext& context) : in_(in) {
+    Plan without = context.plan;
+    without.recompute.clear();
+    const BlockContext keeping{context.model,   without,          context.training,
+                               context.routing, context.fp8_type, context.fuses_residual_with_norm,
+                               context.tensor,  context.context,  context.expert};
     for (const Stage& stage : in.cut.stages) {
-      Bytes saved;
       for (const BlockKind k : stage) {
-        std::optional<Block>& b = of_kind[static_cast<std::size_t>(k)];
-        if (!b) b = make_block(k, context);
-        saved += saved_bytes(*b, in.routing);
+        const auto i = static_cast<std::size_t>(k);
+        if (of_kind_[i]) continue;
+        of_kind_[i] = make_block(k, context);
+        saved_[i] = saved_bytes(*of_kind_[i], in.routing);
+        restored_[i] = restored_bytes(saved_bytes(make_block(k, keeping), in.routing), saved_[i], whole_layers());
       }
-      saved_of_stage.push_back(saved);
+      saved_of_stage_.push_back(saved_of(stage));
     }
   }
-  const Block& at(BlockKind k) const { return *of_kind[static_cast<std::size_t>(k)]; }
+  const Block& at(BlockKind k) const { return *of_kind_[static_cast<std::size_t>(k)]; }
+  const std::vector<ModuleBytes>& saved_of_stage() const { return saved_of_stage_; }
 
-  std::array<std::optional<Block>, kBlockKindCount> of_kind;
-  std::vector<Bytes> saved_of_stage;
+  // The most that recomputation brings back at once in a stage.
+  Bytes restored(const Stage& stage) const {
+    Bytes most;
+    double layers = 0;
+    for (const BlockKind k : stage) {
+      most = std::max(most, restored_[static_cast<std::size_t>(k)]);
+      layers += is_layer(k) ? 1 : 0;
+    }
+    return most * (uniform() ? std::max(1.0, std::min(layers, static_cast<double>(unit()))) : 1.0);
+  }
+
+ private:
+  bool whole_layers() const { return in_.scenario.plan.recomputes(RecomputeModule::layer); }
+  bool uniform() const { return whole_layers() && in_.scenario.plan.recomputed_layers.method == RecomputeMethod::uniform; }
+  std::int64_t unit() const { return in_.scenario.plan.recomputed_layers.count; }
+
+  // Under recompute_method: uniform only the first layer of each unit keeps its input.
+  ModuleBytes saved_of(const Stage& stage) const {
+    ModuleBytes sum{};
+    std::int64_t layer = 0;
+    for (const BlockKind k : stage) {
+      if (is_layer(k) && uniform() && layer++ % unit() != 0) continue;
+      for (std::size_t m = 0; m < kModuleCount; ++m) sum[m] += saved_[static_cast<std::size_t>(k)][m];
+    }
+    return sum;
+  }
+
+  const MemoryInput& in_;
+  std::array<std::optional<Block>, kBlockKindCount> of_kind_;
+  std::array<ModuleBytes, kBlockKindCount> saved_{};
+  std::array<Bytes, kBlockKindCount> restored_{};
+  std::vector<ModuleBytes> saved_of_stage_;
 };
 
 // What one rank holds of the model: its parameters, those whose optimizer state it keeps, and its largest pieces.
 struct Holding {
   double whole = 0, shard = 0, largest_block = 0;
-  Bytes largest_kernel;
+  std::array<double, kModuleCount> whole_of{}, shard_of{};  // the same by module
+  Bytes largest_kernel, restored;
 };
 
 Holding holding(const MemoryInput& in, const StageBlocks& blocks, const GradientGroups& groups, const std::vector<std::int32_t>& stages) {
@@ -106,9 +172,14 @@ Holding holding(const MemoryInput& in, const StageBlocks& blocks, const Gradient
       const Block& b = blocks.at(k);
       h.whole += b.parameters.total();
       h.shard += optimizer_shard(b.parameters, groups, in.scenario.plan);
+      for (std::size_t m = 0; m < kModuleCount; ++m) {
+        h.whole_of[m] += b.parameters_of[m].total();
+        h.shard_of[m] += optimizer_shard(b.parameters_of[m], groups, in.scenario.plan);
+      }
       h.largest_block = std::max(h.largest_block, b.parameters.total());
       h.largest_kernel = std::max(h.largest_kernel, largest_kernel(b));
     }
+    h.restored = std::max(h.restored, blocks.restored(in.cut.stages[static_cast<std::size_t>(stage)]));
   }
   return h;
 }
@@ -135,12 +206,42 @@ void add_model_states(StageMemory& m, const Holding& h, const Scenario& s) {
   m.optimizer = Bytes{static_cast<double>(state.master_weight_bytes + 2 * state.moment_bytes)} * h.shard;
 }
 
-Bytes overhead(const StageMemory& m, const Scenario& s) {
+void add_model_states_by_module(StageMemory& m, const Holding& h) {
+  const auto share = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+  for (std::size_t i = 0; i < kModuleCount; ++i) {
+    m.modules[i].parameters = m.parameters * share(h.whole_of[i], h.whole);
+    m.modules[i].gradients = m.gradients * share(h.whole_of[i], h.whole);
+    m.modules[i].optimizer = m.optimizer * share(h.shard_of[i], h.shard);
+  }
+}
+
+void add_activations(StageMemory& m, const Walk& walk, const std::vector<ModuleBytes>& saved_of_stage) {
+  m.activations = walk.peak;
+  m.in_flight = walk.in_flight;
+  for (std::size_t stage = 0; stage < saved_of_stage.size(); ++stage) {
+    for (std::size_t i = 0; i < kModuleCount; ++i) {
+      m.modules[i].activations += static_cast<double>(walk.held_of_stage[stage]) * saved_of_stage[stage][i];
+    }
+  }
+}
+
+Bytes add_up(std::vector<NamedBytes>& parts) {
+  parts.erase(std::remove_if(parts.begin(), parts.end(), [](const NamedBytes& p) { return p.bytes.value() == 0; }), parts.end());
+  Bytes all;
+  for (const NamedBytes& part : parts) all += part.bytes;
+  return all;
+}
+
+void add_overhead(StageMemory& m, const Scenario& s) {
   const Stack& stack = s.calibration.stack;
   const bool exchanges = s.model.moe && s.plan.expert_parallel > 1;
   const Bytes tensors = m.parameters + m.gradients + m.optimizer + m.activations + m.buffers;
-  return stack.context.value + stack.collective_buffers.value + stack.workspace.value + (exchanges ? stack.expert_buffers.value : Bytes{}) +
-         tensors * stack.fragmentation.value;
+  m.overhead_parts = {{"CUDA context", stack.context.value},
+                      {"communicators", stack.collective_buffers.value},
+                      {"workspaces", stack.workspace.value},
+                      {"expert exchange", exchanges ? stack.expert_buffers.value : Bytes{}},
+                      {"fragmentation", tensors * stack.fragmentation.value}};
+  m.overhead = add_up(m.overhead_parts);
 }
 
 }  // namespace
@@ -158,11 +259,13 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in) {
     m.stages = in.schedule.stages_of(static_cast<std::int32_t>(r));
     const Holding held = holding(in, blocks, groups, m.stages);
     add_model_states(m, held, in.scenario);
-    const Walk walk = walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage);
-    m.activations = walk.peak;
-    m.in_flight = walk.in_flight;
-    m.buffers = held.largest_kernel + (neighbours ? 4 * Sizes(context).residual() : Bytes{});
-    m.overhead = overhead(m, in.scenario);
+    add_model_states_by_module(m, held);
+    add_activations(m, walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage()), blocks.saved_of_stage());
+    m.buffer_parts = {{"largest kernel", held.largest_kernel},
+                      {"pipeline messages", neighbours ? 4 * Sizes(context).residual() : Bytes{}},
+                      {"recomputed in the backward pass", held.restored}};
+    m.buffers = add_up(m.buffer_parts);
+    add_overhead(m, in.scenario);
     ranks.push_back(std::move(m));
   }
   return ranks;

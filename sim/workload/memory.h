@@ -6,22 +6,35 @@
 //   optimizer    master weight and moments of the shard (none: of everything)
 //   activations  walked through the rank's own order: a forward pass adds what its blocks save, a backward pass (the weight
 //                gradient, where it is split off) frees it
-//   buffers      received and sent activations of the pipeline, rows of the expert exchange, operands of the largest kernel
+//   buffers      received and sent activations of the pipeline, operands of the largest kernel, and what recomputation brings back
+//                while a backward pass runs: of one module at a time, or of a whole layer (of recompute_num_layers) at once
 //   overhead     context, communicator buffers, workspaces, and the allocator's fragmentation as a fraction of all of the above
 #pragma once
 
-#include <optional>
+#include <array>
+#include <string>
 #include <vector>
 
 #include "sim/workload/lower.h"
 
 namespace trillion {
 
+// One line of the memory table.
+struct ModuleMemory {
+  Bytes parameters, gradients, optimizer, activations;
+};
+struct NamedBytes {
+  std::string name;
+  Bytes bytes;
+};
+
 struct StageMemory {
   std::int64_t stage = 0;  // pipeline rank; its blocks are those of `stages` (with DualPipe two)
   std::vector<std::int32_t> stages;
   Bytes parameters, gradients, optimizer, activations, buffers, overhead;
-  std::int64_t in_flight = 0;  // micro-batches whose activations are held at the peak
+  std::int64_t in_flight = 0;                            // micro-batches whose activations are held at the peak
+  std::array<ModuleMemory, kModuleCount> modules{};      // parameters ... activations by module
+  std::vector<NamedBytes> buffer_parts, overhead_parts;  // buffers and overhead by purpose
   Bytes peak() const { return parameters + gradients + optimizer + activations + buffers + overhead; }
 };
 

@@ -10,6 +10,24 @@ Sizes::Sizes(const BlockContext& c)
       tensor(c.plan.tensor_parallel),
       linear_type(c.plan.precision == Precision::fp8 ? c.fp8_type : DType::bf16) {}
 
+Operation again(Operation op) {
+  op.label += " again";
+  if (!is_communication(op.category)) op.category = Category::recompute;
+  return op;
+}
+
+Operations again(const Operations& ops) {
+  Operations out;
+  for (const Operation& op : ops) out.push_back(again(op));
+  return out;
+}
+
+Operation norm_again(const BlockContext& c, const std::string& name) {
+  const Sizes s(c);
+  const MemoryKernel kernel = c.model.normalisation == Normalisation::rms_norm ? MemoryKernel::rms_norm : MemoryKernel::layer_norm;
+  return memory_operation(name + " again", Category::recompute, kernel, s.residual(), s.residual());
+}
+
 void add_norm(Passes& p, const BlockContext& c, const std::string& name, bool joined) {
   const Sizes s(c);
   const bool rms = c.model.normalisation == Normalisation::rms_norm;
@@ -17,11 +35,11 @@ void add_norm(Passes& p, const BlockContext& c, const std::string& name, bool jo
   const MemoryKernel backward = rms ? MemoryKernel::rms_norm_backward : MemoryKernel::layer_norm_backward;
   const Bytes moved = joined ? 2 * s.residual() : s.residual();
   p.forward.push_back(memory_operation(joined ? "residual and " + name : name, Category::norm_and_elementwise, forward, moved, moved));
-  p.saved.push_back({name + " input", s.residual()});
+  p.saved.push_back({name + " input", s.residual(), LoadScale::none, Module::norms});
   if (c.plan.recomputes(RecomputeModule::norm)) {
-    p.backward.insert(p.backward.begin(), memory_operation(name + " again", Category::recompute, forward, s.residual(), s.residual()));
+    p.backward.insert(p.backward.begin(), norm_again(c, name));
   } else {
-    p.saved.push_back({name + " output", s.residual()});
+    p.saved.push_back({name + " output", s.residual(), LoadScale::none, Module::norms});
   }
   // Reads the gradients of output and residual and the input, writes the input's gradient.
   p.backward.push_back(memory_operation(name + " backward", Category::norm_and_elementwise, backward, 3 * s.residual(), s.residual()));

@@ -13,7 +13,12 @@ namespace trillion {
 struct Passes {
   Operations forward, backward, weight;
   std::vector<SavedTensor> saved;
+  Operations recompute = {};  // what the backward pass runs again before anything else
 };
+
+// The operation as the backward pass runs it once more.
+Operation again(Operation op);
+Operations again(const Operations& ops);
 
 // Sizes that all modules share. A micro-batch's tokens on this rank: `tokens` inside attention and the linear layers;
 // `residual_tokens` on the residual stream, which sequence parallelism splits over the tensor-parallel group.
@@ -43,6 +48,9 @@ Passes mtp_projection(const BlockContext& context);  // multi-token prediction: 
 // Normalisation of the residual stream and its recomputation, as plan.recompute says. `name` tells which.
 // `joined`: the stack runs the residual addition before it in the same kernel (calibration stack.fused: add+rms_norm).
 void add_norm(Passes& passes, const BlockContext& context, const std::string& name, bool joined = false);
+
+// The norm as the backward pass runs it once more where plan.recompute says so.
+Operation norm_again(const BlockContext& context, const std::string& name);
 
 // Tensor-parallel communication around a pair of column- and row-split layers: what enters and what leaves.
 // With sequence parallelism all-gather in and reduce-scatter out (Korthikanti et al. 2022), else an all-reduce out (Megatron-LM);

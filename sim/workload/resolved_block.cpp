@@ -12,7 +12,7 @@ BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vect
   for (auto& slots : exchanges_) slots.resize(samples * links_.size());
 }
 
-ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRouting& routing) {
+ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRouting& routing, const RankLinks* links) {
   ResolvedOperations out;
   std::vector<KindId> run;
   const auto close_run = [&] {
@@ -20,7 +20,8 @@ ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRout
     run.clear();
   };
   for (const Operation& op : ops) {
-    const KindId kind = kinds_.kind(op, routing);
+    const bool on_wire = links && op.scale == LoadScale::exchange;
+    const KindId kind = on_wire ? kinds_.kind_on_links(op, *links, *links, routing) : kinds_.kind(op, routing);
     if (detail_ == Detail::runs && op.lane == Lane::compute) {
       run.push_back(kind);
       continue;
@@ -45,13 +46,9 @@ const ResolvedBlock& BlockResolver::kernels(BlockKind kind, std::int64_t layer, 
   if (!slot) {
     const Block& b = block(kind);
     const LayerRouting& routing = b.exchanges.dispatch ? sample(i) : even_;
-    slot = ResolvedBlock{resolve(b.before_exchange, routing),
-                         resolve(b.experts, routing),
-                         resolve(b.recompute, routing),
-                         resolve(b.experts_backward, routing),
-                         resolve(b.before_exchange_backward, routing),
-                         resolve(b.experts_weight, routing),
-                         resolve(b.before_exchange_weight, routing)};
+    slot = ResolvedBlock{resolve(b.before_exchange, routing),  resolve(b.experts, routing),
+                         resolve(b.experts_backward, routing), resolve(b.before_exchange_backward, routing),
+                         resolve(b.experts_weight, routing),   resolve(b.before_exchange_weight, routing)};
   }
   return *slot;
 }
@@ -66,8 +63,9 @@ const ResolvedExchanges& BlockResolver::exchanges(BlockKind kind, std::int64_t l
       if (!op) return std::nullopt;
       return kinds_.kind_on_links(*op, links_[r], links_[r], sample(i));
     };
-    slot = ResolvedExchanges{on_links(e.dispatch), on_links(e.combine), std::nullopt, on_links(e.combine_backward),
-                             on_links(e.dispatch_backward)};
+    slot = ResolvedExchanges{on_links(e.dispatch),         on_links(e.combine),           std::nullopt,
+                             on_links(e.combine_backward), on_links(e.dispatch_backward), {}};
+    slot->recompute = resolve(block(kind).recompute, e.dispatch ? sample(i) : even_, &links_[r]);
     if (e.combine_backward_cast) slot->combine_backward_cast = kinds_.kind(*e.combine_backward_cast);
   }
   return *slot;

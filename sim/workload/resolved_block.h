@@ -25,12 +25,12 @@ struct ResolvedOperation {
 using ResolvedOperations = std::vector<ResolvedOperation>;
 
 struct ResolvedBlock {
-  ResolvedOperations before_exchange, experts, recompute, experts_backward, before_exchange_backward, experts_weight,
-      before_exchange_weight;
+  ResolvedOperations before_exchange, experts, experts_backward, before_exchange_backward, experts_weight, before_exchange_weight;
 };
 
 struct ResolvedExchanges {
   std::optional<KindId> dispatch, combine, combine_backward_cast, combine_backward, dispatch_backward;
+  ResolvedOperations recompute;  // may hold exchanges
 };
 
 // Resolves on first use and remembers. Kernels depend on (block, routing sample), exchanges also on the rank, whose links they use.
@@ -51,7 +51,8 @@ class BlockResolver {
   std::size_t sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const;
   const LayerRouting& sample(std::size_t index) const;
 
-  ResolvedOperations resolve(const Operations& ops, const LayerRouting& routing);
+  // `links`: those that exchanges among the operations use.
+  ResolvedOperations resolve(const Operations& ops, const LayerRouting& routing, const RankLinks* links = nullptr);
 
   KindTable& kinds_;
   Detail detail_;

@@ -6,14 +6,16 @@
 
 namespace trillion {
 
-std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_t>& layers_per_stage) {
+std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_t>& layers_per_stage, const RecomputedLayers& recomputed) {
   CHECK(std::accumulate(layers_per_stage.begin(), layers_per_stage.end(), std::int64_t{0}) == model.num_hidden_layers);
   std::vector<Stage> stages(layers_per_stage.size());
   stages.front().push_back(BlockKind::embedding);
   std::int64_t layer = 0;
   for (std::size_t s = 0; s < stages.size(); ++s) {
     for (std::int64_t i = 0; i < layers_per_stage[s]; ++i, ++layer) {
-      stages[s].push_back(model.is_moe_layer(layer) ? BlockKind::moe_layer : BlockKind::dense_layer);
+      const BlockKind kind = model.is_moe_layer(layer) ? BlockKind::moe_layer : BlockKind::dense_layer;
+      const bool spared = recomputed.method == RecomputeMethod::block && i >= recomputed.count;
+      stages[s].push_back(spared ? kept(kind) : kind);
     }
   }
   stages.back().push_back(BlockKind::head);

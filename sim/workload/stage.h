@@ -18,7 +18,9 @@ using Stage = std::vector<BlockKind>;
 // The model cut into stages: decoder layers as layers_per_stage says; the embedding opens the first stage; head, then each
 // multi-token-prediction module with its head, close the last one.
 // REQUIRES: layers_per_stage adds up to the model's layers.
-std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_t>& layers_per_stage);
+// `recomputed`: under the method `block`, layers of a stage beyond the first so many keep their activations.
+std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_t>& layers_per_stage,
+                               const RecomputedLayers& recomputed = {});
 
 // Stages that the plan's schedule cuts the model into: pipeline ranks times the model chunks of a rank. DualPipe holds every stage
 // twice, which makes two chunks a rank but no more stages.

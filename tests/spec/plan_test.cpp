@@ -56,6 +56,22 @@ TEST(Plan, RecomputedModulesAreListedOnce) {
                 p.recompute = {RecomputeModule::norm, RecomputeModule::norm};
               }),
               ElementsAre("recompute: 'norm' is listed twice"));
+  using enum RecomputeModule;
+  EXPECT_THAT(broken([](Plan& p) {
+                p.recompute = {moe, shared_experts};
+              }),
+              ElementsAre("recompute: 'shared_experts' is part of 'moe', which is listed too"));
+  EXPECT_THAT(broken([](Plan& p) {
+                p.recompute = {layer, norm};
+              }),
+              ElementsAre("recompute: 'norm' is part of 'layer', which is listed too"));
+  EXPECT_THAT(broken([](Plan& p) { p.recomputed_layers.count = 2; }),
+              ElementsAre(StartsWith("recompute_num_layers: only recompute: full")));
+  EXPECT_THAT(broken([](Plan& p) {
+                p.recompute = {layer};
+                p.recomputed_layers = {RecomputeMethod::block, 2};
+              }),
+              IsEmpty());
   Plan p;
   p.recompute = {RecomputeModule::norm};
   EXPECT_TRUE(p.recomputes(RecomputeModule::norm));

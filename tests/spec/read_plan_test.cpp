@@ -72,6 +72,12 @@ TEST(ReadPlan, NamesAreInterfaceNames) {
   EXPECT_THAT(plan_of("recompute: selective").recompute, ElementsAre(RecomputeModule::norm, RecomputeModule::activation));
   EXPECT_THAT(plan_of("recompute: full").recompute, ElementsAre(RecomputeModule::layer));
   EXPECT_THAT(plan_of("recompute: []").recompute, IsEmpty());
+  using enum RecomputeModule;
+  EXPECT_THAT(plan_of("recompute: [core_attn, layernorm, mla_up_proj, mlp]").recompute,
+              ElementsAre(attention, norm, mla_up_projection, mlp));
+  EXPECT_THAT(plan_of("recompute: [moe_act, shared_experts]").recompute, ElementsAre(moe_activation, shared_experts));
+  const Plan p = plan_of("recompute: full\nrecompute_method: block\nrecompute_num_layers: 3\n");
+  EXPECT_EQ(p.recomputed_layers, (RecomputedLayers{RecomputeMethod::block, 3}));
 }
 
 TEST(ReadPlan, APipelineNeedsASchedule) {

@@ -33,6 +33,13 @@ TEST(Scenario, ExpertsAreTheModels) {
               ElementsAre(StartsWith("plan.expert_parallel: the model has no experts")));
   EXPECT_THAT(broken("llama-3.1-8b", [](Scenario& s) { s.plan.expert_tensor_parallel = 8; }),
               ElementsAre(StartsWith("plan.expert_tensor_parallel: ")));
+  for (const auto& [model, module] : {std::pair{"llama-3.1-8b", RecomputeModule::moe},
+                                      {"llama-3.1-8b", RecomputeModule::shared_experts},
+                                      {"mixtral-8x7b", RecomputeModule::mlp},
+                                      {"mixtral-8x7b", RecomputeModule::shared_experts}}) {
+    EXPECT_THAT(broken(model, [m = module](Scenario& s) { s.plan.recompute = {m}; }), ElementsAre(testing::HasSubstr("the model has no")))
+        << model;
+  }
   EXPECT_THAT(broken("llama-3.1-8b", [](Scenario& s) { s.plan.recompute = {RecomputeModule::mla_up_projection}; }),
               ElementsAre(StartsWith("plan.recompute: ")));
 }

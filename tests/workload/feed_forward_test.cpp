@@ -62,16 +62,16 @@ TEST(FeedForward, TensorAndSequenceParallelismSplitAllThatIsKept) {
 TEST(FeedForward, TheFP8RecipeKeepsTheActivationsInputInFP8) {
   BlockSetting setting(dense_model(1));
   setting.plan.precision = Precision::fp8;
-  EXPECT_FALSE(keeps_input_in_fp8(setting.context()));
+  EXPECT_FALSE(keeps_input_in_fp8(FeedForward{}, setting.context()));
   EXPECT_DOUBLE_EQ(kept_per_token(setting), 4 * kH + 4 * kF + kFp8Bytes * kF);
   setting.plan.recompute = {RecomputeModule::activation};
-  EXPECT_TRUE(keeps_input_in_fp8(setting.context()));
+  EXPECT_TRUE(keeps_input_in_fp8(FeedForward{}, setting.context()));
   EXPECT_DOUBLE_EQ(kept_per_token(setting), 4 * kH + 2 * kFp8Bytes * kF);
   const Passes p = dense_feed_forward(setting.context());
   EXPECT_TRUE(has(p.forward, "ffn keep activation input"));
   EXPECT_TRUE(has(p.backward, "ffn restore activation input"));
   setting.plan.precision = Precision::bf16;
-  EXPECT_FALSE(keeps_input_in_fp8(setting.context()));
+  EXPECT_FALSE(keeps_input_in_fp8(FeedForward{}, setting.context()));
   EXPECT_FALSE(has(dense_feed_forward(setting.context()).forward, "ffn keep activation input"));
 }
 
@@ -101,6 +101,29 @@ TEST(FeedForward, BackwardRunsFromTheOutputToTheInput) {
                                              "ffn norm again",          "ffn up dgrad",   "ffn reduce-scatter gradient",
                                              "ffn norm backward"};
   EXPECT_EQ(order, expected);
+}
+
+TEST(FeedForward, RunAgainAsAWholeItKeepsItsInputOnly) {
+  BlockSetting setting(dense_model(1));
+  setting.plan.tensor_parallel = 2;
+  setting.plan.sequence_parallel = true;
+  const Passes kept = dense_feed_forward(setting.context());
+  EXPECT_TRUE(kept.recompute.empty());
+  setting.plan.recompute = {RecomputeModule::mlp};
+  const Passes p = dense_feed_forward(setting.context());
+  EXPECT_DOUBLE_EQ(kept_per_token(setting), 4 * kH / 2);  // input and output of the norm
+  EXPECT_EQ(labels(p.recompute), (std::vector<std::string>{"ffn all-gather again", "ffn up again", "ffn activation again", "ffn down again",
+                                                           "ffn reduce-scatter again"}));
+  EXPECT_DOUBLE_EQ(work<Gemm>(p.recompute), work<Gemm>(p.forward));
+  EXPECT_EQ(labels(p.backward), labels(kept.backward));
+  // The norm feeds the network, so it comes first where it runs again, too.
+  setting.plan.recompute = {RecomputeModule::norm, RecomputeModule::mlp};
+  EXPECT_EQ(labels(dense_feed_forward(setting.context()).recompute).front(), "ffn norm again");
+  EXPECT_FALSE(has(dense_feed_forward(setting.context()).backward, "ffn norm again"));
+  EXPECT_DOUBLE_EQ(kept_per_token(setting), 2 * kH / 2);
+  // The activation is inside: there is nothing left for it to do.
+  setting.plan.recompute = {RecomputeModule::mlp, RecomputeModule::activation};
+  EXPECT_EQ(labels(dense_feed_forward(setting.context()).recompute), labels(p.recompute));
 }
 
 }  // namespace

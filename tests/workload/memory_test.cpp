@@ -153,5 +153,58 @@ TEST(Memory, OnlyAPipelineHasNeighboursToSendTo) {
   EXPECT_DOUBLE_EQ((first.buffers - alone.buffers).value(), 4 * 2.0 * 4096 * 4096);
 }
 
+// What comes back while the backward pass runs is there once, whatever is in flight.
+TEST(Memory, RecomputationBringsOneLayerBackAtATime) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+  const double layer = total_bytes(LaidOutStep(s).block(BlockKind::dense_layer).saved), input = 2.0 * 4096 * 4096;
+  const StageMemory kept = memory_of(s)[1];
+  s.plan.recompute = {RecomputeModule::layer};
+  const StageMemory one = memory_of(s)[1];
+  EXPECT_DOUBLE_EQ(one.activations.value(), 3 * 4 * input);  // three in flight, four layers
+  EXPECT_DOUBLE_EQ((one.buffers - kept.buffers).value(), layer);
+  s.plan.recomputed_layers.count = 2;
+  const StageMemory two = memory_of(s)[1];
+  EXPECT_DOUBLE_EQ(two.activations.value(), 3 * 2 * input);
+  EXPECT_DOUBLE_EQ((two.buffers - kept.buffers).value(), 2 * (one.buffers - kept.buffers).value());
+  s.plan.recomputed_layers = {RecomputeMethod::block, 3};
+  EXPECT_NEAR(memory_of(s)[1].activations.value(), 3 * (3 * input + layer), 1);
+  s.plan.recomputed_layers = {};
+  s.plan.recompute = {RecomputeModule::norm};
+  EXPECT_DOUBLE_EQ((memory_of(s)[1].buffers - kept.buffers).value(), 2 * input);  // the outputs of the layer's two norms
+}
+
+TEST(Memory, ModulesAndPartsAddUp) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4, moe_model(16));
+  s.plan.expert_parallel = 8;
+  s.calibration.stack.context.value = Bytes{1e9};
+  s.calibration.stack.fragmentation.value = 0.05;
+  for (const Sharding sharding : {Sharding::none, Sharding::zero_1, Sharding::zero_3}) {
+    s.plan.sharding = sharding;
+    for (const StageMemory& m : memory_of(s)) {
+      ModuleMemory sum;
+      for (const ModuleMemory& module : m.modules) {
+        sum.parameters += module.parameters;
+        sum.gradients += module.gradients;
+        sum.optimizer += module.optimizer;
+        sum.activations += module.activations;
+      }
+      EXPECT_NEAR(sum.parameters / m.parameters, 1, 1e-12);
+      EXPECT_NEAR(sum.gradients / m.gradients, 1, 1e-12);
+      EXPECT_NEAR(sum.optimizer / m.optimizer, 1, 1e-12);
+      EXPECT_NEAR(sum.activations / m.activations, 1, 1e-12);
+      Bytes buffers, overhead;
+      for (const NamedBytes& part : m.buffer_parts) buffers += part.bytes;
+      for (const NamedBytes& part : m.overhead_parts) overhead += part.bytes;
+      EXPECT_EQ(buffers, m.buffers);
+      EXPECT_EQ(overhead, m.overhead);
+    }
+  }
+  const StageMemory first = memory_of(s).front(), last = memory_of(s).back();
+  const auto of = [](const StageMemory& m, Module module) { return m.modules[static_cast<std::size_t>(module)]; };
+  EXPECT_GT(of(first, Module::embedding).parameters, Bytes{});
+  EXPECT_EQ(of(last, Module::embedding).parameters, Bytes{});
+  EXPECT_GT(of(last, Module::head).activations, Bytes{});  // the logits
+}
+
 }  // namespace
 }  // namespace trillion

@@ -69,7 +69,7 @@ TEST_F(Resolver, EveryPartKeepsTheBlocksOperationsInOrder) {
     const ResolvedBlock& resolved = r.kernels(kind, 0, 0);
     expect_same(resolved.before_exchange, b.before_exchange);
     expect_same(resolved.experts, b.experts);
-    expect_same(resolved.recompute, b.recompute);
+    expect_same(r.exchanges(kind, 0, 0, 0).recompute, b.recompute);
     expect_same(resolved.experts_backward, b.experts_backward);
     expect_same(resolved.before_exchange_backward, b.before_exchange_backward);
     expect_same(resolved.experts_weight, b.experts_weight);
@@ -128,6 +128,20 @@ TEST_F(Resolver, ExchangesUseTheLinksOfTheirRank) {
     }
   }
   EXPECT_NE(*r.exchanges(BlockKind::moe_layer, 0, 0, 0).dispatch, *r.exchanges(BlockKind::moe_layer, 0, 0, 1).dispatch);
+}
+
+TEST_F(Resolver, ExchangesThatRunAgainUseTheSameLinks) {
+  setting_.plan.recompute = {RecomputeModule::moe};
+  BlockResolver r = resolver();
+  const Block b = setting_.block(BlockKind::moe_layer);
+  const ResolvedOperations& again = r.exchanges(BlockKind::moe_layer, 0, 0, 1).recompute;
+  expect_same(again, b.recompute);
+  for (const ResolvedOperation& op : again) {
+    const bool on_wire = op.lane == Lane::expert;
+    EXPECT_EQ(graph_.kind(op.kind).links.size(), on_wire ? 3u : 0u);
+    if (!on_wire) continue;
+    EXPECT_EQ(graph_.kind(op.kind).links[0].link, links_[1].nic_send);
+  }
 }
 
 TEST_F(Resolver, WithoutSamplesTheLoadIsEven) {

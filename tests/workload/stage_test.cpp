@@ -22,6 +22,13 @@ TEST(Stage, EndsOpenAndCloseTheModel) {
   EXPECT_THAT(make_stages(dense_model(1), {0, 1, 0}), ElementsAre(Stage{embedding}, Stage{dense_layer}, Stage{head}));
 }
 
+TEST(Stage, TheMethodBlockSparesLayersBeyondTheFirst) {
+  const RecomputedLayers first_two{RecomputeMethod::block, 2};
+  EXPECT_THAT(make_stages(dense_model(5), {3, 2}, first_two),
+              ElementsAre(Stage{embedding, dense_layer, dense_layer, kept_dense_layer}, Stage{dense_layer, dense_layer, head}));
+  EXPECT_THAT(make_stages(dense_model(3), {1, 2}, {RecomputeMethod::uniform, 2}), testing::Eq(make_stages(dense_model(3), {1, 2})));
+}
+
 TEST(Stage, JoinedStagesAreTheModel) {
   const Model model = shipped_model("deepseek-v3");
   Stage joined;
