@@ -28,7 +28,8 @@ struct LaidOutStep {
         mesh(scenario.plan, scenario.cluster),
         schedule(make_schedule(scenario.plan.schedule, scenario.plan.pipeline_parallel, micro_batches(scenario),
                                scenario.plan.virtual_pipeline_stages)),
-        cut{make_stages(scenario.model, *scenario.plan.layers_per_stage, scenario.plan.recomputed_layers), first_layers(*scenario.plan.layers_per_stage)} {}
+        cut{make_stages(scenario.model, *scenario.plan.layers_per_stage, scenario.plan.recomputed_layers),
+            first_layers(*scenario.plan.layers_per_stage)} {}
   LaidOutStep(const LaidOutStep&) = delete;
   LaidOutStep& operator=(const LaidOutStep&) = delete;
 
