@@ -143,19 +143,19 @@ double share_over(LinkKind kind, const Fabric& fabric, const Group& group, bool 
   return pairs > 0 ? crossing / pairs : 0;
 }
 
-const Group& group_of(Category category, const std::array<Group, 4>& groups) {
+const Group& group_of(Category category, const std::array<Group, 5>& groups) {
   switch (category) {
     case Category::expert_all_to_all: return groups[0];
     case Category::pipeline_p2p: return groups[1];
-    case Category::tensor_parallel:
-    case Category::context_parallel: return groups[2];
-    default: return groups[3];
+    case Category::tensor_parallel: return groups[2];
+    case Category::context_parallel: return groups[3];
+    default: return groups[4];
   }
 }
 
 // A leaf or spine link carries what passes it once up and once down; the figure is for one way, like the NIC's.
 std::vector<LinkTraffic> traffic_of(const Scenario& s, const PreparedStep& p, const Totals& t, const StepShape& shape) {
-  const std::array<Group, 4> groups = {p.mesh.expert(), p.mesh.pipeline(), p.mesh.tensor(), p.mesh.data()};
+  const std::array<Group, 5> groups = {p.mesh.expert(), p.mesh.pipeline(), p.mesh.tensor(), p.mesh.context(), p.mesh.data()};
   const double gpus = s.extent == Extent::step ? static_cast<double>(s.cluster.gpus()) : 1.0;
   const Fabric fabric = Fabric::build(s.cluster);
   std::array<Bytes, kLinkKindNames.size()> bytes{};

@@ -72,7 +72,7 @@ std::vector<Interval> intervals(const LoweredStep& step, const PipelineSchedule&
 std::vector<Interval> incoming(const LoweredStep& step, const Trace& trace, std::int32_t gpu) {
   std::vector<Interval> out;
   const auto& own = step.streams[static_cast<std::size_t>(gpu)];
-  for (const Lane lane : {Lane::compute, Lane::expert, Lane::tensor}) {
+  for (const Lane lane : {Lane::compute, Lane::expert, Lane::tensor, Lane::context}) {
     for (const TaskId t : step.graph.tasks_of(own[static_cast<std::size_t>(lane)])) {
       for (const TaskId d : step.graph.dependencies(t)) {
         if (static_cast<Category>(step.graph.kind_of(d).tag) != Category::pipeline_p2p) continue;
@@ -123,7 +123,7 @@ class Account {
 // Sources of communication by falling priority; each is a list of disjoint intervals in order, read once from the front.
 class Communication {
  public:
-  explicit Communication(std::array<std::vector<Interval>, 5> sources) : sources_(std::move(sources)) {}
+  explicit Communication(std::array<std::vector<Interval>, 6> sources) : sources_(std::move(sources)) {}
 
   // Charges the idle time [from, to) to what was in flight.
   void charge(SimTime from, SimTime to, bool chunks_done, Account& account) {
@@ -157,15 +157,16 @@ class Communication {
   // Gradients on the wire while the pipeline drains cost nothing: the rank waits for its neighbours, not for them.
   static bool counts(const Interval& i, bool chunks_done) { return i.category != Category::gradient_reduce || chunks_done; }
 
-  std::array<std::vector<Interval>, 5> sources_;
-  std::array<std::size_t, 5> at_{};
+  std::array<std::vector<Interval>, 6> sources_;
+  std::array<std::size_t, 6> at_{};
 };
 
 }  // namespace
 
 RankTimeline rank_timeline(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t gpu) {
   const auto of = [&](Lane lane) { return intervals(step, schedule, trace, gpu, lane); };
-  Communication communication({of(Lane::expert), of(Lane::tensor), of(Lane::gather), of(Lane::reduce), incoming(step, trace, gpu)});
+  Communication communication(
+      {of(Lane::expert), of(Lane::tensor), of(Lane::context), of(Lane::gather), of(Lane::reduce), incoming(step, trace, gpu)});
   const std::vector<Interval> compute = of(Lane::compute);
   Account account;
   SimTime now;

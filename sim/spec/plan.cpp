@@ -54,6 +54,8 @@ std::vector<std::string> Plan::validate() const {
   Problems p;
   p.within("tensor_parallel", tensor_parallel, 1, kMostRanks);
   p.within("context_parallel", context_parallel, 1, kMostRanks);
+  p.require(tensor_parallel_overlap != TensorOverlap::pipelined || sequence_parallel || tensor_parallel == 1, "tensor_parallel_overlap",
+            "pipelined needs sequence_parallel: there are no gathers and scatters to cut without it");
   const bool stages = p.within("pipeline_parallel", pipeline_parallel, 1, 1 << 14);
   const bool chunks = p.within("virtual_pipeline_stages", virtual_pipeline_stages, 1, 1 << 10);
   p.within("expert_parallel", expert_parallel, 1, kMostRanks);

@@ -20,6 +20,15 @@ inline constexpr std::array<std::string_view, 4> kShardingNames = {"none", "zero
 enum class Precision { bf16, fp8 };
 inline constexpr std::array<std::string_view, 2> kPrecisionNames = {"bf16", "fp8"};
 
+// How the ranks of a context-parallel group bring queries to keys (workload/context_attention.h).
+enum class ContextParallelMethod { all_gather, ring, all_to_all };
+inline constexpr std::array<std::string_view, 3> kContextParallelMethodNames = {"all_gather", "ring", "all_to_all"};
+
+// What tensor-parallel collectives run beside. `bulk` is Megatron-LM's default: those of the backward pass run beside the products
+// that do not need them. `pipelined` also cuts the others into pieces beside their own GEMM (workload/tensor_overlap.h).
+enum class TensorOverlap { none, bulk, pipelined };
+inline constexpr std::array<std::string_view, 3> kTensorOverlapNames = {"none", "bulk", "pipelined"};
+
 // Modules whose insides can be dropped after the forward pass and computed again in the backward pass. `mlp` is the dense
 // feed-forward network; `moe` everything between a routed layer's norm and its residual: gate, exchanges, all experts.
 enum class RecomputeModule { norm, mla_up_projection, activation, attention, layer, mlp, moe, shared_experts, moe_activation };
@@ -44,7 +53,9 @@ inline constexpr std::array<std::string_view, 2> kExpertPlacementNames = {"conti
 struct Plan {
   std::int64_t tensor_parallel = 1;
   bool sequence_parallel = false;  // activations outside attention and MLP split over the tensor-parallel group
+  TensorOverlap tensor_parallel_overlap = TensorOverlap::bulk;
   std::int64_t context_parallel = 1;
+  ContextParallelMethod context_parallel_method = ContextParallelMethod::all_gather;
   std::int64_t pipeline_parallel = 1;
   std::int64_t virtual_pipeline_stages = 1;  // model chunks per rank of interleaved-1f1b
   std::int64_t expert_parallel = 1;

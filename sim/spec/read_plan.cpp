@@ -66,6 +66,9 @@ Plan read_plan(YamlReader& r) {
   p.tensor_parallel = r.integer("tensor_parallel", p.tensor_parallel);
   p.sequence_parallel = r.boolean("sequence_parallel", p.sequence_parallel);
   p.context_parallel = r.integer("context_parallel", p.context_parallel);
+  p.tensor_parallel_overlap = r.choice<TensorOverlap>("tensor_parallel_overlap", kTensorOverlapNames, p.tensor_parallel_overlap);
+  p.context_parallel_method =
+      r.choice<ContextParallelMethod>("context_parallel_method", kContextParallelMethodNames, p.context_parallel_method);
   p.pipeline_parallel = r.integer("pipeline_parallel", p.pipeline_parallel);
   p.virtual_pipeline_stages = r.integer("virtual_pipeline_stages", p.virtual_pipeline_stages);
   p.expert_parallel = r.integer("expert_parallel", p.expert_parallel);

@@ -1,8 +1,8 @@
 // Attention modules: multi-head latent attention and grouped-query attention.
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
+#include "sim/workload/context_attention.h"
 #include "sim/workload/passes.h"
 
 namespace trillion {
@@ -12,87 +12,19 @@ namespace {
 constexpr auto kElementwise = Category::norm_and_elementwise;
 constexpr double kE5m6 = (1.5 + 4.0 / 128) / 2;  // 12 bits and a scale per 128 values, relative to BF16
 
-// Keys that a causal query meets in the mean of all layers: half of the sequence, or w - w^2 / 2s under a sliding window w.
-double mean_keys(const Model& model, std::int64_t sequence_length) {
-  const double s = static_cast<double>(sequence_length);
-  double sum = 0;
-  for (const std::int64_t window : model.sliding_window) {
-    const double w = window > 0 ? std::min(s, static_cast<double>(window)) : s;
-    sum += w - w * w / (2 * s);
-  }
-  return model.sliding_window.empty() ? s / 2 : sum / static_cast<double>(model.sliding_window.size());
-}
-
-// Keys per query and causality of the fused kernel. Context parallelism gives every rank two mirrored slices of the sequence
-// (Llama 3 report, section 3.3.2), so that all do the mean work: a query meets half of the keys, without a mask of its own. Layers
-// with a sliding window and layers without are given their mean, too: blocks of a kind are all alike.
-Attention core_attention(const BlockContext& c, std::int64_t qk_dim, std::int64_t v_dim, Direction direction) {
-  const std::int64_t s = c.training.sequence_length;
-  Attention a{.dtype = DType::bf16,
-              .batch = c.plan.micro_batch_size,
-              .heads = c.model.num_attention_heads / c.plan.tensor_parallel,
-              .kv_heads = std::max<std::int64_t>(1, c.model.num_key_value_heads / c.plan.tensor_parallel),
-              .queries = s,
-              .keys = s,
-              .qk_dim = qk_dim,
-              .v_dim = v_dim,
-              .causal = true,
-              .direction = direction};
-  const double keys = mean_keys(c.model, s);
-  if (c.plan.context_parallel > 1 || keys < static_cast<double>(s) / 2) {
-    a.queries = s / c.plan.context_parallel;
-    a.keys = std::max<std::int64_t>(1, std::llround(keys));
-    a.causal = false;
-  }
-  return a;
-}
-
-// Keys and values of the whole sequence, gathered over the context-parallel group before attention (Llama 3 report, section
-// 3.3.2); their gradients are reduce-scattered.
-Passes context_exchange(const BlockContext& c, std::int64_t kv_channels) {
-  if (c.plan.context_parallel == 1) return {};
-  const Sizes s(c);
-  const auto exchange = [&](const char* label, CollectiveKind kind) {
-    return Operation{label, Category::context_parallel, Lane::tensor,
-                     Collective{.kind = kind,
-                                .bytes = s.bf16(kv_channels) * static_cast<double>(c.plan.context_parallel),
-                                .ranks = c.context.size,
-                                .ranks_per_node = c.context.ranks_per_node,
-                                .scale_up_bytes = {}}};
-  };
-  return {{exchange("attention gather keys and values", CollectiveKind::all_gather)},
-          {exchange("attention reduce gradient of keys and values", CollectiveKind::reduce_scatter)},
-          {},
-          {}};
-}
-
 void append(Operations& to, const Operations& from) { to.insert(to.end(), from.begin(), from.end()); }
-
-// FlashAttention's backward: a pass over dO and O for the row sums, the main kernel, the conversion of dQ from FP32.
-void add_attention_backward(Operations& ops, const BlockContext& c, std::int64_t qk_dim, std::int64_t v_dim) {
-  const Sizes s(c);
-  const std::int64_t heads = c.model.num_attention_heads / s.tensor;
-  const Bytes o = s.bf16(heads * v_dim), q = s.bf16(heads * qk_dim);
-  ops.push_back(memory_operation("attention backward preprocess", Category::attention, MemoryKernel::attention_preprocess, 2 * o, 2 * q));
-  ops.push_back({"attention backward", Category::attention, Lane::compute, core_attention(c, qk_dim, v_dim, Direction::backward)});
-  ops.push_back(memory_operation("attention backward postprocess", Category::attention, MemoryKernel::attention_postprocess, 2 * q, q));
-}
-
-Operation attention_forward(const BlockContext& c, std::int64_t qk_dim, std::int64_t v_dim) {
-  return {"attention", Category::attention, Lane::compute, core_attention(c, qk_dim, v_dim, Direction::forward)};
-}
 
 // What the module's first kernels owe the backward pass, which runs it last.
 struct Entry {
-  Operations norm, tensor;
+  Operations norm;
+  EntryBackward tensor;
 };
 
 Entry enter(Passes& p, const BlockContext& c) {
   Entry entry;
   add_norm(p, c, "attention norm");
   entry.norm = std::exchange(p.backward, {});
-  add_tensor_entry(p, c, "attention");
-  entry.tensor = std::exchange(p.backward, {});
+  entry.tensor = add_tensor_entry(p, c, "attention");
   return entry;
 }
 
@@ -161,14 +93,11 @@ Operations up_projection(const Latent& l) {
   return ops;
 }
 
-Passes context_exchange(const BlockContext& c, const Latent& l) { return context_exchange(c, l.kv_up.out + l.rope_dim); }
-
 void add_latent_forward(Passes& p, const BlockContext& c, const Latent& l) {
   add_forward(p.forward, l.q_entry());
   add_forward(p.forward, l.kv_down);
   append(p.forward, up_projection(l));
-  append(p.forward, context_exchange(c, l).forward);
-  p.forward.push_back(attention_forward(c, l.qk_dim, l.v_dim));
+  append(p.forward, core_forward(c, core_attention(c, l.qk_dim, l.v_dim)));
   // The FP8 recipe keeps the input of the output projection in E5M6 (DeepSeek-V3 report, section 3.3.3): 12 bits a value.
   if (l.s.fp8()) {
     p.forward.push_back(memory_operation("o keep as E5M6", Category::cast_and_quantize, MemoryKernel::cast_fp8, l.o, kE5m6 * l.o));
@@ -187,9 +116,9 @@ void add_latent_core_backward(Operations& ops, const BlockContext& c, const Late
   if (c.plan.recomputes(RecomputeModule::mla_up_projection)) {
     append(ops, again(up_projection(l)));
   }
-  if (c.plan.recomputes(RecomputeModule::attention)) ops.push_back(again(attention_forward(c, l.qk_dim, l.v_dim)));
-  add_attention_backward(ops, c, l.qk_dim, l.v_dim);
-  append(ops, context_exchange(c, l).backward);
+  const CoreAttention core = core_attention(c, l.qk_dim, l.v_dim);
+  if (c.plan.recomputes(RecomputeModule::attention)) append(ops, again(core_forward(c, core)));
+  append(ops, core_backward(c, core));
 }
 
 // From there through the projections and the latents to the module's input.
@@ -206,12 +135,13 @@ void add_latent_projections_backward(Operations& ops, const BlockContext& c, con
     ops.push_back(memory_operation("q latent norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * l.q_latent, l.q_latent));
   }
   if (c.plan.recomputes(RecomputeModule::norm)) ops.push_back(entry.norm.front());
+  append(ops, entry.tensor.before);
   add_input_gradient(ops, l.kv_down);
   add_weight_operands(ops, l.kv_down);
   add_input_gradient(ops, l.q_entry());
   if (l.low_rank_q) add_weight_operands(ops, l.q_down);
   ops.push_back(memory_operation("attention add gradients", kElementwise, MemoryKernel::add, 2 * l.s.residual(), l.s.residual()));
-  append(ops, entry.tensor);
+  append(ops, entry.tensor.after);
   ops.push_back(entry.norm.back());
 }
 
@@ -251,8 +181,7 @@ void add_grouped_forward(Passes& p, const BlockContext& c, const Grouped& g) {
   if (g.rotated.value() > 0) {
     p.forward.push_back(memory_operation("rotary embedding", kElementwise, MemoryKernel::rope, g.rotated, g.rotated));
   }
-  append(p.forward, context_exchange(c, 2 * g.kv_heads * g.dim).forward);
-  p.forward.push_back(attention_forward(c, g.dim, g.dim));
+  append(p.forward, core_forward(c, core_attention(c, g.dim, g.dim)));
   add_forward(p.forward, g.o_projection);
   leave(p, c);
 }
@@ -260,9 +189,9 @@ void add_grouped_forward(Passes& p, const BlockContext& c, const Grouped& g) {
 void add_grouped_backward(Operations& ops, const BlockContext& c, const Grouped& g, const Entry& entry) {
   const Bytes normed = g.q + g.kv;
   add_input_gradient(ops, g.o_projection);
-  if (c.plan.recomputes(RecomputeModule::attention)) ops.push_back(again(attention_forward(c, g.dim, g.dim)));
-  add_attention_backward(ops, c, g.dim, g.dim);
-  append(ops, context_exchange(c, 2 * g.kv_heads * g.dim).backward);
+  const CoreAttention core = core_attention(c, g.dim, g.dim);
+  if (c.plan.recomputes(RecomputeModule::attention)) append(ops, again(core_forward(c, core)));
+  append(ops, core_backward(c, core));
   if (g.rotated.value() > 0) {
     ops.push_back(memory_operation("rotary embedding backward", kElementwise, MemoryKernel::rope, g.rotated, g.rotated));
   }
@@ -270,8 +199,9 @@ void add_grouped_backward(Operations& ops, const BlockContext& c, const Grouped&
     ops.push_back(memory_operation("q and k norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * normed, normed));
   }
   if (c.plan.recomputes(RecomputeModule::norm)) ops.push_back(entry.norm.front());
+  append(ops, entry.tensor.before);
   add_input_gradient(ops, g.qkv);
-  append(ops, entry.tensor);
+  append(ops, entry.tensor.after);
   ops.push_back(entry.norm.back());
 }
 

@@ -6,6 +6,7 @@
 #include "sim/workload/counts.h"
 #include "sim/workload/experts.h"
 #include "sim/workload/passes.h"
+#include "sim/workload/tensor_overlap.h"
 
 namespace trillion {
 
@@ -137,7 +138,8 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       Plan plan = c.plan;
       plan.recompute.clear();
       const BlockKind layer = kind == BlockKind::kept_moe_layer ? BlockKind::moe_layer : BlockKind::dense_layer;
-      b = make_block(layer, {c.model, plan, c.training, c.routing, c.fp8_type, c.fuses_residual_with_norm, c.tensor, c.context, c.expert});
+      b = make_block(layer, {c.model, plan, c.training, c.routing, c.fp8_type, c.fuses_residual_with_norm, c.tensor, c.context, c.expert,
+                             c.expert_tensor});
       b.kind = kind;
       break;
     }
@@ -169,6 +171,11 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       add_module(b, output_head(c), Module::head);
       of(b, Module::norms).dense = norm;
       break;
+  }
+  if (c.plan.tensor_parallel_overlap == TensorOverlap::pipelined) {
+    for (Operations* ops : {&b.before_exchange, &b.experts, &b.recompute, &b.experts_backward, &b.before_exchange_backward}) {
+      *ops = with_overlapped_collectives(*ops, c.plan.tensor_parallel);
+    }
   }
   b.parameters = {};
   for (const BlockParameters& part : b.parameters_of) b.parameters += part;

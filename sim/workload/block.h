@@ -95,6 +95,7 @@ struct BlockContext {
   DType fp8_type = DType::fp8_block;      // what the software stack means by plan.precision: fp8
   bool fuses_residual_with_norm = false;  // the stack adds the residual in the norm's kernel
   Group tensor, context, expert;
+  Group expert_tensor = {};
 };
 
 Block make_block(BlockKind kind, const BlockContext& context);

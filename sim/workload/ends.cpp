@@ -7,9 +7,12 @@ Passes embedding(const BlockContext& c) {
   const Sizes s(c);
   constexpr auto kPart = Category::embedding_and_head;
   Passes p;
-  p.forward.push_back(memory_operation("embedding", kPart, MemoryKernel::embedding, s.residual(), s.residual()));
+  // A rank with a part of the vocabulary looks all tokens up, finds its own, and the parts are added up.
+  const Bytes rows = s.bf16(s.hidden);
+  p.forward.push_back(memory_operation("embedding", kPart, MemoryKernel::embedding, rows, rows));
+  add_tensor_exit(p, c, "embedding");
   // The gradient rows are added to the FP32 gradient of the table.
-  p.weight.push_back(memory_operation("embedding backward", kPart, MemoryKernel::embedding_backward, 3 * s.residual(), 2 * s.residual()));
+  p.weight.push_back(memory_operation("embedding backward", kPart, MemoryKernel::embedding_backward, 3 * rows, 2 * rows));
   return p;
 }
 
@@ -24,17 +27,16 @@ Passes output_head(const BlockContext& c) {
   add_norm(p, c, "final norm");
   const Operations norm_backward = p.backward;
   p.backward.clear();
-  add_tensor_entry(p, c, "head");
-  const Operations entry_backward = p.backward;
-  p.backward.clear();
+  const EntryBackward entry = add_tensor_entry(p, c, "head");
   add_forward(p.forward, projection);
   // The loss reads the logits twice (maximum, then sum) and leaves their gradient in their place.
   p.forward.push_back(memory_operation("cross entropy", Category::embedding_and_head, MemoryKernel::cross_entropy, 2 * logits, logits));
   p.backward.push_back(
       memory_operation("cross entropy backward", Category::embedding_and_head, MemoryKernel::cross_entropy_backward, logits, logits));
   if (c.plan.recomputes(RecomputeModule::norm)) p.backward.push_back(norm_backward.front());
+  p.backward.insert(p.backward.end(), entry.before.begin(), entry.before.end());
   add_input_gradient(p.backward, projection);
-  p.backward.insert(p.backward.end(), entry_backward.begin(), entry_backward.end());
+  p.backward.insert(p.backward.end(), entry.after.begin(), entry.after.end());
   p.backward.push_back(norm_backward.back());
   add_weight_gradient(p.weight, projection);
   p.saved.push_back({"logits", logits});

@@ -66,6 +66,19 @@ Operation exchange(const BlockContext& c, const std::string& label, CollectiveKi
           LoadScale::exchange};
 }
 
+// Ranks that split an expert's channels work on the tokens of all of them (Megatron-LM's expert tensor parallelism): gathered after the
+// dispatch, summed before the combine.
+void add_across_channels(Operations& ops, const BlockContext& c, const char* label, CollectiveKind kind, double bytes_per_value) {
+  if (c.plan.expert_tensor_parallel == 1) return;
+  ops.push_back({label, Category::tensor_parallel, Lane::expert,
+                 Collective{.kind = kind,
+                            .bytes = Routed(c).payload(bytes_per_value),
+                            .ranks = c.expert_tensor.size,
+                            .ranks_per_node = c.expert_tensor.ranks_per_node,
+                            .scale_up_bytes = {}},
+                 LoadScale::rank_load});
+}
+
 constexpr auto kMove = Category::norm_and_elementwise;
 constexpr auto kCast = Category::cast_and_quantize;
 
@@ -112,7 +125,30 @@ Experts::Experts(const BlockContext& c)
       shared_up{"shared expert up", s.tokens, s.hidden, up_factor(c.model) * shared.width, Category::experts, s.linear_type},
       shared_down{"shared expert down", s.tokens, shared.width, s.hidden, Category::experts, s.linear_type} {}
 
+// Tensor-parallel communication around the shared expert, which is a dense network.
+struct SharedWires {
+  explicit SharedWires(const BlockContext& c) {
+    if (c.plan.tensor_parallel == 1) return;
+    Passes entry, exit;
+    EntryBackward back = add_tensor_entry(entry, c, "shared expert");
+    add_tensor_exit(exit, c, "shared expert");
+    // The exchanges around the experts are what runs beside them, so these stay in the chain.
+    for (Operations* ops : {&back.before, &back.after}) {
+      for (Operation& op : *ops) op.order = Order::chain;
+    }
+    in = entry.forward;
+    out = exit.forward;
+    gradient_in = exit.backward;
+    input_again = back.before;
+    gradient_out = back.after;
+  }
+  Operations in, out, gradient_in, input_again, gradient_out;
+};
+
+void append(Operations& to, const Operations& from) { to.insert(to.end(), from.begin(), from.end()); }
+
 void add_routed_forward(Operations& ops, const BlockContext& c, const Experts& e) {
+  add_across_channels(ops, c, "experts gather tokens", CollectiveKind::all_gather, e.dispatched);
   ops.push_back(routed_memory("count tokens of experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * e.rows}, Bytes{32 * e.rows}));
   ops.push_back(routed_memory("map tokens to experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * e.rows}, Bytes{36 * e.rows}));
   ops.push_back(e.moved("permute tokens to experts", MemoryKernel::permute, e.dispatched));
@@ -128,16 +164,22 @@ void add_routed_forward(Operations& ops, const BlockContext& c, const Experts& e
   }
   ops.push_back(grouped_gemm(c, "experts down", e.s.hidden, e.r.width, GemmLayout::forward));
   ops.push_back(e.moved("unpermute tokens", MemoryKernel::unpermute, 2));
+  add_across_channels(ops, c, "experts sum outputs", CollectiveKind::reduce_scatter, 2);
 }
 
 // The shared expert runs around the routed ones; what the backward pass keeps of both is written last.
 void add_experts_forward(Operations& ops, const BlockContext& c, const Experts& e) {
+  const SharedWires wires(c);
   if (e.has_shared) {
+    append(ops, wires.in);
     add_forward(ops, e.shared_up, e.wide);
     ops.push_back(activation_forward(e.shared, c, Bytes{e.fp8 ? kFp8Bytes : 2}));
   }
   add_routed_forward(ops, c, e);
-  if (e.has_shared) add_forward(ops, e.shared_down, e.wide);
+  if (e.has_shared) {
+    add_forward(ops, e.shared_down, e.wide);
+    append(ops, wires.out);
+  }
   if (keeps_input_in_fp8(e.routed, c)) ops.push_back(keep_input(e.routed, c));
   if (e.has_shared && keeps_input_in_fp8(e.shared, c)) ops.push_back(keep_input(e.shared, c));
 }
@@ -145,15 +187,18 @@ void add_experts_forward(Operations& ops, const BlockContext& c, const Experts& 
 // The shared expert alone, where the backward pass runs it again without the routed ones.
 Operations shared_again(const BlockContext& c, const Experts& e) {
   if (!e.has_shared || !c.plan.recomputes(RecomputeModule::shared_experts)) return {};
-  Operations ops;
+  const SharedWires wires(c);
+  Operations ops = wires.in;
   add_forward(ops, e.shared_up, e.wide);
   ops.push_back(activation_forward(e.shared, c, Bytes{e.fp8 ? kFp8Bytes : 2}));
   add_forward(ops, e.shared_down, e.wide);
+  append(ops, wires.out);
   return again(ops);
 }
 
 void add_shared_backward_to_activation(Operations& ops, const BlockContext& c, const Experts& e) {
   if (!e.has_shared) return;
+  append(ops, SharedWires(c).gradient_in);
   if (keeps_input_in_fp8(e.shared, c)) ops.push_back(restore_input(e.shared, c));
   add_input_gradient(ops, e.shared_down, e.wide);
   if (e.fp8) {
@@ -165,6 +210,7 @@ void add_shared_backward_to_activation(Operations& ops, const BlockContext& c, c
 
 void add_routed_backward_to_activation(Operations& ops, const BlockContext& c, const Experts& e) {
   if (keeps_input_in_fp8(e.routed, c)) ops.push_back(restore_input(e.routed, c));
+  add_across_channels(ops, c, "experts gather gradients", CollectiveKind::all_gather, e.dispatched);
   ops.push_back(e.moved("permute gradients to experts", MemoryKernel::permute, e.dispatched));
   if (e.fp8) ops.push_back(scaled(scales_operation("experts down dgrad scales", e.hidden_rows)));
   ops.push_back(grouped_gemm(c, "experts down dgrad", e.r.width, e.s.hidden, GemmLayout::input_gradient));
@@ -189,6 +235,7 @@ void add_norm_again(Operations& ops, const BlockContext& c, const Experts& e) {
 void add_backward_to_input(Operations& ops, const BlockContext& c, const Experts& e) {
   ops.push_back(grouped_gemm(c, "experts up dgrad", e.s.hidden, e.up_out, GemmLayout::input_gradient));
   ops.push_back(e.moved("unpermute gradients", MemoryKernel::unpermute, 2));
+  add_across_channels(ops, c, "experts sum gradients", CollectiveKind::reduce_scatter, 2);
   if (e.fp8) ops.push_back(scaled(cast_transpose_operation("experts quantise gradient for wgrad", e.up_rows)));
   if (!e.has_shared) return;
   if (e.fp8) {
@@ -196,7 +243,10 @@ void add_backward_to_input(Operations& ops, const BlockContext& c, const Experts
     const Bytes input = e.s.bf16(e.s.hidden);
     ops.push_back(memory_operation("shared expert restore input", kCast, MemoryKernel::cast_bf16, (kFp8Bytes / 2) * input, input));
   }
+  const SharedWires wires(c);
+  append(ops, wires.input_again);
   add_input_gradient(ops, e.shared_up);
+  append(ops, wires.gradient_out);
   add_weight_operands(ops, e.shared_up);
 }
 

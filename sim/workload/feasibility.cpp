@@ -51,9 +51,23 @@ std::optional<Infeasible> why_tensors_do_not_split(const Model& m, std::int64_t 
   return Infeasible{reason, {would_do(kKey, nearest(ranks, heads, splits))}};
 }
 
-// Every context-parallel rank takes two slices of each sequence, one from either end.
-std::optional<Infeasible> why_sequence_does_not_split(std::int64_t ranks, std::int64_t tokens) {
+// With all_to_all every context-parallel rank takes one slice of each sequence and a part of the heads; otherwise two slices, one
+// from either end.
+std::optional<Infeasible> why_sequence_does_not_split(const Scenario& s) {
+  const std::int64_t ranks = s.plan.context_parallel, tokens = s.training.sequence_length;
   if (ranks == 1) return std::nullopt;
+  if (s.plan.context_parallel_method == ContextParallelMethod::all_to_all) {
+    const std::int64_t heads = s.model.num_attention_heads / s.plan.tensor_parallel;
+    const std::int64_t key_heads = s.model.mla ? heads : std::max<std::int64_t>(1, s.model.num_key_value_heads / s.plan.tensor_parallel);
+    const auto splits = [&](std::int64_t r) { return heads % r == 0 && key_heads % r == 0 && tokens % r == 0; };
+    if (splits(ranks)) return std::nullopt;
+    const std::string reason =
+        heads % ranks != 0       ? does_not_divide("context_parallel", ranks, "attention heads of a tensor-parallel rank", heads)
+        : key_heads % ranks != 0 ? does_not_divide("context_parallel", ranks, "key-value heads of a tensor-parallel rank", key_heads)
+                                 : does_not_divide("context_parallel", ranks, "tokens of a sequence", tokens);
+    return Infeasible{reason + ", as context_parallel_method: all_to_all must (ring and all_gather need not)",
+                      {would_do("context_parallel", nearest(ranks, heads, splits))}};
+  }
   if (tokens % 2 == 0) return must_divide("context_parallel", ranks, "tokens of half a sequence (two slices a rank)", tokens / 2);
   return Infeasible{"plan.context_parallel " + std::to_string(ranks) + " needs an even training.sequence_length, which is " +
                         std::to_string(tokens) + " (two slices a rank)",
@@ -64,7 +78,7 @@ std::optional<Infeasible> why_model_does_not_split(const Scenario& s) {
   const Plan& p = s.plan;
   const Model& m = s.model;
   if (auto why = why_tensors_do_not_split(m, p.tensor_parallel)) return why;
-  if (auto why = why_sequence_does_not_split(p.context_parallel, s.training.sequence_length)) return why;
+  if (auto why = why_sequence_does_not_split(s)) return why;
   if (p.sequence_parallel) {
     const std::int64_t tokens = p.micro_batch_size * s.training.sequence_length / p.context_parallel;
     if (auto why = must_divide("tensor_parallel", p.tensor_parallel, "tokens of a micro-batch, which sequence_parallel splits", tokens)) {

@@ -90,9 +90,7 @@ Passes dense_feed_forward(const BlockContext& c) {
   const Operations norm_backward = p.backward;
   p.backward.clear();
   const auto inside = static_cast<std::ptrdiff_t>(p.forward.size());
-  add_tensor_entry(p, c, "ffn");
-  const Operations entry_backward = p.backward;
-  p.backward.clear();
+  const EntryBackward entry = add_tensor_entry(p, c, "ffn");
 
   // In FP8 the activation kernel quantises what it writes.
   const Operand activated = s.fp8() ? Operand::quantised : Operand::bf16;
@@ -113,8 +111,9 @@ Passes dense_feed_forward(const BlockContext& c) {
   const bool again_in_bf16 = activation_again(f, c) && !s.fp8();
   p.backward.push_back(activation_backward(f, c, Bytes{again_in_bf16 ? 2.0 : 0.0}));
   if (norm_runs_again && !runs_again(f, c)) p.backward.push_back(norm_backward.front());
+  p.backward.insert(p.backward.end(), entry.before.begin(), entry.before.end());
   add_input_gradient(p.backward, up);
-  p.backward.insert(p.backward.end(), entry_backward.begin(), entry_backward.end());
+  p.backward.insert(p.backward.end(), entry.after.begin(), entry.after.end());
   p.backward.push_back(norm_backward.back());
 
   for (const Linear& l : {down, up}) {

@@ -37,7 +37,8 @@ WireBytes wire_bytes(const Collective& c) {
   switch (c.kind) {
     case CollectiveKind::expert_dispatch:
     case CollectiveKind::expert_combine: return {c.bytes, c.scale_up_bytes};
-    case CollectiveKind::send_recv:
+    // Every member sends to the next one: of a node's g members the last one leaves the node.
+    case CollectiveKind::send_recv: return one_node ? WireBytes{{}, c.bytes} : WireBytes{c.bytes / g, c.bytes * ((g - 1) / g)};
     case CollectiveKind::broadcast: return one_node ? WireBytes{{}, c.bytes} : WireBytes{c.bytes, {}};
     case CollectiveKind::all_to_all: return {c.bytes * ((n - g) / n) * (one_node ? 0.0 : 1.0), c.bytes * ((std::min(n, g) - 1) / n)};
     case CollectiveKind::all_reduce:
@@ -63,6 +64,8 @@ Operation at_load(Operation op, const LayerRouting& r) {
     } else if (auto* memory = std::get_if<MemoryBound>(&op.what)) {
       memory->read *= r.rank_load_max_over_mean;
       memory->written *= r.rank_load_max_over_mean;
+    } else if (auto* collective = std::get_if<Collective>(&op.what)) {
+      collective->bytes *= r.rank_load_max_over_mean;  // among the expert-tensor-parallel ranks of the busiest expert rank
     }
   } else if (op.scale == LoadScale::exchange) {
     auto& exchange = std::get<Collective>(op.what);

@@ -84,9 +84,9 @@ void Lowering::emit(const ScheduledAction& scheduled) {
 }
 
 void Lowering::emit_on(const ScheduledAction& scheduled, std::int32_t gpu) {
-  for (const Lane lane : {Lane::expert, Lane::tensor}) {
+  for (const Lane lane : {Lane::expert, Lane::tensor, Lane::context}) {
     Meetings& m = meetings_[static_cast<std::size_t>(lane)];
-    if (replica(gpu) % group_size(lane) == 0) m.of_action.clear();
+    if (replica(gpu) == 0) m.of_action.assign(static_cast<std::size_t>(out_.replicas), {});
     m.next = 0;
   }
   const Action& action = in_.schedule.ranks[static_cast<std::size_t>(scheduled.rank)][static_cast<std::size_t>(scheduled.position)];
@@ -101,11 +101,27 @@ void Lowering::emit_on(const ScheduledAction& scheduled, std::int32_t gpu) {
   out_.spans.push_back({gpu, scheduled.position, first, TaskId{static_cast<std::uint32_t>(out_.graph.task_count())}});
 }
 
-RendezvousId Lowering::meeting(Lane lane) {
-  if (out_.replicas == 1 || (lane != Lane::expert && lane != Lane::tensor) || group_size(lane) == 1) return {};
+Group Lowering::group(Lane lane) const {
+  switch (lane) {
+    case Lane::expert: return in_.mesh.expert();
+    case Lane::tensor: return in_.mesh.tensor();
+    case Lane::context: return in_.mesh.context();
+    default: return {};
+  }
+}
+
+std::size_t Lowering::group_index(const Group& g, std::int32_t replica) {
+  return static_cast<std::size_t>(replica / (g.size * g.stride) * g.stride + replica % g.stride);
+}
+
+RendezvousId Lowering::meeting(std::int32_t gpu, Lane lane) {
+  if (out_.replicas == 1) return {};
+  const Group g = group(lane);
+  if (g.size == 1) return {};
   Meetings& m = meetings_[static_cast<std::size_t>(lane)];
-  if (m.next == m.of_action.size()) m.of_action.push_back(out_.graph.add_rendezvous());
-  return m.of_action[m.next++];
+  std::vector<RendezvousId>& own = m.of_action[group_index(g, replica(gpu))];
+  if (m.next == own.size()) own.push_back(out_.graph.add_rendezvous());
+  return own[m.next++];
 }
 
 LoweredStep Lowering::run() {
@@ -129,8 +145,8 @@ LoweredStep lower(const LoweringInput& input, Detail detail) { return Lowering(i
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing) {
   const std::vector<std::string>& fused = scenario.calibration.stack.fused.value;
   const bool joined = std::find(fused.begin(), fused.end(), "add+rms_norm") != fused.end();
-  return {scenario.model, scenario.plan, scenario.training, routing,      scenario.calibration.stack.fp8.value,
-          joined,         mesh.tensor(), mesh.context(),    mesh.expert()};
+  return {scenario.model, scenario.plan, scenario.training, routing,       scenario.calibration.stack.fp8.value,
+          joined,         mesh.tensor(), mesh.context(),    mesh.expert(), mesh.expert_tensor()};
 }
 
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {

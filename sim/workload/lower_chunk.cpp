@@ -10,23 +10,56 @@
 namespace trillion {
 
 void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain) {
+  Beside nothing;
+  push(gpu, op, chain, nothing);
+}
+
+void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain, Beside& beside) {
   const StreamId s = stream(gpu, op.lane);
-  std::array<TaskId, 2> dependencies;
+  const bool ahead = op.order == Order::ahead || op.order == Order::before_weights;
+  std::array<TaskId, 3> dependencies;
   std::size_t count = 0;
   // Within one stream the order says it already.
   if (chain.last.valid() && chain.stream != s) dependencies[count++] = chain.last;
-  if (chain.parameters.valid()) dependencies[count++] = std::exchange(chain.parameters, TaskId{});
-  chain.last = out_.graph.add(s, op.kind, std::span<const TaskId>(dependencies.data(), count), meeting(op.lane));
+  if (chain.parameters.valid() && !ahead) dependencies[count++] = std::exchange(chain.parameters, TaskId{});
+  if (beside.met < beside.tasks.size() && (op.order == Order::meets || op.order == Order::meets_all)) {
+    // Operations ahead share a stream: the last one ends last.
+    beside.met = op.order == Order::meets ? beside.met + 1 : beside.tasks.size();
+    dependencies[count++] = beside.tasks[beside.met - 1];
+  }
+  const TaskId task = out_.graph.add(s, op.kind, std::span<const TaskId>(dependencies.data(), count), meeting(gpu, op.lane));
+  if (ahead) {
+    beside.tasks.push_back(task);
+    return;
+  }
+  chain.last = task;
   chain.stream = s;
 }
 
 void Lowering::push_all(std::int32_t gpu, const ResolvedOperations& ops, Chain& chain) {
-  for (const ResolvedOperation& op : ops) push(gpu, op, chain);
+  Beside beside;
+  for (const ResolvedOperation& op : ops) push(gpu, op, chain, beside);
 }
 
-void Lowering::push_independent(std::int32_t gpu, const ResolvedOperations& ops) {
-  // Weight gradients wait for nothing but the compute stream: the input gradients before them have left their operands.
-  for (const ResolvedOperation& op : ops) out_.graph.add(stream(gpu, op.lane), op.kind, {});
+void Lowering::push_backward(Chunk& c, const ResolvedOperations& ops, const ResolvedOperations& weights) {
+  Beside beside;
+  for (const ResolvedOperation& op : ops) {
+    push(c.gpu, op, c.chain, beside);
+    if (op.order == Order::before_weights && !splits_weights(c.pass.kind)) {
+      push_weights(c, weights, beside);
+      c.weights_ran = true;
+    }
+  }
+}
+
+// Weight gradients wait for nothing but the compute stream: the input gradients before them have left their operands. What was
+// gathered for them again is the first operation beside the chain.
+void Lowering::push_weights(Chunk& c, const ResolvedOperations& ops, Beside& beside) {
+  for (const ResolvedOperation& op : ops) {
+    std::span<const TaskId> after;
+    if (op.order == Order::meets && beside.met < beside.tasks.size()) after = std::span(beside.tasks).subspan(beside.met++, 1);
+    c.last_weight = out_.graph.add(stream(c.gpu, op.lane), op.kind, after);
+  }
 }
 
 void Lowering::exchange(const Chunk& chunk, std::optional<KindId> kind, Chain& chain) {
@@ -52,25 +85,29 @@ void Lowering::gradient_to_experts(Chunk& c, std::size_t i) {
 void Lowering::backward_to_experts(Chunk& c, std::size_t i) {
   gather_parameters(c, i);
   push_all(c.gpu, wires(c, i).recompute, c.chain);
-  push_all(c.gpu, block(c, i).experts_backward, c.chain);
+  push_backward(c, block(c, i).experts_backward, block(c, i).experts_weight);
   exchange(c, wires(c, i).dispatch_backward, c.chain);
 }
 
-void Lowering::backward_from_experts(Chunk& c, std::size_t i) { push_all(c.gpu, block(c, i).before_exchange_backward, c.chain); }
+void Lowering::backward_from_experts(Chunk& c, std::size_t i) {
+  push_backward(c, block(c, i).before_exchange_backward, block(c, i).before_exchange_weight);
+}
 
 void Lowering::experts_weight(Chunk& c, std::size_t i) {
-  if (!splits_weights(c.pass.kind)) push_independent(c.gpu, block(c, i).experts_weight);
+  Beside nothing;
+  if (!splits_weights(c.pass.kind) && !std::exchange(c.weights_ran, false)) push_weights(c, block(c, i).experts_weight, nothing);
 }
 
 void Lowering::before_exchange_weight(Chunk& c, std::size_t i) {
   if (splits_weights(c.pass.kind)) return;
-  push_independent(c.gpu, block(c, i).before_exchange_weight);
+  Beside nothing;
+  if (!std::exchange(c.weights_ran, false)) push_weights(c, block(c, i).before_exchange_weight, nothing);
   reduce_gradients(c, i);
 }
 
 Chunk Lowering::arrive(const Pass& pass, std::int32_t gpu) {
   const auto& arrived = pass.kind == ActionKind::forward ? arrived_forward_ : arrived_backward_;
-  return {pass, gpu, arrived[slot(pass.stage, pass.micro_batch, gpu)]};
+  return {pass, gpu, arrived[slot(pass.stage, pass.micro_batch, gpu)], false, {}};
 }
 
 KindId Lowering::send_kind(std::int32_t from, std::int32_t to, Lane lane) {
@@ -147,7 +184,7 @@ void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t 
 }
 
 void Lowering::weights_alone(const Pass& pass, std::int32_t gpu) {
-  Chunk c{pass, gpu, {}};
+  Chunk c{pass, gpu, {}, false, {}};
   for (std::size_t i = stage(pass.stage).size(); i-- > 0;) {
     experts_weight(c, i);
     before_exchange_weight(c, i);

@@ -44,7 +44,7 @@ void Lowering::reduce_gradients(const Chunk& c, std::size_t i) {
   const bool last = weights_left_[{rank(c.gpu), c.pass.stage}] == 1;
   if (in_.scenario.extent != Extent::step || !(last || every_micro_batch)) return;
   const BlockReduction r = gradient_reduction(resolver_->block(kind(c, i)).parameters, groups_, in_.scenario.plan, in_.scenario.training);
-  const TaskId computed{static_cast<std::uint32_t>(out_.graph.task_count() - 1)};
+  const TaskId computed = c.last_weight.valid() ? c.last_weight : TaskId{static_cast<std::uint32_t>(out_.graph.task_count() - 1)};
   for (const bool expert : {false, true}) {
     const std::optional<Operation>& op = expert ? r.expert : r.dense;
     if (!op) continue;

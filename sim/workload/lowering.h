@@ -23,11 +23,19 @@ struct Chain {
   TaskId parameters;  // the gather that the next kernel waits for as well
 };
 
+// Operations of one part of a block that run beside its chain; the first `met` of them have been waited for.
+struct Beside {
+  std::vector<TaskId> tasks;
+  std::size_t met = 0;
+};
+
 // One chunk on its way: which pass, on which simulated GPU, at which point of its chain.
 struct Chunk {
   Pass pass;
   std::int32_t gpu = 0;
   Chain chain;
+  bool weights_ran = false;  // those of the part under way, beside its communication
+  TaskId last_weight;
 };
 
 class Lowering {
@@ -40,8 +48,10 @@ class Lowering {
 
   // Emission of tasks. `gpu` counts simulated GPUs: pipeline rank x replicas + replica.
   void push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain);
+  void push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain, Beside& beside);
   void push_all(std::int32_t gpu, const ResolvedOperations& ops, Chain& chain);
-  void push_independent(std::int32_t gpu, const ResolvedOperations& ops);
+  void push_backward(Chunk& chunk, const ResolvedOperations& ops, const ResolvedOperations& weights);
+  void push_weights(Chunk& chunk, const ResolvedOperations& ops, Beside& beside);
   void exchange(const Chunk& chunk, std::optional<KindId> kind, Chain& chain);
 
   // Actions.
@@ -93,12 +103,14 @@ class Lowering {
   // The members of an exchange or a tensor-parallel collective start together; replicas are emitted one after the other, so the
   // meetings of an action are remembered by their order in it.
   struct Meetings {
-    std::vector<RendezvousId> of_action;
+    std::vector<std::vector<RendezvousId>> of_action;  // [group of the stage][order]
     std::size_t next = 0;
   };
-  RendezvousId meeting(Lane lane);
+  RendezvousId meeting(std::int32_t gpu, Lane lane);
   RendezvousId reduction_meeting(const Chunk& chunk, std::size_t i, bool expert);
-  std::int64_t group_size(Lane lane) const { return lane == Lane::expert ? in_.mesh.expert().size : in_.mesh.tensor().size; }
+  // The group whose members a lane's collectives bring together, and which of the stage's groups a replica is in.
+  Group group(Lane lane) const;
+  static std::size_t group_index(const Group& group, std::int32_t replica);
 
   const LoweringInput& in_;
   PassIndex places_;

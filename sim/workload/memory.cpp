@@ -107,9 +107,9 @@ class StageBlocks {
   StageBlocks(const MemoryInput& in, const BlockContext& context) : in_(in) {
     Plan without = context.plan;
     without.recompute.clear();
-    const BlockContext keeping{context.model,   without,          context.training,
-                               context.routing, context.fp8_type, context.fuses_residual_with_norm,
-                               context.tensor,  context.context,  context.expert};
+    const BlockContext keeping{
+        context.model,  without,         context.training, context.routing,      context.fp8_type, context.fuses_residual_with_norm,
+        context.tensor, context.context, context.expert,   context.expert_tensor};
     for (const Stage& stage : in.cut.stages) {
       for (const BlockKind k : stage) {
         const auto i = static_cast<std::size_t>(k);

@@ -39,15 +39,17 @@ constexpr bool is_communication(Category c) { return c >= Category::expert_all_t
 enum class Lane : std::uint8_t {
   compute,
   expert,             // dispatch and combine
-  tensor,             // tensor- and context-parallel collectives
+  tensor,             // tensor-parallel collectives
+  context,            // context-parallel ones
   pipeline_forward,   // sends of activations to the next stage
   pipeline_backward,  // sends of gradients to the previous stage
   gather,             // parameter all-gather
   reduce,             // gradient reduction
 };
-inline constexpr std::size_t kLaneCount = 7;
-inline constexpr std::array<std::string_view, kLaneCount> kLaneNames = {
-    "compute", "expert all-to-all", "tensor parallel", "pipeline forward", "pipeline backward", "parameter gather", "gradient reduce"};
+inline constexpr std::size_t kLaneCount = 8;
+inline constexpr std::array<std::string_view, kLaneCount> kLaneNames = {"compute",          "expert all-to-all", "tensor parallel",
+                                                                        "context parallel", "pipeline forward",  "pipeline backward",
+                                                                        "parameter gather", "gradient reduce"};
 
 // How the work of an operation grows with the routing of its micro-batch (moe/expert_load.h).
 enum class LoadScale : std::uint8_t {
@@ -56,12 +58,22 @@ enum class LoadScale : std::uint8_t {
   exchange,   // dispatch and combine: the busiest NIC and the busiest receiver set the pace
 };
 
+// A block's operations are a chain, each after the one before; some run beside it.
+enum class Order : std::uint8_t {
+  chain,
+  ahead,           // starts where the chain stands, which goes on without it until an operation meets it
+  before_weights,  // ahead, and the weight gradients that belong to the part may run before the chain goes on
+  meets,           // in the chain, after the oldest operation ahead that has not been met
+  meets_all,       // in the chain, after all operations ahead
+};
+
 struct Operation {
   std::string label;
   Category category = Category::norm_and_elementwise;
   Lane lane = Lane::compute;
   std::variant<Gemm, GroupedGemm, Attention, MemoryBound, Collective> what;
   LoadScale scale = LoadScale::none;
+  Order order = Order::chain;
 };
 
 using Operations = std::vector<Operation>;

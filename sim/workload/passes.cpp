@@ -41,8 +41,10 @@ void add_norm(Passes& p, const BlockContext& c, const std::string& name, bool jo
   } else {
     p.saved.push_back({name + " output", s.residual(), LoadScale::none, Module::norms});
   }
-  // Reads the gradients of output and residual and the input, writes the input's gradient.
+  // Reads the gradients of output and residual and the input, writes the input's gradient. The output's gradient may still be on its
+  // way from the tensor-parallel ranks.
   p.backward.push_back(memory_operation(name + " backward", Category::norm_and_elementwise, backward, 3 * s.residual(), s.residual()));
+  if (c.plan.tensor_parallel > 1 && c.plan.tensor_parallel_overlap != TensorOverlap::none) p.backward.back().order = Order::meets_all;
 }
 
 namespace {
@@ -59,14 +61,20 @@ Operation tensor_collective(const BlockContext& c, const std::string& label, Col
 
 }  // namespace
 
-void add_tensor_entry(Passes& p, const BlockContext& c, const std::string& name) {
-  if (c.plan.tensor_parallel == 1) return;
+EntryBackward add_tensor_entry(Passes& p, const BlockContext& c, const std::string& name) {
+  if (c.plan.tensor_parallel == 1) return {};
+  const bool beside = c.plan.tensor_parallel_overlap != TensorOverlap::none;
+  EntryBackward back;
   if (c.plan.sequence_parallel) {
     p.forward.push_back(tensor_collective(c, name + " all-gather", CollectiveKind::all_gather));
-    p.backward.push_back(tensor_collective(c, name + " reduce-scatter gradient", CollectiveKind::reduce_scatter));
+    back.before = {tensor_collective(c, name + " all-gather input again", CollectiveKind::all_gather)};
+    back.after = {tensor_collective(c, name + " reduce-scatter gradient", CollectiveKind::reduce_scatter)};
+    if (beside) back.before.back().order = Order::ahead;
   } else {
-    p.backward.push_back(tensor_collective(c, name + " all-reduce gradient", CollectiveKind::all_reduce));
+    back.after = {tensor_collective(c, name + " all-reduce gradient", CollectiveKind::all_reduce)};
   }
+  if (beside) back.after.back().order = Order::before_weights;
+  return back;
 }
 
 void add_tensor_exit(Passes& p, const BlockContext& c, const std::string& name) {

@@ -54,8 +54,12 @@ Operation norm_again(const BlockContext& context, const std::string& name);
 
 // Tensor-parallel communication around a pair of column- and row-split layers: what enters and what leaves.
 // With sequence parallelism all-gather in and reduce-scatter out (Korthikanti et al. 2022), else an all-reduce out (Megatron-LM);
-// the backward pass mirrors it.
-void add_tensor_entry(Passes& passes, const BlockContext& context, const std::string& name);
+// the backward pass mirrors it. Sequence parallelism keeps a shard of the input and gathers it again for the weight gradient.
+// With plan.tensor_parallel_overlap: bulk the two collectives of the entry's backward pass run beside the products around them.
+struct EntryBackward {
+  Operations before, after;  // the input gradient's GEMM
+};
+EntryBackward add_tensor_entry(Passes& passes, const BlockContext& context, const std::string& name);
 void add_tensor_exit(Passes& passes, const BlockContext& context, const std::string& name);
 
 }  // namespace trillion

@@ -15,19 +15,25 @@ BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vect
 ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRouting& routing, const RankLinks* links) {
   ResolvedOperations out;
   std::vector<KindId> run;
+  Order order = Order::chain;  // of the run's first kernel; one that meets something begins a run
   const auto close_run = [&] {
-    if (!run.empty()) out.push_back({kinds_.run_of(run), Lane::compute});
+    if (!run.empty()) out.push_back({kinds_.run_of(run), Lane::compute, order});
     run.clear();
+    order = Order::chain;
   };
   for (const Operation& op : ops) {
     const bool on_wire = links && op.scale == LoadScale::exchange;
     const KindId kind = on_wire ? kinds_.kind_on_links(op, *links, *links, routing) : kinds_.kind(op, routing);
     if (detail_ == Detail::runs && op.lane == Lane::compute) {
+      if (op.order != Order::chain) {
+        close_run();
+        order = op.order;
+      }
       run.push_back(kind);
       continue;
     }
     close_run();
-    out.push_back({kind, op.lane});
+    out.push_back({kind, op.lane, op.order});
   }
   close_run();
   return out;

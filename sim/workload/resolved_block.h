@@ -21,6 +21,7 @@ enum class Detail : std::uint8_t {
 struct ResolvedOperation {
   KindId kind;
   Lane lane = Lane::compute;
+  Order order = Order::chain;
 };
 using ResolvedOperations = std::vector<ResolvedOperation>;
 

@@ -31,6 +31,19 @@ TEST(Plan, EverySizeIsAtLeastOne) {
               ElementsAre(StartsWith("tensor_parallel: must be at most")));
 }
 
+TEST(Plan, PiecesOfCollectivesNeedSequenceParallelism) {
+  const auto pipelined = [](bool sequence, std::int64_t ranks) {
+    return broken([&](Plan& p) {
+      p.tensor_parallel = ranks;
+      p.sequence_parallel = sequence;
+      p.tensor_parallel_overlap = TensorOverlap::pipelined;
+    });
+  };
+  EXPECT_THAT(pipelined(false, 8), ElementsAre(StartsWith("tensor_parallel_overlap: pipelined needs sequence_parallel")));
+  EXPECT_THAT(pipelined(true, 8), IsEmpty());
+  EXPECT_THAT(pipelined(false, 1), IsEmpty());
+}
+
 TEST(Plan, StagesFollowTheSchedule) {
   EXPECT_THAT(broken([](Plan& p) { p.virtual_pipeline_stages = 2; }),
               ElementsAre(StartsWith("virtual_pipeline_stages: only schedule: interleaved-1f1b")));

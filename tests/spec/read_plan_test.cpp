@@ -34,6 +34,8 @@ TEST(ReadPlan, EveryKey) {
 tensor_parallel: 2
 sequence_parallel: true
 context_parallel: 4
+context_parallel_method: ring
+tensor_parallel_overlap: pipelined
 pipeline_parallel: 8
 virtual_pipeline_stages: 2
 expert_parallel: 16
@@ -50,6 +52,8 @@ expert_placement: round-robin
   EXPECT_EQ(p.tensor_parallel, 2);
   EXPECT_TRUE(p.sequence_parallel);
   EXPECT_EQ(p.context_parallel, 4);
+  EXPECT_EQ(p.context_parallel_method, ContextParallelMethod::ring);
+  EXPECT_EQ(p.tensor_parallel_overlap, TensorOverlap::pipelined);
   EXPECT_EQ(p.pipeline_parallel, 8);
   EXPECT_EQ(p.virtual_pipeline_stages, 2);
   EXPECT_EQ(p.expert_parallel, 16);

@@ -74,9 +74,10 @@ TEST(Attention, ContextParallelRanksGatherTheKeysAndValuesOfTheWholeSequence) {
   const Passes p = grouped_query_attention(setting.context());
   const auto there = of_type<Collective>(p.forward), back = of_type<Collective>(p.backward);
   ASSERT_EQ(there.size(), 1u);
-  ASSERT_EQ(back.size(), 1u);
+  ASSERT_EQ(back.size(), 2u);  // gathered again, then the gradients
   EXPECT_EQ(there.front().kind, CollectiveKind::all_gather);
-  EXPECT_EQ(back.front().kind, CollectiveKind::reduce_scatter);
+  EXPECT_EQ(back.front(), there.front());
+  EXPECT_EQ(back.back().kind, CollectiveKind::reduce_scatter);
   EXPECT_EQ(there.front().bytes, Bytes{2.0 * 4096 * 2 * 8 * 128});
   EXPECT_EQ(there.front().bytes, back.front().bytes);
   EXPECT_EQ(there.front().ranks, 4);

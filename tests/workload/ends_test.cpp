@@ -30,6 +30,17 @@ TEST(Ends, AnEmbeddingIsALookup) {
   EXPECT_TRUE(p.saved.empty());
 }
 
+TEST(Ends, APartOfTheVocabularyLooksAllTokensUpAndAddsThePartsUp) {
+  BlockSetting setting = setting_with_vocabulary(128000);
+  setting.plan.tensor_parallel = 4;
+  EXPECT_EQ(labels(embedding(setting.context()).forward), (std::vector<std::string>{"embedding", "embedding all-reduce"}));
+  setting.plan.sequence_parallel = true;
+  const Passes p = embedding(setting.context());
+  EXPECT_EQ(labels(p.forward).back(), "embedding reduce-scatter");
+  EXPECT_EQ(labels(p.backward), std::vector<std::string>{"embedding all-gather gradient"});
+  EXPECT_EQ(std::get<MemoryBound>(p.forward.front().what).read, Bytes{2.0 * 4096 * 4096});
+}
+
 TEST(Ends, TheHeadsProductsDoTheWorkOfItsMatrix) {
   for (const std::int64_t ranks : {1, 2, 8}) {
     BlockSetting setting = setting_with_vocabulary(128000);

@@ -67,6 +67,40 @@ TEST(Experts, ExpertTensorParallelismTradesWidthForRows) {
   EXPECT_EQ(of_type<GroupedGemm>(split.forward).front().n * 4, of_type<GroupedGemm>(whole.forward).front().n);
 }
 
+TEST(Experts, RanksThatSplitChannelsGatherTokensAndSumOutputs) {
+  BlockSetting setting(moe_model(1));
+  setting.plan.expert_parallel = 8;
+  EXPECT_EQ(count(routed_feed_forward(setting.context()).forward, Category::tensor_parallel), 0u);
+  setting.plan.expert_tensor_parallel = 4;
+  const Passes p = routed_feed_forward(setting.context());
+  const Collective there = std::get<Collective>(named(p.forward, "experts gather tokens").what);
+  EXPECT_EQ(there.kind, CollectiveKind::all_gather);
+  EXPECT_EQ(there.bytes, Bytes{4 * 8 * 4096.0 * 2 * 4096});  // four ranks' tokens, eight experts each
+  EXPECT_EQ(std::get<Collective>(named(p.forward, "experts sum outputs").what).kind, CollectiveKind::reduce_scatter);
+  EXPECT_TRUE(has(p.backward, "experts gather gradients"));
+  EXPECT_TRUE(has(p.backward, "experts sum gradients"));
+  // The busiest expert rank's neighbours have as much to gather.
+  LayerRouting busy;
+  busy.rank_load_max_over_mean = 1.5;
+  EXPECT_EQ(std::get<Collective>(at_load(named(p.forward, "experts gather tokens"), busy).what).bytes, there.bytes * 1.5);
+}
+
+TEST(Experts, ASharedExpertIsTensorParallelLikeADenseNetwork) {
+  BlockSetting setting(moe_model(1));
+  setting.plan.tensor_parallel = 4;
+  const Passes plain = routed_feed_forward(setting.context());
+  EXPECT_EQ(count(plain.forward, Category::tensor_parallel), 1u);
+  EXPECT_EQ(count(plain.backward, Category::tensor_parallel), 1u);
+  setting.plan.sequence_parallel = true;
+  const Passes split = routed_feed_forward(setting.context());
+  EXPECT_TRUE(has(split.forward, "shared expert all-gather"));
+  EXPECT_TRUE(has(split.forward, "shared expert reduce-scatter"));
+  EXPECT_EQ(count(split.backward, Category::tensor_parallel), 3u);
+  for (const Operations* ops : {&split.forward, &split.backward}) {
+    for (const Operation& op : *ops) EXPECT_EQ(op.order, Order::chain) << op.label;
+  }
+}
+
 TEST(Experts, DispatchTravelsInFP8AndCombineInBF16) {
   const BlockSetting setting = deepseek_v3(64);
   const Exchanges e = exchanges(setting.context());

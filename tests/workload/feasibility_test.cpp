@@ -54,6 +54,14 @@ std::vector<Case> cases() {
          s.plan.context_parallel = 2;
          s.training.sequence_length = 4097;
        }},
+      {"plan.context_parallel 3 does not divide the 8 key-value heads of a tensor-parallel rank", dense(),
+       [](Scenario& s) {
+         s.plan.context_parallel = 3;
+         s.plan.context_parallel_method = ContextParallelMethod::all_to_all;
+         s.training.sequence_length = 3072;
+         s.cluster.nodes = 9;
+         s.training.global_batch_size = 216;
+       }},
       {"plan.expert_parallel 6 does not divide the 64 routed experts", mixture(), [](Scenario& s) { s.plan.expert_parallel = 6; }},
       {"plan.expert_tensor_parallel 7 does not divide the 1536 channels of an expert", mixture(),
        [](Scenario& s) { s.plan.expert_tensor_parallel = 7; }},

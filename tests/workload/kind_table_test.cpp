@@ -48,6 +48,9 @@ TEST(WireBytes, NeighboursSendTheBufferOnceOverTheLinkBetweenThem) {
   EXPECT_EQ(wires(CollectiveKind::send_recv, 2, 2).nvlink, Bytes{6400});
   EXPECT_EQ(wires(CollectiveKind::send_recv, 2, 2).nic, Bytes{});
   EXPECT_EQ(wires(CollectiveKind::send_recv, 2, 1).nic, Bytes{6400});
+  // A ring of 16 over two nodes: of a node's eight members one sends to the other node.
+  EXPECT_EQ(wires(CollectiveKind::send_recv, 16, 8).nic, Bytes{800});
+  EXPECT_EQ(wires(CollectiveKind::send_recv, 16, 8).nvlink, Bytes{5600});
 }
 
 TEST(WireBytes, AnExpertExchangeSaysItself) {

@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "sim/workload/kind_table.h"
 #include "tests/support/block_setting.h"
 
@@ -79,7 +81,9 @@ TEST(Passes, TheModelSaysWhichNorm) {
 
 Passes entry_and_exit(const BlockSetting& setting) {
   Passes p;
-  add_tensor_entry(p, setting.context(), "ffn");
+  const EntryBackward entry = add_tensor_entry(p, setting.context(), "ffn");
+  p.backward.insert(p.backward.end(), entry.before.begin(), entry.before.end());
+  p.backward.insert(p.backward.end(), entry.after.begin(), entry.after.end());
   add_tensor_exit(p, setting.context(), "ffn");
   return p;
 }
@@ -105,10 +109,37 @@ TEST(Passes, TensorParallelismReducesOnceAPass) {
   setting.plan.sequence_parallel = true;
   const Passes split = entry_and_exit(setting);
   EXPECT_THAT(labels(split.forward), ElementsAre("ffn all-gather", "ffn reduce-scatter"));
-  EXPECT_THAT(labels(split.backward), ElementsAre("ffn all-gather gradient", "ffn reduce-scatter gradient"));
+  EXPECT_THAT(labels(split.backward), ElementsAre("ffn all-gather gradient", "ffn all-gather input again", "ffn reduce-scatter gradient"));
   EXPECT_DOUBLE_EQ(wire(split.forward), wire(plain.forward));
-  EXPECT_DOUBLE_EQ(wire(split.backward), wire(plain.backward));
+  EXPECT_DOUBLE_EQ(wire(split.backward), 1.5 * wire(plain.backward));  // a shard of the input is kept, and gathered again
   for (const Operation& op : split.forward) EXPECT_EQ(op.lane, Lane::tensor);
+}
+
+TEST(Passes, CollectivesOfTheBackwardPassRunBesideProductsUnlessToldNotTo) {
+  BlockSetting setting(dense_model(1));
+  setting.plan.tensor_parallel = 4;
+  setting.plan.sequence_parallel = true;
+  for (const auto& [overlap, before, after, norm] : {std::tuple{TensorOverlap::none, Order::chain, Order::chain, Order::chain},
+                                                     {TensorOverlap::bulk, Order::ahead, Order::before_weights, Order::meets_all},
+                                                     {TensorOverlap::pipelined, Order::ahead, Order::before_weights, Order::meets_all}}) {
+    setting.plan.tensor_parallel_overlap = overlap;
+    Passes p;
+    add_norm(p, setting.context(), "norm");
+    const EntryBackward entry = add_tensor_entry(p, setting.context(), "ffn");
+    EXPECT_EQ(entry.before.front().order, before);
+    EXPECT_EQ(entry.after.front().order, after);
+    EXPECT_EQ(p.backward.back().order, norm);
+  }
+}
+
+TEST(Passes, AgainIsTheSameWorkUnderAnotherName) {
+  const Operation op = memory_operation("norm", Category::norm_and_elementwise, MemoryKernel::rms_norm, Bytes{2}, Bytes{1});
+  EXPECT_EQ(again(op).label, "norm again");
+  EXPECT_EQ(again(op).category, Category::recompute);
+  EXPECT_EQ(again(op).what, op.what);
+  Operation sent = op;
+  sent.category = Category::tensor_parallel;
+  EXPECT_EQ(again(Operations{op, sent}).back().category, Category::tensor_parallel);
 }
 
 }  // namespace
