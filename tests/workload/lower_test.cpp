@@ -301,6 +301,28 @@ TEST(Lower, TheStepEndsWithNormUpdateAndGather) {
   EXPECT_EQ(step.graph.member_count(meeting), 4u);
 }
 
+// On even load every replica does what the folded one does, whatever groups it meets.
+TEST(Lower, EveryGpuTakesAsLongAsTheFoldedOne) {
+  for (const ContextParallelMethod method :
+       {ContextParallelMethod::all_gather, ContextParallelMethod::ring, ContextParallelMethod::all_to_all}) {
+    for (const TensorOverlap overlap : {TensorOverlap::none, TensorOverlap::bulk, TensorOverlap::pipelined}) {
+      Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(4));
+      s.plan.tensor_parallel = 2;
+      s.plan.sequence_parallel = true;
+      s.plan.tensor_parallel_overlap = overlap;
+      s.plan.context_parallel = 2;
+      s.plan.context_parallel_method = method;
+      s.plan.expert_parallel = 4;
+      s.plan.recompute = {RecomputeModule::moe};
+      const SimTime folded = run(LaidOutStep(s).lowered(Detail::runs).graph).makespan;
+      s.fidelity = Fidelity::full;
+      const LoweredStep full = LaidOutStep(s).lowered(Detail::runs);
+      EXPECT_EQ(full.streams.size(), 16u);
+      EXPECT_EQ(run(full.graph).makespan, folded);
+    }
+  }
+}
+
 TEST(Lower, KernelsRunOnTheSmsThatExchangesLeave) {
   Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(8));
   const Timing timing(s.calibration, s.cluster);
