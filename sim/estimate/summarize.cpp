@@ -17,17 +17,13 @@ namespace {
 
 constexpr double kNormal90 = 1.645;  // standard deviations in half of a 90 % interval
 
-struct StepShape {
-  double simulated = 1;  // GPUs
-  Seconds time;
-};
-
-// Sums over all tasks, by what the kinds carry.
+// Sums over all tasks of all GPUs that are stood for, by what the kinds carry.
 struct Totals {
+  double gpus = 0;
   std::array<Seconds, kCategoryCount> balanced{};  // compute categories, even load
   Seconds straggler;                               // of compute, beyond even load
   Flops work;
-  std::uint64_t kernels = 0;  // and communications
+  std::uint64_t kernels = 0;  // and communications, simulated
   std::array<WireBytes, kCategoryCount> wire{};
   std::vector<Seconds> by_curve;
   std::vector<bool> extrapolated;
@@ -39,12 +35,20 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
   t.by_curve.resize(curves);
   t.extrapolated.resize(curves);
   t.spread.resize(curves);
-  std::vector<std::uint64_t> count(step.graph.kind_count());
+  std::vector<std::int64_t> weight;  // per stream
+  for (std::size_t gpu = 0; gpu < step.streams.size(); ++gpu) {
+    const std::int64_t stands_for = step.stands_for(static_cast<std::int32_t>(gpu));
+    t.gpus += static_cast<double>(stands_for);
+    weight.insert(weight.end(), step.streams[gpu].size(), stands_for);
+  }
+  std::vector<std::int64_t> count(step.graph.kind_count());
   std::vector<Seconds> busy(step.graph.kind_count());
   for (std::uint32_t i = 0; i < step.graph.task_count(); ++i) {
     const KindId k = step.graph.kind_id_of(TaskId{i});
-    ++count[k.value];
-    busy[k.value] += (trace.end[i] - trace.start[i]).seconds();
+    const std::int64_t n = weight[step.graph.stream_of(TaskId{i}).value];
+    count[k.value] += n;
+    busy[k.value] += (trace.end[i] - trace.start[i]).seconds() * static_cast<double>(n);
+    t.kernels += std::max<std::size_t>(1, step.parts[k.value].size());
   }
   for (std::size_t k = 0; k < count.size(); ++k) {
     for (const KindId part : step.parts[k]) {
@@ -54,7 +58,6 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
   }
   for (std::size_t k = 0; k < count.size(); ++k) {
     if (!step.parts[k].empty()) continue;
-    t.kernels += count[k];
     const Evidence& e = step.evidence[k];
     const TaskKind& kind = step.graph.kind(KindId{static_cast<std::uint32_t>(k)});
     const double n = static_cast<double>(count[k]);
@@ -72,8 +75,8 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
   return t;
 }
 
-ComputeSeconds compute_seconds(const Totals& t, double ranks) {
-  const auto of = [&](Category c) { return t.balanced[static_cast<std::size_t>(c)] / ranks; };
+ComputeSeconds compute_seconds(const Totals& t) {
+  const auto of = [&](Category c) { return t.balanced[static_cast<std::size_t>(c)] / t.gpus; };
   return {of(Category::attention),
           of(Category::dense_ffn),
           of(Category::experts),
@@ -154,13 +157,13 @@ const Group& group_of(Category category, const std::array<Group, 5>& groups) {
 }
 
 // A leaf or spine link carries what passes it once up and once down; the figure is for one way, like the NIC's.
-std::vector<LinkTraffic> traffic_of(const Scenario& s, const PreparedStep& p, const Totals& t, const StepShape& shape) {
+std::vector<LinkTraffic> traffic_of(const Scenario& s, const PreparedStep& p, const Totals& t, Seconds step_time) {
   const std::array<Group, 5> groups = {p.mesh.expert(), p.mesh.pipeline(), p.mesh.tensor(), p.mesh.context(), p.mesh.data()};
   const double gpus = s.extent == Extent::step ? static_cast<double>(s.cluster.gpus()) : 1.0;
   const Fabric fabric = Fabric::build(s.cluster);
   std::array<Bytes, kLinkKindNames.size()> bytes{};
   for (std::size_t c = 0; c < kCategoryCount; ++c) {
-    const WireBytes wire{t.wire[c].nic * (gpus / shape.simulated), t.wire[c].nvlink * (gpus / shape.simulated)};
+    const WireBytes wire{t.wire[c].nic * (gpus / t.gpus), t.wire[c].nvlink * (gpus / t.gpus)};
     if (wire.nic.value() == 0 && wire.nvlink.value() == 0) continue;
     const auto category = static_cast<Category>(c);
     const Group& group = group_of(category, groups);
@@ -180,7 +183,7 @@ std::vector<LinkTraffic> traffic_of(const Scenario& s, const PreparedStep& p, co
     // The part of the links that the simulated GPUs own, where only some of the cluster's are looked at.
     const double share = gpus / static_cast<double>(s.cluster.gpus());
     const BytesPerSecond capacity = links.capacity * (static_cast<double>(links.count) / 2 * share);
-    out.push_back({kNames[kind], std::string(kLinkKindNames[kind]), bytes[kind], bytes[kind] / shape.time / capacity});
+    out.push_back({kNames[kind], std::string(kLinkKindNames[kind]), bytes[kind], bytes[kind] / step_time / capacity});
   }
   return out;
 }
@@ -188,7 +191,6 @@ std::vector<LinkTraffic> traffic_of(const Scenario& s, const PreparedStep& p, co
 }  // namespace
 
 StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep& step, const Trace& trace, const Timing& timing) {
-  const double ranks = static_cast<double>(step.streams.size());
   const Totals t = total(step, trace, timing.curves().size());
 
   std::int32_t slowest = 0;
@@ -206,11 +208,11 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   r.time = trace.makespan.seconds();
   r.phases = timeline.phases;
   r.exposed = timeline.exposed;
-  r.exposed.straggler = t.straggler / ranks;
-  r.compute = compute_seconds(t, ranks);
+  r.exposed.straggler += t.straggler / t.gpus;  // what the busiest rank computes more than the mean, where it stands for all
+  r.compute = compute_seconds(t);
   r.memory = p.memory;
   r.routing = routing_of(s, p.load);
-  r.traffic = traffic_of(s, p, t, {ranks, r.time});
+  r.traffic = traffic_of(s, p, t, r.time);
   r.origins = origin_shares(t, timing);
   r.layers_per_stage = *p.plan.layers_per_stage;
   r.data_parallel = *p.plan.data_parallel;
@@ -230,7 +232,7 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   const double share = s.extent == Extent::step ? 1.0 : static_cast<double>(s.pair_layers) / static_cast<double>(s.model.num_hidden_layers);
   r.model_flops_causal = flops.causal * r.tokens * share;
   r.model_flops_noncausal = flops.noncausal * r.tokens * share;
-  r.hardware_flops = t.work * (gpus / ranks);
+  r.hardware_flops = t.work * (gpus / t.gpus);
   return r;
 }
 

@@ -17,6 +17,7 @@ struct Interval {
   SimTime start, end;
   Phase phase = Phase::bubble;
   Category category = Category::norm_and_elementwise;
+  bool straggler = false;  // the others of a collective are waited for
 };
 
 Phase phase_of(const Action& action) {
@@ -57,13 +58,37 @@ class PhaseFinder {
   TaskId step_end_;
 };
 
+// When the task could have started by itself: its stream and its dependencies had ended.
+class ReadyTimes {
+ public:
+  ReadyTimes(const TaskGraph& graph, const Trace& trace) : graph_(graph), trace_(trace) {}
+  // Tasks of one stream in order.
+  SimTime next(TaskId task) {
+    SimTime ready = previous_end_;
+    for (const TaskId d : graph_.dependencies(task)) ready = std::max(ready, trace_.end[d.value]);
+    previous_end_ = trace_.end[task.value];
+    return ready;
+  }
+
+ private:
+  const TaskGraph& graph_;
+  const Trace& trace_;
+  SimTime previous_end_;
+};
+
 std::vector<Interval> intervals(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t gpu,
                                 Lane lane) {
   PhaseFinder finder(step, schedule, gpu);
+  ReadyTimes ready_times(step.graph, trace);
+  const bool meets = lane == Lane::expert || lane == Lane::tensor || lane == Lane::context;
   std::vector<Interval> out;
   for (const TaskId t : step.graph.tasks_of(step.streams[static_cast<std::size_t>(gpu)][static_cast<std::size_t>(lane)])) {
     const auto category = static_cast<Category>(step.graph.kind_of(t).tag);
-    out.push_back({trace.start[t.value], trace.end[t.value], finder.next(t), category});
+    const Phase phase = finder.next(t);
+    if (const SimTime ready = ready_times.next(t); meets && ready < trace.start[t.value]) {
+      out.push_back({ready, trace.start[t.value], phase, category, true});
+    }
+    out.push_back({trace.start[t.value], trace.end[t.value], phase, category});
   }
   return out;
 }
@@ -104,10 +129,14 @@ class Account {
       case Phase::bubble: result.phases.bubble += t; break;
     }
   }
-  void expose(Category category, SimTime span) {
+  void expose(const Interval& interval, SimTime span) {
     const Seconds t = span.seconds();
     ExposedSeconds& e = result.exposed;
-    switch (category) {
+    if (interval.straggler) {
+      e.straggler += t;
+      return;
+    }
+    switch (interval.category) {
       case Category::expert_all_to_all: e.expert_all_to_all += t; break;
       case Category::pipeline_p2p: e.pipeline_p2p += t; break;
       case Category::tensor_parallel: e.tensor_parallel += t; break;
@@ -145,7 +174,7 @@ class Communication {
         }
       }
       const SimTime span = until - from;
-      if (active) account.expose(active->category, span);
+      if (active) account.expose(*active, span);
       const bool synchronises = active && is_data_parallel(active->category) && chunks_done;
       account.add(!active ? Phase::bubble : synchronises ? Phase::optimizer : active->phase, span);
       from = until;

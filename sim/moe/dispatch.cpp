@@ -97,18 +97,26 @@ class Footprint {
   std::vector<std::size_t> ranks_, nodes_;
 };
 
-// The largest of `load`, its deviation from the mean rescaled (see the header); as a ratio to the mean.
-double corrected_max_over_mean(const std::vector<double>& load, double table_variance, double token_variance) {
+// `load` as ratios to its mean, the deviations from it rescaled (see the header).
+std::vector<double> corrected_over_mean(const std::vector<double>& load, double table_variance, double token_variance) {
+  std::vector<double> result(load.size(), 1.0);
   const double mean = std::accumulate(load.begin(), load.end(), 0.0) / static_cast<double>(load.size());
-  if (mean <= 0) return 1;
+  if (mean <= 0) return result;
   double seen = 0;
   for (const double x : load) seen += (x - mean) * (x - mean);
   seen /= static_cast<double>(load.size());
-  if (seen <= 0) return 1;
+  if (seen <= 0) return result;
   // The table's own noise may exceed its expectation by chance; the tokens' noise remains in any case.
   const double real = std::max(seen - table_variance, 0.0) + token_variance;
-  return 1 + (*std::max_element(load.begin(), load.end()) / mean - 1) * std::sqrt(real / seen);
+  for (std::size_t i = 0; i < load.size(); ++i) {
+    result[i] = std::max(0.0, 1 + (load[i] / mean - 1) * std::sqrt(real / seen));
+  }
+  return result;
 }
+
+std::vector<double> over_mean(const std::vector<double>& load) { return corrected_over_mean(load, 0, 0); }
+
+double largest(const std::vector<double>& loads) { return *std::max_element(loads.begin(), loads.end()); }
 
 struct Variances {
   double table = 0, tokens = 0;  // mean over the columns
@@ -136,7 +144,8 @@ std::vector<double> weighted(const std::vector<double>& domain_tokens, const Tab
 }
 
 // The busiest NIC. What it receives comes from the few senders of its rail, so their mix of domains decides; what it sends is nearly even.
-double busiest_nic(const RoutingTables& tables, const Table& sources, const Table& node_copies, const ExpertGroup& group) {
+// Per rank, the busier direction of its NIC over the mean.
+std::vector<double> nic_load(const RoutingTables& tables, const Table& sources, const Table& node_copies, const ExpertGroup& group) {
   const NicCopies nic = nic_copies(node_copies, group);
   double table_variance = 0, token_variance = 0;
   const std::int64_t nodes = node_copies.columns;
@@ -151,7 +160,10 @@ double busiest_nic(const RoutingTables& tables, const Table& sources, const Tabl
         token_variance += senders * per_token;
       }
   const double nics = static_cast<double>(group.ranks_per_node * nodes);
-  return std::max(corrected_max_over_mean(nic.received, table_variance / nics, token_variance / nics), max_over_mean(nic.sent));
+  std::vector<double> load = corrected_over_mean(nic.received, table_variance / nics, token_variance / nics);
+  const std::vector<double> sent = over_mean(nic.sent);
+  for (std::size_t r = 0; r < load.size(); ++r) load[r] = std::max(load[r], sent[r]);
+  return load;
 }
 
 }  // namespace
@@ -193,10 +205,14 @@ Traffic dispatch(const std::vector<TokenChoices>& choices, const Placement& plac
 LayerRouting routing_of(const Traffic& traffic, const ExpertGroup& group) {
   LayerRouting result;
   result.tokens_per_expert_max_over_mean = max_over_mean(traffic.expert_load);
+  result.rank_load = over_mean(traffic.rank_load);
   result.rank_load_max_over_mean = max_over_mean(traffic.rank_load);
   if (traffic.tokens <= 0) return result;
   const NicCopies nic = nic_copies(traffic.node_copies, group);
   result.scale_out_max_over_mean = std::max(max_over_mean(nic.sent), max_over_mean(nic.received));
+  result.scale_out = over_mean(nic.received);
+  const std::vector<double> sent = over_mean(nic.sent);
+  for (std::size_t r = 0; r < sent.size(); ++r) result.scale_out[r] = std::max(result.scale_out[r], sent[r]);
   result.remote_nodes_per_token = std::accumulate(nic.sent.begin(), nic.sent.end(), 0.0) / traffic.tokens;
   result.local_ranks_per_token = copies_over_nvlink(traffic.rank_copies, group) / traffic.tokens;
   result.nodes_per_token = view(traffic.node_copies).sum() / traffic.tokens;
@@ -247,15 +263,17 @@ LayerRouting micro_batch_routing(const RoutingTables& tables, const Table& sourc
   const Variances expert = variances(domain_tokens, tables.expert_load, tables.expert_load, tables.tokens);  // 0 or 1: its own square
   const Variances rank = variances(domain_tokens, tables.rank_load, tables.rank_load_square, tables.tokens);
   result.tokens_per_expert_max_over_mean =
-      corrected_max_over_mean(weighted(domain_tokens, tables.expert_load), expert.table, expert.tokens);
-  result.rank_load_max_over_mean = corrected_max_over_mean(weighted(domain_tokens, tables.rank_load), rank.table, rank.tokens);
+      largest(corrected_over_mean(weighted(domain_tokens, tables.expert_load), expert.table, expert.tokens));
+  result.rank_load = corrected_over_mean(weighted(domain_tokens, tables.rank_load), rank.table, rank.tokens);
+  result.rank_load_max_over_mean = largest(result.rank_load);
   result.nodes_per_token = view(node_copies).sum() / tokens;
   if (group.ranks == 1) return result;
   result.local_ranks_per_token = copies_over_nvlink(rank_copies, group) / tokens;
   if (node_copies.columns == 1) return result;
   const NicCopies nic = nic_copies(node_copies, group);
   result.remote_nodes_per_token = std::accumulate(nic.sent.begin(), nic.sent.end(), 0.0) / tokens;
-  result.scale_out_max_over_mean = busiest_nic(tables, sources, node_copies, group);
+  result.scale_out = nic_load(tables, sources, node_copies, group);
+  result.scale_out_max_over_mean = largest(result.scale_out);
   return result;
 }
 

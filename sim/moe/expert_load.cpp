@@ -53,7 +53,7 @@ std::vector<TokenChoices> sample_choices(const Gate& gate, std::int64_t tokens, 
 }
 
 LayerRouting mean_of(const std::vector<LayerRouting>& samples) {
-  LayerRouting mean{0, 0, 0, 0, 0, 0};
+  LayerRouting mean{0, 0, 0, 0, 0, 0, {}, {}};
   const double share = 1.0 / static_cast<double>(samples.size());
   for (const LayerRouting& s : samples) {
     mean.tokens_per_expert_max_over_mean += share * s.tokens_per_expert_max_over_mean;
@@ -74,6 +74,8 @@ LayerRouting forced_routing(const GateShape& shape, const Placement& placement, 
   std::fill(sources.value.begin(), sources.value.end(), 1.0);
   LayerRouting result = micro_batch_routing(tables, sources, group);
   result.tokens_per_expert_max_over_mean = result.rank_load_max_over_mean = result.scale_out_max_over_mean = 1;
+  result.rank_load.clear();
+  result.scale_out.clear();
   return result;
 }
 
@@ -107,6 +109,8 @@ LayerRouting measured_routing(const Gate& gate, const std::vector<double>& loads
     for (const std::uint16_t r : placement.homes[e]) by_rank[r] += loads[e] / static_cast<double>(placement.homes[e].size());
   result.tokens_per_expert_max_over_mean = max_over_mean(loads);
   result.rank_load_max_over_mean = max_over_mean(by_rank);
+  const double mean = std::accumulate(by_rank.begin(), by_rank.end(), 0.0) / static_cast<double>(by_rank.size());
+  for (std::size_t r = 0; r < by_rank.size(); ++r) result.rank_load[r] = by_rank[r] / mean;
   return result;
 }
 

@@ -26,6 +26,8 @@ struct LayerRouting {
   double remote_nodes_per_token = 0;   // distinct other nodes that a token is sent to, mean
   double local_ranks_per_token = 0;    // copies that reach a GPU over NVLink (own node's other ranks + fan-out), mean per token
   double nodes_per_token = 0;          // distinct nodes, own one included where it holds a chosen expert, mean
+  // What the two maxima are taken from, [rank of the group]; empty where every rank has the mean.
+  std::vector<double> rank_load, scale_out;
 };
 
 struct ExpertLoad {

@@ -46,5 +46,6 @@ std::string model_file(const std::string& path);  // config.json in a folder of 
 Cluster read_cluster(YamlReader& reader);
 Plan read_plan(YamlReader& reader);
 Training read_training(YamlReader& reader);
+Perturbations read_perturbations(YamlReader& reader);
 
 }  // namespace trillion

@@ -177,6 +177,10 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
   if (s.extent == Extent::overlapped_pair || root.has("pair_layers")) s.pair_layers = root.integer("pair_layers");
   root.ignore({"pair_layers"});
+  if (auto perturbations = root.optional_mapping("perturbations")) {
+    s.perturbations = read_perturbations(*perturbations);
+    if (diagnostics.empty()) root.report(s.perturbations.validate(s.cluster.gpus()), "perturbations");
+  }
   if (diagnostics.empty()) root.report(s.validate());
   root.finish();
   note_defaults(s, "", root);

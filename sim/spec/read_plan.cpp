@@ -104,4 +104,15 @@ Training read_training(YamlReader& r) {
   return t;
 }
 
+Perturbations read_perturbations(YamlReader& r) {
+  Perturbations p;
+  for (YamlReader& gpu : r.mappings("slow_gpus")) p.slow_gpus.push_back({gpu.integer("gpu"), gpu.number("slowdown")});
+  for (YamlReader& link : r.mappings("slow_links")) {
+    p.slow_links.push_back({link.integer("gpu"), link.choice<PerturbedLink>("link", kPerturbedLinkNames), link.number("bandwidth")});
+  }
+  p.gpu_spread = r.number("gpu_spread", 0.0);
+  p.kernel_jitter = r.number("kernel_jitter", 0.0);
+  return p;
+}
+
 }  // namespace trillion

@@ -54,6 +54,7 @@ std::vector<std::string> Scenario::validate() const {
               "the model has no experts; accepted is 1, found " + std::to_string(plan.expert_tensor_parallel));
   }
   check_recompute(*this, p);
+  p.require(extent == Extent::step || perturbations.none(), "perturbations", "extent: overlapped_pair looks at one undisturbed GPU");
   p.require(plan.precision != Precision::fp8 || cluster.gpu.peak_fp8.value() > 0, "plan.precision",
             "fp8: " + cluster.gpu.name + " has no FP8 (gpu.peak_fp8)");
   if (model.position_encoding == PositionEncoding::learned) {

@@ -8,6 +8,7 @@
 #include "sim/spec/calibration.h"
 #include "sim/spec/cluster.h"
 #include "sim/spec/model.h"
+#include "sim/spec/perturbations.h"
 #include "sim/spec/plan.h"
 #include "sim/spec/training.h"
 
@@ -30,6 +31,7 @@ struct Scenario {
   Calibration calibration;
   Training training;
   Plan plan;
+  Perturbations perturbations;
   Extent extent = Extent::step;
   std::int64_t pair_layers = 0;  // layers of each chunk, for Extent::overlapped_pair
   std::uint64_t seed = 0;

@@ -26,6 +26,10 @@ struct Group {
   // Members that share one scale-up domain. Where domains cut groups unevenly: the fewest that any domain with a member holds.
   std::int64_t ranks_per_node = 1;
   bool within_node() const { return ranks_per_node >= size; }
+
+  // A GPU's place in its group, and the first GPU of it: what tells groups of one axis apart.
+  std::int64_t place(std::int64_t gpu) const { return gpu / stride % size; }
+  std::int64_t first_member(std::int64_t gpu) const { return gpu - place(gpu) * stride; }
 };
 
 class DeviceMesh {

@@ -1,6 +1,7 @@
 #include "sim/workload/kind_table.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -22,6 +23,19 @@ Flops work_of(const Operation& op) {
         }
       },
       op.what);
+}
+
+// Mean of the level-th of kJitterLevels equally likely slices of the standard normal distribution, taken at the slice's middle and
+// scaled so that the levels' variance is 1. Symmetric, so that jitter does not move the mean.
+double normal_level(std::int32_t level) {
+  // Quantiles of (level + 1/2) / 16, upper half.
+  static constexpr std::array<double, KindTable::kJitterLevels / 2> kUpper = {0.0784, 0.2372, 0.4023, 0.5791,
+                                                                              0.7764, 1.0100, 1.3180, 1.8627};
+  double variance = 0;
+  for (const double z : kUpper) variance += 2 * z * z / KindTable::kJitterLevels;
+  const std::int32_t half = KindTable::kJitterLevels / 2;
+  const double z = level >= half ? kUpper[static_cast<std::size_t>(level - half)] : -kUpper[static_cast<std::size_t>(half - 1 - level)];
+  return z / std::sqrt(variance);
 }
 
 WireBytes wire_of(const Operation& op) {
@@ -54,23 +68,25 @@ WireBytes wire_bytes(const Collective& c) {
   return {};
 }
 
-Operation at_load(Operation op, const LayerRouting& r) {
-  const auto scale = [&](std::int64_t rows) {
-    return static_cast<std::int64_t>(std::ceil(static_cast<double>(rows) * r.rank_load_max_over_mean));
+Operation at_load(Operation op, const LayerRouting& r, std::int32_t expert_rank) {
+  const auto of_rank = [&](const std::vector<double>& loads, double largest) {
+    return expert_rank == Runner::kBusiest || loads.empty() ? largest : loads[static_cast<std::size_t>(expert_rank)];
   };
+  const double load = of_rank(r.rank_load, r.rank_load_max_over_mean);
+  const auto scale = [&](std::int64_t rows) { return static_cast<std::int64_t>(std::ceil(static_cast<double>(rows) * load)); };
   if (op.scale == LoadScale::rank_load) {
     if (auto* gemm = std::get_if<GroupedGemm>(&op.what)) {
       for (std::int64_t& m : gemm->m) m = scale(m);
     } else if (auto* memory = std::get_if<MemoryBound>(&op.what)) {
-      memory->read *= r.rank_load_max_over_mean;
-      memory->written *= r.rank_load_max_over_mean;
+      memory->read *= load;
+      memory->written *= load;
     } else if (auto* collective = std::get_if<Collective>(&op.what)) {
-      collective->bytes *= r.rank_load_max_over_mean;  // among the expert-tensor-parallel ranks of the busiest expert rank
+      collective->bytes *= load;  // among the expert-tensor-parallel ranks of this expert rank
     }
   } else if (op.scale == LoadScale::exchange) {
     auto& exchange = std::get<Collective>(op.what);
-    exchange.bytes *= r.scale_out_max_over_mean;
-    exchange.scale_up_bytes *= r.rank_load_max_over_mean;
+    exchange.bytes *= of_rank(r.scale_out, r.scale_out_max_over_mean);
+    exchange.scale_up_bytes *= load;
   }
   return op;
 }
@@ -88,27 +104,35 @@ KernelTime KindTable::time(const Operation& op) const {
       op.what);
 }
 
-KindId KindTable::kind(const Operation& op, const LayerRouting& routing) { return intern(op, routing, {}); }
+KindTable::Timed KindTable::timed(const Operation& op, const LayerRouting& routing, std::int32_t expert_rank) const {
+  if (op.scale == LoadScale::none) {
+    const KernelTime t = time(op);
+    return {t, t, wire_of(op)};
+  }
+  const Operation loaded = at_load(op, routing, expert_rank);
+  return {time(loaded), time(op), wire_of(loaded)};
+}
 
-KindId KindTable::kind_on_links(const Operation& op, const RankLinks& sender, const RankLinks& receiver, const LayerRouting& routing) {
-  const WireBytes wire = wire_bytes(std::get<Collective>(at_load(op, routing).what));
+KindId KindTable::kind(const Operation& op, const Timed& timed, double slowdown) { return intern(op, timed, slowdown, {}); }
+
+KindId KindTable::kind_on_links(const Operation& op, const Timed& timed, const RankLinks& sender, const RankLinks& receiver) {
+  const WireBytes& wire = timed.wire;
   std::vector<LinkUse> links;
   CHECK(wire.nic.value() == 0 || sender.nic_send.valid(), "traffic between nodes that have no NICs");
   if (wire.nic.value() > 0) links = {{sender.nic_send, wire.nic}, {receiver.nic_receive, wire.nic}};
   if (wire.nvlink.value() > 0) links.push_back({sender.nvlink, wire.nvlink});
-  return intern(op, routing, std::move(links));
+  return intern(op, timed, 1, std::move(links));
 }
 
-KindId KindTable::intern(const Operation& op, const LayerRouting& routing, std::vector<LinkUse> links) {
-  const KernelTime loaded = op.scale == LoadScale::none ? time(op) : time(at_load(op, routing));
-  const Seconds gap = op.lane == Lane::compute ? gap_ : Seconds{};
-  const KindId id =
-      graph_.add_kind({op.label, static_cast<std::uint16_t>(op.category), SimTime::from(loaded.time + gap), std::move(links)});
+KindId KindTable::intern(const Operation& op, const Timed& timed, double slowdown, std::vector<LinkUse> links) {
+  const bool kernel = op.lane == Lane::compute;
+  const auto duration = [&](Seconds alone) { return SimTime::from(kernel ? alone * slowdown + gap_ : alone); };
+  const KernelTime& loaded = timed.loaded;
+  const KindId id = graph_.add_kind({op.label, static_cast<std::uint16_t>(op.category), duration(loaded.time), std::move(links)});
   if (id.value == evidence_.size()) {
-    const SimTime balanced = op.scale == LoadScale::none ? SimTime::from(loaded.time + gap) : SimTime::from(time(op).time + gap);
     const double t = std::max(loaded.time.value(), 1e-12);
     evidence_.push_back({loaded.curve, loaded.extrapolated, static_cast<float>(loaded.low.value() / t),
-                         static_cast<float>(loaded.high.value() / t), balanced, work_of(op), wire_of(op)});
+                         static_cast<float>(loaded.high.value() / t), duration(timed.even.time), work_of(op), wire_of(op)});
     parts_.emplace_back();
   }
   return id;
@@ -129,6 +153,26 @@ KindId KindTable::run_of(const std::vector<KindId>& parts) {
   entry->second = graph_.add_kind(run);
   evidence_.emplace_back();
   parts_.push_back(parts);
+  return entry->second;
+}
+
+KindId KindTable::jittered(KindId kind, double deviation, std::int32_t level) {
+  const auto [entry, fresh] = jittered_.try_emplace({kind, level});
+  if (!fresh) return entry->second;
+  TaskKind off = graph_.kind(kind);
+  CHECK(off.links.empty());
+  double square = 0;
+  const auto add = [&](KindId part) { square += std::pow(graph_.kind(part).duration.seconds().value(), 2); };
+  for (const KindId part : parts_[kind.value]) add(part);
+  if (parts_[kind.value].empty()) add(kind);
+  const double standard = deviation * std::sqrt(square);
+  off.duration = SimTime::from(Seconds{std::max(0.0, off.duration.seconds().value() + standard * normal_level(level))});
+  off.label += " jitter " + std::to_string(level);
+  entry->second = graph_.add_kind(off);
+  if (entry->second.value == evidence_.size()) {
+    evidence_.push_back(evidence_[kind.value]);
+    parts_.push_back(parts_[kind.value]);
+  }
   return entry->second;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "sim/engine/task_graph.h"
@@ -33,8 +34,16 @@ struct RankLinks {
   LinkId nic_send, nic_receive, nvlink;
 };
 
-// The operation as the busiest rank of its expert-parallel group runs it.
-Operation at_load(Operation operation, const LayerRouting& routing);
+// Who runs an operation.
+struct Runner {
+  static constexpr std::int32_t kBusiest = -1;
+  double slowdown = 1;                  // of its kernels
+  std::int32_t expert_rank = kBusiest;  // in its expert-parallel group; kBusiest stands for all, who wait for it
+  friend auto operator<=>(const Runner&, const Runner&) = default;
+};
+
+// The operation as this rank of the expert-parallel group runs it.
+Operation at_load(Operation operation, const LayerRouting& routing, std::int32_t expert_rank = Runner::kBusiest);
 
 class KindTable {
  public:
@@ -42,13 +51,31 @@ class KindTable {
   KindTable(TaskGraph& graph, const Timing& timing, const Conditions& conditions, Seconds kernel_gap)
       : graph_(graph), timing_(timing), conditions_(conditions), gap_(kernel_gap) {}
 
-  KindId kind(const Operation& operation, const LayerRouting& routing = {});
+  // An operation's time at some load, which does not depend on who runs it: asked once where many GPUs run the same.
+  struct Timed {
+    KernelTime loaded, even;
+    WireBytes wire;  // at load
+  };
+  Timed timed(const Operation& operation, const LayerRouting& routing, std::int32_t expert_rank) const;
+
+  KindId kind(const Operation& operation, const Timed& timed, double slowdown);
+  KindId kind_on_links(const Operation& operation, const Timed& timed, const RankLinks& sender, const RankLinks& receiver);
+  // Both steps at once.
+  KindId kind(const Operation& operation, const LayerRouting& routing = {}, const Runner& runner = {}) {
+    return kind(operation, timed(operation, routing, runner.expert_rank), runner.slowdown);
+  }
   // A communication whose bytes share the rank's links with others.
-  KindId kind_on_links(const Operation& operation, const RankLinks& sender, const RankLinks& receiver, const LayerRouting& routing = {});
+  KindId kind_on_links(const Operation& operation, const RankLinks& sender, const RankLinks& receiver, const LayerRouting& routing = {}) {
+    return kind_on_links(operation, timed(operation, routing, Runner::kBusiest), sender, receiver);
+  }
 
   // Kernels that follow each other on one stream with nothing in between: one task that takes as long as all of them. The same parts
   // give the same kind. REQUIRES: parts have no links, none is a run itself; one part is its own run.
   KindId run_of(const std::vector<KindId>& parts);
+  // `kind` with its time off by the level-th of kJitterLevels equally likely deviations. Kernels' times vary independently of each
+  // other by `deviation` (standard, relative), so that those of a run partly make up for each other. REQUIRES: no links.
+  KindId jittered(KindId kind, double deviation, std::int32_t level);
+  static constexpr std::int32_t kJitterLevels = 16;
 
   const std::vector<Evidence>& evidence() const { return evidence_; }
   // Per kind, the kernels that it is a run of; empty for what is a single operation.
@@ -56,7 +83,7 @@ class KindTable {
 
  private:
   KernelTime time(const Operation& operation) const;
-  KindId intern(const Operation& operation, const LayerRouting& routing, std::vector<LinkUse> links);
+  KindId intern(const Operation& operation, const Timed& timed, double slowdown, std::vector<LinkUse> links);
 
   TaskGraph& graph_;
   const Timing& timing_;
@@ -65,6 +92,7 @@ class KindTable {
   std::vector<Evidence> evidence_;
   std::vector<std::vector<KindId>> parts_;
   std::map<std::vector<KindId>, KindId> runs_;
+  std::map<std::pair<KindId, std::int32_t>, KindId> jittered_;
 };
 
 }  // namespace trillion

@@ -14,25 +14,11 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
       places_(in.schedule),
       kinds_(out_.graph, in.timing, kernel_conditions(in.scenario, in.timing), in.scenario.calibration.stack.kernel_gap.value) {
   const std::size_t ranks = in.schedule.ranks.size();
-  const Cluster& cluster = in.scenario.cluster;
-  const BytesPerSecond nic =
-      cluster.scale_out.nic_bandwidth * (static_cast<double>(cluster.scale_out.nics_per_node) / static_cast<double>(cluster.gpus_per_node));
-  const bool everyone = in.scenario.fidelity == Fidelity::full && in.scenario.extent == Extent::step;
-  if (everyone) out_.replicas = static_cast<std::int32_t>(in.mesh.gpus() / static_cast<std::int64_t>(ranks));
+  out_.folding = fold(in.scenario, in.mesh);
+  out_.replicas = out_.folding.class_count();
   const std::size_t gpus = ranks * static_cast<std::size_t>(out_.replicas);
-  for (std::size_t g = 0; g < gpus; ++g) {
-    const std::string name = everyone ? "GPU " + std::to_string(g) : "rank " + std::to_string(g);
-    auto& lanes = out_.streams.emplace_back();
-    for (std::size_t lane = 0; lane < kLaneCount; ++lane) lanes[lane] = out_.graph.add_stream(name + " " + std::string(kLaneNames[lane]));
-    RankLinks links;
-    links.nvlink = out_.graph.add_link(name + " nvlink", cluster.scale_up.bandwidth);
-    if (cluster.scale_out.nics_per_node > 0) {  // a single node needs none
-      links.nic_send = out_.graph.add_link(name + " nic send", nic);
-      links.nic_receive = out_.graph.add_link(name + " nic receive", nic);
-    }
-    out_.links.push_back(links);
-  }
-  resolver_.emplace(kinds_, in.load, out_.links, detail);
+  for (std::size_t g = 0; g < gpus; ++g) add_gpu(static_cast<std::int32_t>(g));
+  resolver_.emplace(kinds_, in.load, views_, detail);
   const BlockContext context = block_context(in.scenario, in.mesh, in.load.mean);
   for (const Stage& s : in.cut.stages) {
     for (const BlockKind k : s) resolver_->add(k, make_block(k, context));
@@ -58,14 +44,36 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   }
 }
 
+// One simulated GPU: its streams, its links, and what sets it apart.
+void Lowering::add_gpu(std::int32_t g) {
+  const Cluster& cluster = in_.scenario.cluster;
+  const ReplicaClass& replicas = out_.folding.classes[static_cast<std::size_t>(replica(g))];
+  const std::int64_t number = rank(g) * out_.folding.replicas + replicas.replica;
+  const GpuCondition condition = condition_of(in_.scenario.perturbations, number, in_.scenario.seed);
+  const std::string name = out_.replicas > 1 ? "GPU " + std::to_string(number) : "rank " + std::to_string(g);
+  auto& lanes = out_.streams.emplace_back();
+  for (std::size_t lane = 0; lane < kLaneCount; ++lane) lanes[lane] = out_.graph.add_stream(name + " " + std::string(kLaneNames[lane]));
+  RankLinks links;
+  links.nvlink = out_.graph.add_link(name + " nvlink", cluster.scale_up.bandwidth * condition.nvlink);
+  if (cluster.scale_out.nics_per_node > 0) {  // a single node needs none
+    const BytesPerSecond nic = cluster.scale_out.nic_bandwidth *
+                               (static_cast<double>(cluster.scale_out.nics_per_node) / static_cast<double>(cluster.gpus_per_node));
+    links.nic_send = out_.graph.add_link(name + " nic send", nic * condition.nic);
+    links.nic_receive = out_.graph.add_link(name + " nic receive", nic * condition.nic);
+  }
+  const bool own_tokens = in_.scenario.fidelity == Fidelity::full && in_.scenario.extent == Extent::step;
+  const auto expert_rank = static_cast<std::int32_t>(in_.mesh.expert().place(replicas.replica));
+  views_.push_back({links, {condition.slowdown, own_tokens ? expert_rank : Runner::kBusiest}});
+}
+
 void Lowering::reserve() {
   // Every micro-batch runs each block's passes once; exchanges, sends and what they wait for come on top.
   std::size_t per_micro_batch = 0;
   for (std::size_t stage = 0; stage < in_.cut.stages.size(); ++stage) {
     for (const BlockKind k : in_.cut.stages[stage]) {
       const ResolvedBlock& b = resolver_->kernels(k, in_.cut.first_layer[stage], 0);
-      per_micro_batch += 8 + resolver_->block(k).recompute.size() + b.before_exchange.size() + b.experts.size() +
-                         b.experts_backward.size() + b.before_exchange_backward.size() + b.experts_weight.size() +
+      per_micro_batch += 8 + resolver_->exchanges(k, in_.cut.first_layer[stage], 0, 0).recompute.size() + b.before_exchange.size() +
+                         b.experts.size() + b.experts_backward.size() + b.before_exchange_backward.size() + b.experts_weight.size() +
                          b.before_exchange_weight.size();
     }
   }
@@ -75,6 +83,9 @@ void Lowering::reserve() {
 }
 
 void Lowering::emit(const ScheduledAction& scheduled) {
+  for (auto& parts : meetings_) {
+    for (std::vector<RendezvousId>& of_action : parts) of_action.clear();
+  }
   for (std::int32_t q = 0; q < out_.replicas; ++q) emit_on(scheduled, scheduled.rank * out_.replicas + q);
   const Action& action = in_.schedule.ranks[static_cast<std::size_t>(scheduled.rank)][static_cast<std::size_t>(scheduled.position)];
   for (const Pass* p : {&action.first, action.second ? &*action.second : nullptr}) {
@@ -84,11 +95,7 @@ void Lowering::emit(const ScheduledAction& scheduled) {
 }
 
 void Lowering::emit_on(const ScheduledAction& scheduled, std::int32_t gpu) {
-  for (const Lane lane : {Lane::expert, Lane::tensor, Lane::context}) {
-    Meetings& m = meetings_[static_cast<std::size_t>(lane)];
-    if (replica(gpu) == 0) m.of_action.assign(static_cast<std::size_t>(out_.replicas), {});
-    m.next = 0;
-  }
+  next_meeting_ = {};
   const Action& action = in_.schedule.ranks[static_cast<std::size_t>(scheduled.rank)][static_cast<std::size_t>(scheduled.position)];
   const TaskId first{static_cast<std::uint32_t>(out_.graph.task_count())};
   if (action.second) {
@@ -101,27 +108,16 @@ void Lowering::emit_on(const ScheduledAction& scheduled, std::int32_t gpu) {
   out_.spans.push_back({gpu, scheduled.position, first, TaskId{static_cast<std::uint32_t>(out_.graph.task_count())}});
 }
 
-Group Lowering::group(Lane lane) const {
-  switch (lane) {
-    case Lane::expert: return in_.mesh.expert();
-    case Lane::tensor: return in_.mesh.tensor();
-    case Lane::context: return in_.mesh.context();
-    default: return {};
-  }
-}
-
-std::size_t Lowering::group_index(const Group& g, std::int32_t replica) {
-  return static_cast<std::size_t>(replica / (g.size * g.stride) * g.stride + replica % g.stride);
-}
-
 RendezvousId Lowering::meeting(std::int32_t gpu, Lane lane) {
-  if (out_.replicas == 1) return {};
-  const Group g = group(lane);
-  if (g.size == 1) return {};
-  Meetings& m = meetings_[static_cast<std::size_t>(lane)];
-  std::vector<RendezvousId>& own = m.of_action[group_index(g, replica(gpu))];
-  if (m.next == own.size()) own.push_back(out_.graph.add_rendezvous());
-  return own[m.next++];
+  if (lane != Lane::expert && lane != Lane::tensor && lane != Lane::context) return {};
+  const Meeting kind = lane == Lane::expert ? Meeting::expert : lane == Lane::tensor ? Meeting::tensor : Meeting::context;
+  if (!out_.folding.meets(kind, replica(gpu))) return {};
+  auto& parts = meetings_[static_cast<std::size_t>(kind)];
+  parts.resize(out_.folding.members[static_cast<std::size_t>(kind)].size());
+  std::vector<RendezvousId>& of_action = parts[static_cast<std::size_t>(part(kind, gpu))];
+  std::size_t& next = next_meeting_[static_cast<std::size_t>(kind)];
+  if (next == of_action.size()) of_action.push_back(out_.graph.add_rendezvous());
+  return of_action[next++];
 }
 
 LoweredStep Lowering::run() {

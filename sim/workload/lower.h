@@ -1,9 +1,8 @@
 // (Model, Plan) -> TaskGraph: every pipeline action becomes its kernels on the streams of its rank.
 //
-// Folding: replicas that behave alike are simulated once. One simulated GPU stands for all GPUs of its pipeline rank; its expert
-// exchanges and expert kernels are those of the busiest member of its expert-parallel group, whom all others wait for. With
-// Fidelity::full every GPU has streams of its own and the members of a collective start it together; the busiest member's kernels
-// are then everyone's, so that on any load the folded step equals the full one.
+// Folding (workload/folding.h): replicas that behave alike are simulated once. While folded, a GPU's expert exchanges and expert
+// kernels are those of the busiest member of its expert-parallel group, whom all others wait for. With Fidelity::full every GPU
+// runs its own share of the tokens, and the waiting emerges: the members of a collective start it together.
 //
 // Overlap is nobody's factor here: a rank's streams run at the same time, and what is hidden follows from the order of the
 // kernels and their dependencies. In an overlapped pair the kernels of a forward and a backward chunk alternate block by block
@@ -22,6 +21,7 @@
 #include "sim/spec/scenario.h"
 #include "sim/timing/timing.h"
 #include "sim/workload/device_mesh.h"
+#include "sim/workload/folding.h"
 #include "sim/workload/kind_table.h"
 #include "sim/workload/resolved_block.h"
 #include "sim/workload/schedule.h"
@@ -40,11 +40,14 @@ struct LoweredStep {
   TaskGraph graph;
   std::vector<Evidence> evidence;                         // per kind
   std::vector<std::vector<KindId>> parts;                 // per kind: the kernels that it is a run of, in order; empty: itself
+  Folding folding;                                        // which replicas are simulated
   std::int32_t replicas = 1;                              // simulated GPUs of one pipeline rank, with consecutive numbers
   std::vector<std::array<StreamId, kLaneCount>> streams;  // per simulated GPU
-  std::vector<RankLinks> links;                           // per simulated GPU
   std::vector<ActionSpan> spans;                          // in order of ids
   TaskId step_end;                                        // first task of the optimizer step; later ids belong to it too
+
+  // How many GPUs of the cluster a simulated one stands for.
+  std::int64_t stands_for(std::int32_t gpu) const { return folding.classes[static_cast<std::size_t>(gpu % replicas)].count; }
 };
 
 // The stages' blocks, and with them everything that depends on the cut.

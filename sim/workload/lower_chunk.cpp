@@ -4,10 +4,15 @@
 #include <string>
 #include <utility>
 
+#include "sim/base/random.h"
 #include "sim/workload/lowering.h"
 #include "sim/workload/passes.h"
 
 namespace trillion {
+
+namespace {
+constexpr std::uint64_t kStreamJitter = 0x6a69740000000000ull;  // and the GPU: no other draw of a scenario uses it
+}
 
 void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain) {
   Beside nothing;
@@ -27,7 +32,7 @@ void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain,
     beside.met = op.order == Order::meets ? beside.met + 1 : beside.tasks.size();
     dependencies[count++] = beside.tasks[beside.met - 1];
   }
-  const TaskId task = out_.graph.add(s, op.kind, std::span<const TaskId>(dependencies.data(), count), meeting(gpu, op.lane));
+  const TaskId task = out_.graph.add(s, launched(gpu, op), std::span<const TaskId>(dependencies.data(), count), meeting(gpu, op.lane));
   if (ahead) {
     beside.tasks.push_back(task);
     return;
@@ -58,8 +63,16 @@ void Lowering::push_weights(Chunk& c, const ResolvedOperations& ops, Beside& bes
   for (const ResolvedOperation& op : ops) {
     std::span<const TaskId> after;
     if (op.order == Order::meets && beside.met < beside.tasks.size()) after = std::span(beside.tasks).subspan(beside.met++, 1);
-    c.last_weight = out_.graph.add(stream(c.gpu, op.lane), op.kind, after);
+    c.last_weight = out_.graph.add(stream(c.gpu, op.lane), launched(c.gpu, op), after);
   }
+}
+
+KindId Lowering::launched(std::int32_t gpu, const ResolvedOperation& op) {
+  const double deviation = in_.scenario.perturbations.kernel_jitter;
+  if (deviation == 0 || op.lane != Lane::compute) return op.kind;
+  const Random random(in_.scenario.seed, kStreamJitter + static_cast<std::uint64_t>(gpu));
+  const std::uint64_t draw = random.bits(out_.graph.task_count());
+  return kinds_.jittered(op.kind, deviation, static_cast<std::int32_t>(draw % KindTable::kJitterLevels));
 }
 
 void Lowering::exchange(const Chunk& chunk, std::optional<KindId> kind, Chain& chain) {
@@ -120,7 +133,7 @@ KindId Lowering::send_kind(std::int32_t from, std::int32_t to, Lane lane) {
                                   .ranks = 2,
                                   .ranks_per_node = std::min<std::int64_t>(2, neighbours.ranks_per_node),
                                   .scale_up_bytes = {}}};
-    entry->second = kinds_.kind_on_links(op, out_.links[static_cast<std::size_t>(from)], out_.links[static_cast<std::size_t>(to)]);
+    entry->second = kinds_.kind_on_links(op, links(from), links(to));
   }
   return entry->second;
 }

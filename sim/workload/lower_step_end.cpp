@@ -22,18 +22,15 @@ void Lowering::gather_parameters(Chunk& c, std::size_t i) {
 }
 
 TaskId Lowering::push_shared(std::int32_t gpu, const Operation& op, TaskId after, RendezvousId meeting) {
-  const RankLinks& links = out_.links[static_cast<std::size_t>(gpu)];
-  return out_.graph.add(stream(gpu, op.lane), kinds_.kind_on_links(op, links, links), {&after, 1}, meeting);
+  return out_.graph.add(stream(gpu, op.lane), kinds_.kind_on_links(op, links(gpu), links(gpu)), {&after, 1}, meeting);
 }
 
 RendezvousId Lowering::reduction_meeting(const Chunk& c, std::size_t i, bool expert) {
-  if (copies_ == 1 && out_.replicas == 1) return {};
-  // Dense gradients meet over all replicas but their tensor-parallel neighbours, experts' over those that hold the same experts.
-  const std::int64_t apart = out_.replicas == 1 ? 1
-                             : expert           ? in_.mesh.expert().size * in_.mesh.expert_tensor().size
-                                                : in_.mesh.tensor().size;
+  // Over all replicas that hold the same parameters, and over the pipeline ranks that hold the same stage.
+  const Meeting kind = expert ? Meeting::expert_gradients : Meeting::dense_gradients;
+  if (copies_ == 1 && !out_.folding.meets(kind, replica(c.gpu))) return {};
   const std::int32_t left = weights_left_[{rank(c.gpu), c.pass.stage}];
-  const auto [entry, fresh] = reductions_.try_emplace({c.pass.stage, i, left, expert, replica(c.gpu) % apart});
+  const auto [entry, fresh] = reductions_.try_emplace({c.pass.stage, i, left, expert, part(kind, c.gpu)});
   if (fresh) entry->second = out_.graph.add_rendezvous();
   return entry->second;
 }
@@ -68,16 +65,16 @@ void Lowering::end_step(std::int32_t gpu, RendezvousId norm) {
   const OptimizerKernels k = optimizer_kernels(held, world, in_.scenario.plan, in_.scenario.training);
   const TaskId reduced = reduced_[static_cast<std::size_t>(gpu)];
   Chain chain{reduced, reduced.valid() ? stream(gpu, Lane::reduce) : stream(gpu, Lane::compute), {}};
-  push(gpu, {kinds_.kind(k.gradient_norm), Lane::compute}, chain);
+  push(gpu, {kinds_.kind(k.gradient_norm, {}, runner(gpu)), Lane::compute}, chain);
   chain = {out_.graph.add(stream(gpu, Lane::reduce), kinds_.kind(k.norm_exchange), {&chain.last, 1}, norm), stream(gpu, Lane::reduce), {}};
-  push(gpu, {kinds_.kind(k.update), Lane::compute}, chain);
+  push(gpu, {kinds_.kind(k.update, {}, runner(gpu)), Lane::compute}, chain);
   const TaskId updated = chain.last;
   for (const BlockReduction& g : gathers) {
     for (const std::optional<Operation>& op : {g.dense, g.expert}) {
       if (op) chain = {push_shared(gpu, *op, updated), stream(gpu, Lane::gather), {}};
     }
   }
-  if (k.quantise) push(gpu, {kinds_.kind(*k.quantise), Lane::compute}, chain);
+  if (k.quantise) push(gpu, {kinds_.kind(*k.quantise, {}, runner(gpu)), Lane::compute}, chain);
 }
 
 }  // namespace trillion

@@ -44,6 +44,7 @@ class Lowering {
   LoweredStep run();
 
  private:
+  void add_gpu(std::int32_t gpu);
   void reserve();
 
   // Emission of tasks. `gpu` counts simulated GPUs: pipeline rank x replicas + replica.
@@ -86,7 +87,9 @@ class Lowering {
     return in_.cut.first_layer[static_cast<std::size_t>(c.pass.stage)] + static_cast<std::int64_t>(i);
   }
   BlockKind kind(const Chunk& c, std::size_t i) const { return stage(c.pass.stage)[i]; }
-  const ResolvedBlock& block(const Chunk& c, std::size_t i) { return resolver_->kernels(kind(c, i), layer(c, i), c.pass.micro_batch); }
+  const ResolvedBlock& block(const Chunk& c, std::size_t i) {
+    return resolver_->kernels(kind(c, i), layer(c, i), c.pass.micro_batch, c.gpu);
+  }
   const ResolvedExchanges& wires(const Chunk& c, std::size_t i) {
     return resolver_->exchanges(kind(c, i), layer(c, i), c.pass.micro_batch, c.gpu);
   }
@@ -100,17 +103,17 @@ class Lowering {
   }
   bool splits_weights(ActionKind k) const { return k == ActionKind::input_gradient; }
 
-  // The members of an exchange or a tensor-parallel collective start together; replicas are emitted one after the other, so the
+  // The members of an exchange or a tensor-parallel collective start together; GPUs are emitted one after the other, so the
   // meetings of an action are remembered by their order in it.
-  struct Meetings {
-    std::vector<std::vector<RendezvousId>> of_action;  // [group of the stage][order]
-    std::size_t next = 0;
-  };
   RendezvousId meeting(std::int32_t gpu, Lane lane);
   RendezvousId reduction_meeting(const Chunk& chunk, std::size_t i, bool expert);
-  // The group whose members a lane's collectives bring together, and which of the stage's groups a replica is in.
-  Group group(Lane lane) const;
-  static std::size_t group_index(const Group& group, std::int32_t replica);
+  std::int32_t part(Meeting m, std::int32_t gpu) const {
+    return out_.folding.classes[static_cast<std::size_t>(replica(gpu))].part[static_cast<std::size_t>(m)];
+  }
+  // `kind` as this launch runs it: with kernel_jitter every launch differs.
+  KindId launched(std::int32_t gpu, const ResolvedOperation& op);
+  const Runner& runner(std::int32_t gpu) const { return views_[static_cast<std::size_t>(gpu)].runner; }
+  const RankLinks& links(std::int32_t gpu) const { return views_[static_cast<std::size_t>(gpu)].links; }
 
   const LoweringInput& in_;
   PassIndex places_;
@@ -121,9 +124,11 @@ class Lowering {
   std::int64_t copies_ = 0;                                                     // pipeline ranks that hold one stage
   std::vector<Chain> arrived_forward_, arrived_backward_;                       // [stage][micro-batch][replica]: what the neighbour sent
   std::map<std::pair<std::int32_t, std::int32_t>, std::int32_t> weights_left_;  // (pipeline rank, stage) -> passes to come
-  std::array<Meetings, kLaneCount> meetings_;                                   // full fidelity only
-  // (stage, block, passes to come, expert?, subgroup) of the ranks whose gradients meet
-  std::map<std::tuple<std::int32_t, std::size_t, std::int32_t, bool, std::int64_t>, RendezvousId> reductions_;
+  std::vector<GpuView> views_;                                                  // per simulated GPU
+  std::array<std::vector<std::vector<RendezvousId>>, kMeetingCount> meetings_;  // [meeting][part] of the action at hand, in order
+  std::array<std::size_t, kMeetingCount> next_meeting_{};
+  // (stage, block, passes to come, expert?, part) of the ranks whose gradients meet
+  std::map<std::tuple<std::int32_t, std::size_t, std::int32_t, bool, std::int32_t>, RendezvousId> reductions_;
   std::vector<TaskId> block_start_;  // per GPU: first kernel of the block last begun
   std::vector<TaskId> reduced_;      // per GPU: the last gradient reduction
   std::map<std::tuple<std::int32_t, std::int32_t, Lane>, KindId> send_kinds_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "sim/workload/block.h"
@@ -34,17 +35,23 @@ struct ResolvedExchanges {
   ResolvedOperations recompute;  // may hold exchanges
 };
 
-// Resolves on first use and remembers. Kernels depend on (block, routing sample), exchanges also on the rank, whose links they use.
+// One simulated GPU, as its kernels see it.
+struct GpuView {
+  RankLinks links;
+  Runner runner;
+};
+
+// Resolves on first use and remembers. Kernels depend on (block, routing sample, runner), exchanges also on the GPU, whose links they use.
 class BlockResolver {
  public:
-  BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<RankLinks> links, Detail detail = Detail::kernels);
+  BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<GpuView> gpus, Detail detail = Detail::kernels);
 
   // REQUIRES: before the first use of `kind`.
   void add(BlockKind kind, Block block) { blocks_.at(index(kind)) = std::move(block); }
   const Block& block(BlockKind kind) const { return *blocks_.at(index(kind)); }
 
-  const ResolvedBlock& kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch);
-  const ResolvedExchanges& exchanges(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t rank);
+  const ResolvedBlock& kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu = 0);
+  const ResolvedExchanges& exchanges(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu);
 
  private:
   static std::size_t index(BlockKind kind) { return static_cast<std::size_t>(kind); }
@@ -52,17 +59,26 @@ class BlockResolver {
   std::size_t sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const;
   const LayerRouting& sample(std::size_t index) const;
 
-  // `links`: those that exchanges among the operations use.
-  ResolvedOperations resolve(const Operations& ops, const LayerRouting& routing, const RankLinks* links = nullptr);
+  // What tells the load of an operation apart, besides the operation itself.
+  struct LoadKey {
+    const LayerRouting* routing;
+    std::int32_t expert_rank;
+    friend auto operator<=>(const LoadKey&, const LoadKey&) = default;
+  };
+  const KindTable::Timed& timed(const Operation& op, const LoadKey& load);
+  ResolvedOperations resolve(const Operations& ops, const LayerRouting& routing, const GpuView& gpu);
 
   KindTable& kinds_;
   Detail detail_;
   const ExpertLoad& load_;
-  std::vector<RankLinks> links_;
+  std::vector<GpuView> gpus_;
+  std::vector<std::size_t> runner_of_;  // [GPU] number among the distinct runners
+  std::size_t runners_ = 0, samples_ = 1;
+  std::map<std::pair<const Operation*, LoadKey>, KindTable::Timed> timed_;  // operations of blocks_ and samples of load_: both stay
   LayerRouting even_;
   std::array<std::optional<Block>, kBlockKindCount> blocks_;
-  std::array<std::vector<std::optional<ResolvedBlock>>, kBlockKindCount> kernels_;        // [block][sample]
-  std::array<std::vector<std::optional<ResolvedExchanges>>, kBlockKindCount> exchanges_;  // [block][rank x samples + sample]
+  std::array<std::vector<std::optional<ResolvedBlock>>, kBlockKindCount> kernels_;        // [block][runner x samples + sample]
+  std::array<std::vector<std::optional<ResolvedExchanges>>, kBlockKindCount> exchanges_;  // [block][GPU x samples + sample]
 };
 
 }  // namespace trillion

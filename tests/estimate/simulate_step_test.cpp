@@ -109,6 +109,66 @@ TEST(SimulateStep, FasterLinksNeverLengthenAStep) {
   }
 }
 
+// 64 GPUs: two stages of 32 replicas, experts over 16.
+Scenario grouped_scenario(ScheduleKind schedule) {
+  Plan plan = pipeline_plan(schedule, 2);
+  plan.expert_parallel = 16;
+  plan.tensor_parallel = 2;
+  plan.data_parallel.reset();
+  Scenario s = linear_scenario(moe_model(4), plan, 8, 16 * 8);
+  s.training.routing.balance = Balance::forced;
+  return s;
+}
+
+TEST(SimulateStep, FoldedEqualsFullToThePicosecond) {
+  for (const ScheduleKind schedule : {ScheduleKind::one_f_one_b, ScheduleKind::dualpipe, ScheduleKind::zb_v}) {
+    Scenario s = grouped_scenario(schedule);
+    std::vector<Perturbations> disturbances(5);
+    disturbances[1].slow_gpus = {{40, 1.3}};
+    disturbances[2].slow_gpus = {{3, 1.1}, {50, 1.3}, {51, 1.3}};
+    disturbances[3].slow_links = {{17, PerturbedLink::nic, 0.3}, {60, PerturbedLink::nvlink, 0.2}};
+    disturbances[4].gpu_spread = 0.05;
+    Seconds undisturbed;
+    for (const Perturbations& p : disturbances) {
+      s.perturbations = p;
+      s.fidelity = Fidelity::folded;
+      const StepResult folded = must_run(s);
+      s.fidelity = Fidelity::full;
+      const StepResult full = must_run(s);
+      EXPECT_EQ(folded.time, full.time) << kScheduleNames[static_cast<std::size_t>(schedule)];
+      EXPECT_LE(folded.tasks, full.tasks);
+      EXPECT_NEAR(folded.compute.experts / full.compute.experts, 1, 1e-12) << "means over all GPUs, simulated or stood for";
+      EXPECT_NEAR(folded.hardware_flops / full.hardware_flops, 1, 1e-12);
+      if (p.none()) undisturbed = full.time;
+      EXPECT_GE(full.time, undisturbed);
+    }
+  }
+}
+
+TEST(SimulateStep, TheBusiestRankStandsForUnevenLoadWithinAFewPercent) {
+  Scenario s = grouped_scenario(ScheduleKind::one_f_one_b);
+  s.training.routing.balance = Balance::loss_free;
+  const StepResult folded = must_run(s);
+  s.fidelity = Fidelity::full;
+  const StepResult full = must_run(s);
+  EXPECT_GT(folded.exposed.straggler.value(), 0);
+  EXPECT_NEAR(full.time / folded.time, 1, 0.03);
+}
+
+TEST(SimulateStep, JitterLengthensTheStepAndKeepsTheWork) {
+  Scenario s = grouped_scenario(ScheduleKind::one_f_one_b);
+  const StepResult steady = must_run(s);
+  Seconds before = steady.time;
+  for (const double jitter : {0.05, 0.2}) {
+    s.perturbations.kernel_jitter = jitter;
+    const StepResult r = must_run(s);
+    EXPECT_GT(r.time, before) << "every collective waits for the slowest of its members";
+    EXPECT_NEAR(r.hardware_flops / steady.hardware_flops, 1, 1e-9);
+    EXPECT_NEAR(r.compute.attention / steady.compute.attention, 1, 0.02);
+    before = r.time;
+  }
+}
+
 TEST(SimulateStep, IsDeterministic) {
   Plan plan = pipeline_plan(ScheduleKind::dualpipe, 4);
   plan.expert_parallel = 16;

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "sim/workload/linear.h"
 #include "tests/support/block_setting.h"
 
@@ -162,6 +164,30 @@ TEST_F(Kinds, EvidenceKnowsWorkWiresAndInterval) {
   const Evidence sent = table_.evidence()[table_.kind(exchange()).value];
   EXPECT_EQ(sent.work, Flops{});
   EXPECT_EQ(sent.wire.nic, Bytes{5e6});
+}
+
+TEST(KindTable, JitterKeepsTheMeanAndHasItsDeviation) {
+  TaskGraph graph;
+  const Scenario s = linear_scenario(dense_model(2), {}, 1, 1);
+  const Timing timing(s.calibration, s.cluster);
+  KindTable kinds(graph, timing, {.sms = s.cluster.gpu.sms, .load = Load::sustained}, {});
+  const KindId a = kinds.kind(memory_operation("a", Category::gate, MemoryKernel::copy, Bytes{1e9}, Bytes{1e9}));
+  const double alone = graph.kind(a).duration.seconds().value();
+  double sum = 0, square = 0;
+  for (std::int32_t level = 0; level < KindTable::kJitterLevels; ++level) {
+    const double off = graph.kind(kinds.jittered(a, 0.1, level)).duration.seconds().value() / alone - 1;
+    sum += off;
+    square += off * off / KindTable::kJitterLevels;
+  }
+  EXPECT_NEAR(sum, 0, 1e-6);
+  EXPECT_NEAR(std::sqrt(square), 0.1, 1e-6);
+  // Four equal kernels vary half as much as one, relative to their time.
+  const KindId b = kinds.kind(memory_operation("b", Category::gate, MemoryKernel::copy, Bytes{1e9}, Bytes{1e9}));
+  const KindId run = kinds.run_of({a, b, a, b});
+  const auto slowest = [&](KindId k) {
+    return graph.kind(kinds.jittered(k, 0.1, KindTable::kJitterLevels - 1)).duration.seconds() / graph.kind(k).duration.seconds() - 1;
+  };
+  EXPECT_NEAR(slowest(run), slowest(a) / 2, 1e-6);
 }
 
 TEST(KindTable, ARunLastsAsLongAsItsParts) {

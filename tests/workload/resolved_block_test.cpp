@@ -37,7 +37,7 @@ class Resolver : public testing::Test {
   }
 
   BlockResolver resolver() {
-    BlockResolver r(kinds_, load_, links_);
+    BlockResolver r(kinds_, load_, {{links_[0], {}}, {links_[1], {}}});
     r.add(BlockKind::dense_layer, setting_.block(BlockKind::dense_layer));
     r.add(BlockKind::moe_layer, setting_.block(BlockKind::moe_layer));
     return r;
