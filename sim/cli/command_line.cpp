@@ -21,6 +21,7 @@ constexpr const char* kSummary = "What a trillion training tokens cost: GPU-hour
 constexpr const char* kExamples = R"(Examples:
   trillion simulate scenarios/deepseek-v3
   trillion simulate scenarios/deepseek-v3 --set plan.schedule=1f1b --set cluster.nodes=128 --json -
+  trillion simulate scenarios/deepseek-v3 --trace step.json --trace-ranks 0,15
   trillion compare scenarios/deepseek-v3 outputs/deepseek-v3/report.json
   trillion validate
   trillion calibrate calibration/raw/h100 --output calibration/profiles/h100.yaml
@@ -80,6 +81,8 @@ void add_simulate(CLI::App& app, SimulateOptions& options) {
   add_scenario_options(verb, options.how);
   add_json(verb, options.json, "the report");
   verb.add_option("--output", options.output, "where report.json and report.txt go; outputs/<scenario> if not given")->type_name("DIR");
+  verb.add_option("--trace", options.trace, "the step's every kernel, for ui.perfetto.dev or chrome://tracing")->type_name("FILE");
+  verb.add_option("--trace-ranks", options.trace_ranks, "these pipeline ranks only: 0,15")->delimiter(',')->type_name("LIST");
   add_quiet(verb, options.quiet);
 }
 

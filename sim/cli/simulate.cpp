@@ -8,6 +8,8 @@
 #include "sim/cli/output_file.h"
 #include "sim/cli/simulation.h"
 #include "sim/cli/verbs.h"
+#include "sim/estimate/traced_step.h"
+#include "sim/report/chrome_trace.h"
 #include "sim/report/page.h"
 
 namespace trillion {
@@ -37,9 +39,25 @@ void write_output(const Simulation& simulation, const SimulateOptions& options, 
 
 }  // namespace
 
+// A timeline of the steady step.
+void write_trace(const Simulation& simulation, const SimulateOptions& options, const Streams& streams) {
+  const Scenario& s = simulation.scenario;
+  for (const std::int64_t rank : options.trace_ranks) {
+    if (rank >= 0 && rank < s.plan.pipeline_parallel) continue;
+    throw InputError("--trace-ranks: there is no pipeline rank " + std::to_string(rank) + "; the plan has 0 to " +
+                     std::to_string(s.plan.pipeline_parallel - 1));
+  }
+  const Timing timing(s.calibration, s.cluster);
+  const auto traced = trace_step(s, timing);
+  if (std::holds_alternative<Infeasible>(traced)) return;  // said already
+  write_whole_file(options.trace, chrome_trace(s, std::get<TracedStep>(traced), options.trace_ranks));
+  if (!options.quiet) streams.err << "note: the timeline of one step is in " << options.trace << "; open it at ui.perfetto.dev\n";
+}
+
 int run_simulate(const SimulateOptions& options, const Streams& streams) {
   const Simulation simulation = simulate(options.scenario, options.how);
   write_output(simulation, options, streams);
+  if (!options.trace.empty()) write_trace(simulation, options, streams);
   if (options.json == "-") {
     streams.out << simulation_json(simulation);
   } else {

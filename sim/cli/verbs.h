@@ -24,8 +24,10 @@ struct ScenarioOptions {
 struct SimulateOptions {
   std::string scenario;
   ScenarioOptions how;
-  std::string json;    // empty: none; "-": standard output, and nothing else goes there
-  std::string output;  // empty: outputs/<scenario>
+  std::string json;                       // empty: none; "-": standard output, and nothing else goes there
+  std::string output;                     // empty: outputs/<scenario>
+  std::string trace;                      // empty: none
+  std::vector<std::int64_t> trace_ranks;  // empty: all pipeline ranks
   bool quiet = false;
 };
 // One plan: prints the page, writes report.json and report.txt.

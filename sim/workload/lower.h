@@ -36,6 +36,15 @@ struct ActionSpan {
   TaskId first, end;          // [first, end)
 };
 
+// A part of a block's pass on one lane, under its name in DeepSeek-V3's published profile: "attn(F)", "mlp(B)", "dispatch(F)". Some of
+// the ids between may be on other lanes.
+struct Section {
+  const char* name = "";
+  std::int32_t gpu = 0;
+  Lane lane = Lane::compute;
+  TaskId first, end;
+};
+
 struct LoweredStep {
   TaskGraph graph;
   std::vector<Evidence> evidence;                         // per kind
@@ -44,6 +53,7 @@ struct LoweredStep {
   std::int32_t replicas = 1;                              // simulated GPUs of one pipeline rank, with consecutive numbers
   std::vector<std::array<StreamId, kLaneCount>> streams;  // per simulated GPU
   std::vector<ActionSpan> spans;                          // in order of ids
+  std::vector<Section> sections;                          // in order of ids; with Detail::kernels only
   TaskId step_end;                                        // first task of the optimizer step; later ids belong to it too
 
   // How many GPUs of the cluster a simulated one stands for.

@@ -75,47 +75,70 @@ KindId Lowering::launched(std::int32_t gpu, const ResolvedOperation& op) {
   return kinds_.jittered(op.kind, deviation, static_cast<std::int32_t>(draw % KindTable::kJitterLevels));
 }
 
-void Lowering::exchange(const Chunk& chunk, std::optional<KindId> kind, Chain& chain) {
-  if (kind) push(chunk.gpu, {*kind, Lane::expert}, chain);
+void Lowering::exchange(const char* section, const Chunk& chunk, std::optional<KindId> kind, Chain& chain) {
+  if (!kind) return;
+  const TaskId first = next_task();
+  push(chunk.gpu, {*kind, Lane::expert}, chain);
+  note(section, chunk, first);
 }
 
 void Lowering::forward_to_dispatch(Chunk& c, std::size_t i) {
   gather_parameters(c, i);
+  const TaskId first = next_task();
   push_all(c.gpu, block(c, i).before_exchange, c.chain);
-  exchange(c, wires(c, i).dispatch, c.chain);
+  note("attn(F)", c, first);
+  exchange("dispatch(F)", c, wires(c, i).dispatch, c.chain);
 }
 
 void Lowering::forward_from_dispatch(Chunk& c, std::size_t i) {
+  const TaskId first = next_task();
   push_all(c.gpu, block(c, i).experts, c.chain);
-  exchange(c, wires(c, i).combine, c.chain);
+  note("mlp(F)", c, first);
+  exchange("combine(F)", c, wires(c, i).combine, c.chain);
 }
 
 void Lowering::gradient_to_experts(Chunk& c, std::size_t i) {
-  exchange(c, wires(c, i).combine_backward_cast, c.chain);
-  exchange(c, wires(c, i).combine_backward, c.chain);
+  exchange("combine(B)", c, wires(c, i).combine_backward_cast, c.chain);
+  exchange("combine(B)", c, wires(c, i).combine_backward, c.chain);
 }
 
 void Lowering::backward_to_experts(Chunk& c, std::size_t i) {
   gather_parameters(c, i);
+  const TaskId first = next_task();
   push_all(c.gpu, wires(c, i).recompute, c.chain);
   push_backward(c, block(c, i).experts_backward, block(c, i).experts_weight);
-  exchange(c, wires(c, i).dispatch_backward, c.chain);
+  note("mlp(B)", c, first);
+  exchange("dispatch(B)", c, wires(c, i).dispatch_backward, c.chain);
 }
 
 void Lowering::backward_from_experts(Chunk& c, std::size_t i) {
+  const TaskId first = next_task();
   push_backward(c, block(c, i).before_exchange_backward, block(c, i).before_exchange_weight);
+  note("attn(B)", c, first);
 }
 
 void Lowering::experts_weight(Chunk& c, std::size_t i) {
   Beside nothing;
+  const TaskId first = next_task();
   if (!splits_weights(c.pass.kind) && !std::exchange(c.weights_ran, false)) push_weights(c, block(c, i).experts_weight, nothing);
+  note("mlp(W)", c, first);
 }
 
 void Lowering::before_exchange_weight(Chunk& c, std::size_t i) {
   if (splits_weights(c.pass.kind)) return;
   Beside nothing;
+  const TaskId first = next_task();
   if (!std::exchange(c.weights_ran, false)) push_weights(c, block(c, i).before_exchange_weight, nothing);
+  note("attn(W)", c, first);
   reduce_gradients(c, i);
+}
+
+void Lowering::note(const char* section, const Chunk& c, TaskId first) {
+  if (resolver_->detail() != Detail::kernels || first == next_task()) return;
+  const StreamId s = out_.graph.stream_of(first);
+  const auto& lanes = out_.streams[static_cast<std::size_t>(c.gpu)];
+  const auto lane = static_cast<Lane>(std::find(lanes.begin(), lanes.end(), s) - lanes.begin());
+  out_.sections.push_back({section, c.gpu, lane, first, next_task()});
 }
 
 Chunk Lowering::arrive(const Pass& pass, std::int32_t gpu) {

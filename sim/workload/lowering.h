@@ -53,7 +53,10 @@ class Lowering {
   void push_all(std::int32_t gpu, const ResolvedOperations& ops, Chain& chain);
   void push_backward(Chunk& chunk, const ResolvedOperations& ops, const ResolvedOperations& weights);
   void push_weights(Chunk& chunk, const ResolvedOperations& ops, Beside& beside);
-  void exchange(const Chunk& chunk, std::optional<KindId> kind, Chain& chain);
+  TaskId next_task() const { return TaskId{static_cast<std::uint32_t>(out_.graph.task_count())}; }
+  // All tasks from `first` on are this section's.
+  void note(const char* section, const Chunk& chunk, TaskId first);
+  void exchange(const char* section, const Chunk& chunk, std::optional<KindId> kind, Chain& chain);
 
   // Actions.
   void emit(const ScheduledAction& action);

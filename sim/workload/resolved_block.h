@@ -46,6 +46,7 @@ class BlockResolver {
  public:
   BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<GpuView> gpus, Detail detail = Detail::kernels);
 
+  Detail detail() const { return detail_; }
   // REQUIRES: before the first use of `kind`.
   void add(BlockKind kind, Block block) { blocks_.at(index(kind)) = std::move(block); }
   const Block& block(BlockKind kind) const { return *blocks_.at(index(kind)); }

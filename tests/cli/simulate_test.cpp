@@ -36,6 +36,21 @@ TEST(Simulate, JsonOnStandardOutputIsAlone) {
   EXPECT_EQ(ended.out, file_text(folder / "out/report.json"));
 }
 
+TEST(Simulate, TraceIsATimelineOfTheRanksAskedFor) {
+  const Folder folder;
+  const Ended ended = trillion_with(
+      with_small({"simulate", kDeepSeek, "--output", folder / "out", "--trace", folder / "step.json", "--trace-ranks", "0,15"}));
+  ASSERT_EQ(ended.code, kExitDone) << ended.err;
+  const std::string trace = file_text(folder / "step.json");
+  EXPECT_THAT(trace, HasSubstr("pipeline rank 15"));
+  EXPECT_THAT(trace, testing::Not(HasSubstr("pipeline rank 1\"")));
+  EXPECT_THAT(trace, HasSubstr("attn(F)"));
+  const Ended refused =
+      trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--trace", folder / "no.json", "--trace-ranks", "16"}));
+  EXPECT_EQ(refused.code, kExitBadInput);
+  EXPECT_THAT(refused.err, HasSubstr("there is no pipeline rank 16; the plan has 0 to 15"));
+}
+
 TEST(Simulate, SameSeedSameBytes) {
   const Folder folder;
   const auto report = [&](const std::string& threads, const std::string& seed) {
