@@ -26,6 +26,10 @@ struct FigureReader {
     if (!reader) return;
     if constexpr (std::is_same_v<T, std::vector<std::string>>) {
       figure.value = reader->texts("value").value_or(T{});
+    } else if constexpr (std::is_same_v<T, Framework>) {
+      figure.value = reader->choice<Framework>("value", kFrameworkNames);
+    } else if constexpr (std::is_same_v<T, AttentionLibrary>) {
+      figure.value = reader->choice<AttentionLibrary>("value", kAttentionLibraryNames);
     } else if constexpr (std::is_same_v<T, DType>) {
       figure.value = reader->choice<DType>("value", kDTypeNames);
     } else if constexpr (std::is_same_v<T, double>) {

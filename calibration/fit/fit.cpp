@@ -4,9 +4,11 @@
 #include <map>
 #include <set>
 
+#include "calibration/fit/carry_over.h"
 #include "calibration/fit/chips.h"
 #include "calibration/fit/curve_fits.h"
 #include "calibration/fit/figures.h"
+#include "calibration/fit/fit_power.h"
 #include "calibration/fit/least_squares.h"
 #include "calibration/fit/level.h"
 #include "calibration/fit/readable.h"
@@ -94,6 +96,7 @@ GemmCurve key_of(const GroupedGemm& g, Load load) {
 AttentionCurve key_of(const Attention& a, Load load) {
   AttentionCurve key;
   key.dtype = a.dtype, key.direction = a.direction, key.qk_dim = a.qk_dim, key.v_dim = a.v_dim, key.load = load;
+  key.library = a.library;
   return key;
 }
 MemoryCurve key_of(const MemoryBound& m, Load load) {
@@ -389,7 +392,9 @@ void add_link_collectives(const Subject& subject, FitReport& report) {
 
 }  // namespace
 
-FitReport fit(const std::vector<RawFile>& files) {
+FitReport fit(const std::vector<RawFile>& as_read) {
+  std::vector<RawFile> files = as_read;
+  carry_over(files);
   const Subject subject = find_subject(files);
   FitReport report;
   for (const auto& file : files) {
@@ -399,6 +404,7 @@ FitReport fit(const std::vector<RawFile>& files) {
   calibration.gpu = subject.gpu;
   calibration.software = subject.software;
   calibration.chip = subject.chip;
+  calibration.power = fit_power(files);
   calibration.stack = assumed_stack();
   apply_measured_figures(files, subject.chip, calibration.stack, report.notes);
   apply_facts(subject.facts, calibration.stack);

@@ -63,6 +63,8 @@ void read_header(const JsonLine& line, RawFile& file) {
   file.provenance = read_provenance(line, {Origin::measured, ""});
   if (file.provenance.source.empty()) throw InputError(line.diagnostic(1, "the header must name its \"source\""));
   file.sms = static_cast<std::int64_t>(number_member(line, "sms", 0));
+  file.power_limit_w = number_member(line, "power_limit_w", 0);
+  file.clock_max_mhz = number_member(line, "clock_max_mhz", 0);
 }
 
 // Why a row is set aside; empty: it is a point.
@@ -95,6 +97,10 @@ void read_row(const JsonLine& line, RawFile& file, Unused& unused) {
   if (!(row.time.value() > 0)) throw InputError(line.diagnostic(time->column, "time_s must be a positive number of seconds"));
   row.provenance = read_provenance(line, file.provenance);
   row.path = text_member(line, "path");
+  row.clock_mhz = number_member(line, "clock_mhz", 0);
+  row.power_w = number_member(line, "power_w", 0);
+  auto* attention = std::get_if<Attention>(&row.query.shape);
+  if (attention != nullptr && row.path == "pytorch-sdpa-flash") attention->library = AttentionLibrary::flash;
   file.rows.push_back(std::move(row));
 }
 

@@ -30,14 +30,16 @@ struct RawRow {
   ShapeQuery query;
   Seconds time;
   Provenance provenance;
-  std::string path;  // which library path, where there are several ("cublas-grouped"); empty otherwise
+  std::string path;                   // which library path, where there are several ("cublas-grouped"); empty otherwise
+  double clock_mhz = 0, power_w = 0;  // while it was measured; 0: not said
 };
 
 struct RawFile {
   std::string name;           // as given
   std::string gpu, software;  // empty where the format does not say
   Provenance provenance;
-  std::int64_t sms = 0;  // of the chip; 0 where the format does not say
+  std::int64_t sms = 0;                         // of the chip; 0 where the format does not say
+  double power_limit_w = 0, clock_max_mhz = 0;  // of the chip; 0 where the format does not say
   std::vector<RawRow> rows;
   std::vector<JsonLine> others;    // rows that are no shape: "launch", "host_copy", "interference"
   std::optional<Facts> facts;      // of a facts.yaml

@@ -183,6 +183,7 @@ Json step_json(const Scenario& scenario, const Estimate& estimate) {
       {"phases_s", phases_json(step.phases)},
       {"exposed_s", exposed_json(step.exposed)},
       {"compute_s", compute_json(step.compute)},
+      {"clock_mhz", step.clock_mhz > 0 ? Json(number(step.clock_mhz)) : Json(nullptr)},
   };
 }
 
@@ -212,8 +213,11 @@ Json parts_json(const std::vector<NamedBytes>& parts) {
 Json memory_json(const StepResult& step, Bytes capacity) {
   Json stages = Json::array();
   bool fits = true;
+  Bytes peak, allocated;
   for (const StageMemory& stage : step.memory) {
     fits = fits && stage.peak() <= capacity;
+    peak = std::max(peak, stage.peak());
+    allocated = std::max(allocated, stage.peak() - stage.overhead);
     stages.push_back({
         {"stage", stage.stage},
         {"parameters_bytes", number(stage.parameters)},
@@ -229,7 +233,11 @@ Json memory_json(const StepResult& step, Bytes capacity) {
         {"overhead", parts_json(stage.overhead_parts)},
     });
   }
-  return {{"capacity_bytes", number(capacity)}, {"fits", fits}, {"stages", stages}};
+  return {{"capacity_bytes", number(capacity)},
+          {"fits", fits},
+          {"peak_bytes", number(peak)},
+          {"peak_allocated_bytes", number(allocated)},
+          {"stages", stages}};
 }
 
 Json traffic_json(const StepResult& step) {

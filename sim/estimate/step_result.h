@@ -73,6 +73,7 @@ struct StepResult {
   std::int64_t slowest_rank = 0;                   // the pipeline rank whose phases and exposed seconds these are
   double time_low_ratio = 1, time_high_ratio = 1;  // 90 % interval of `time`, relative
   std::uint64_t events = 0, tasks = 0;
+  double clock_mhz = 0;       // SM clock that the power limit leaves; 0: not known, kernels ran on their sustained curves
   std::uint64_t kernels = 0;  // and communications: several kernels can be one task
 };
 

@@ -62,6 +62,8 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
     const TaskKind& kind = step.graph.kind(KindId{static_cast<std::uint32_t>(k)});
     const double n = static_cast<double>(count[k]);
     const auto category = static_cast<Category>(kind.tag);
+    if (category == Category::host_launch) continue;
+    t.kernels += count[k];
     t.work += e.work * n;
     t.wire[kind.tag].nic += e.wire.nic * n;
     t.wire[kind.tag].nvlink += e.wire.nvlink * n;
@@ -224,6 +226,7 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   r.events = trace.events;
   r.tasks = step.graph.task_count();
   r.kernels = t.kernels;
+  r.clock_mhz = step.clock_mhz;
 
   const double gpus = s.extent == Extent::step ? static_cast<double>(s.cluster.gpus()) : 1.0;
   const std::int64_t sequences = s.extent == Extent::step ? s.training.global_batch_size : s.plan.micro_batch_size;

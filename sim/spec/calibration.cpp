@@ -117,7 +117,9 @@ struct FigureJudge {
 
   template <class T>
   void operator()(const char* name, const Figure<T>& figure) const {
-    if constexpr (std::is_arithmetic_v<T>) {
+    if constexpr (std::is_enum_v<T>) {
+      return;  // any name is one that can be
+    } else if constexpr (std::is_arithmetic_v<T>) {
       check(name, static_cast<double>(figure.value));
     } else {
       check(name, figure.value.value());
@@ -143,7 +145,8 @@ std::string curve_name(const GemmCurve& c) {
 
 std::string curve_name(const AttentionCurve& c) {
   return "attention " + name_of(kDTypeNames, c.dtype) + " " + std::to_string(c.qk_dim) + "/" + std::to_string(c.v_dim) + " " +
-         name_of(kDirectionNames, c.direction) + " " + name_of(kLoadNames, c.load);
+         name_of(kDirectionNames, c.direction) + " " + name_of(kLoadNames, c.load) +
+         (c.library == AttentionLibrary::fastest ? "" : " " + name_of(kAttentionLibraryNames, c.library));
 }
 
 std::string curve_name(const MemoryCurve& c) {
@@ -173,6 +176,16 @@ std::vector<std::string> Calibration::validate() const {
   chip_judge.positive("memory_bandwidth", chip.memory_bandwidth.value());
   chip_judge.positive("nvlink", chip.nvlink.value());
   chip_judge.positive("nic", chip.nic.value());
+  if (power.known()) {
+    Judge power_judge("power", complaints);
+    power_judge.positive("clock_max_mhz", power.clock_max_mhz);
+    power_judge.positive("products", power.products.value());
+    power_judge.not_negative("idle", power.idle.value());
+    power_judge.not_negative("memory_kernels", power.memory_kernels.value());
+    for (const Joules energy : {power.bf16, power.fp8, power.attention, power.memory})
+      power_judge.not_negative("an energy", energy.value());
+    if (!(power.idle < power.limit)) power_judge.say("idle must be below the limit");
+  }
   for_each_figure(stack, FigureJudge{complaints});
   std::set<std::string> seen;
   for_each_curve(*this, [&](const auto& curve) {

@@ -5,12 +5,14 @@
 // they were achieved on, so that timing/ can scale NVLink and NIC rates to another cluster's links.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sim/base/quantity.h"
+#include "sim/spec/chip_power.h"
 #include "sim/spec/curve.h"
 #include "sim/spec/origin.h"
 
@@ -33,11 +35,24 @@ struct Chip {
   Provenance provenance;
 };
 
+// How a stack cuts the model into kernels and issues them.
+enum class Framework {
+  fused,           // training libraries (Megatron-LM with Transformer Engine, DeepSeek's own): joined projections, fused kernels
+  torch_eager,     // PyTorch, one kernel for each operation, each issued by the host
+  torch_compiled,  // torch.compile: elementwise chains fused, products as they are written
+};
+inline constexpr std::array<std::string_view, 3> kFrameworkNames = {"fused", "torch-eager", "torch-compiled"};
+
 // What the software stack does around the kernels.
 struct Stack {
+  Figure<Framework> framework{Framework::fused, {}};
+  Figure<AttentionLibrary> attention{AttentionLibrary::fastest, {}};
+
   // Time.
-  Figure<Seconds> kernel_gap;     // of the device between two kernels of a full queue
-  Figure<Seconds> host_launch;    // of the host to issue one kernel: shorter kernels leave the device waiting
+  Figure<Seconds> kernel_gap;   // of the device between two kernels of a full queue
+  Figure<Seconds> host_launch;  // of the host to issue one kernel: shorter kernels leave the device waiting
+  // Of the host to issue an operation from Python: a product or attention, and anything else (torch-eager).
+  Figure<Seconds> host_product, host_elementwise;
   Figure<double> sustained_gemm;  // time in a long step over time in a burst, where only one of the two is measured
   Figure<double> sustained_attention;
   Figure<double> sustained_memory;
@@ -67,8 +82,12 @@ struct Stack {
 // Calls visit(name, figure) for each figure of a (const) Stack, in the order of the profile file.
 template <class StackType, class Visitor>
 void for_each_figure(StackType& stack, Visitor&& visit) {
+  visit("framework", stack.framework);
+  visit("attention", stack.attention);
   visit("kernel_gap", stack.kernel_gap);
   visit("host_launch", stack.host_launch);
+  visit("host_product", stack.host_product);
+  visit("host_elementwise", stack.host_elementwise);
   visit("sustained_gemm", stack.sustained_gemm);
   visit("sustained_attention", stack.sustained_attention);
   visit("sustained_memory", stack.sustained_memory);
@@ -92,6 +111,7 @@ struct Calibration {
   std::string gpu;       // "NVIDIA H800"
   std::string software;  // "DeepSeek-V3 training stack (DeepGEMM, DeepEP), traced 2025-02"
   Chip chip;
+  ChipPower power;
   Stack stack;
   std::vector<GemmCurve> gemms;  // plain and grouped
   std::vector<AttentionCurve> attentions;

@@ -92,6 +92,7 @@ void write(Writer& w, const AttentionCurve& c) {
   w.choice("direction", kDirectionNames, c.direction);
   w.integer("qk_dim", c.qk_dim);
   w.integer("v_dim", c.v_dim);
+  if (c.library != AttentionLibrary::fastest) w.choice("library", kAttentionLibraryNames, c.library);
   w.choice("load", kLoadNames, c.load);
   w.quantity("sm_rate", c.sm_rate);
   w.integer("tile_queries", c.tile_queries);
@@ -158,6 +159,8 @@ void write_all(Writer& w, const std::string& heading, const std::vector<Curve>& 
 
 std::string value_text(double value) { return exact_number_text(value); }
 std::string value_text(std::int64_t value) { return std::to_string(value); }
+std::string value_text(Framework value) { return std::string(kFrameworkNames[static_cast<std::size_t>(value)]); }
+std::string value_text(AttentionLibrary value) { return std::string(kAttentionLibraryNames[static_cast<std::size_t>(value)]); }
 std::string value_text(DType value) { return std::string(kDTypeNames[static_cast<std::size_t>(value)]); }
 std::string value_text(const std::vector<std::string>& values) {
   std::string text = "[";
@@ -185,6 +188,24 @@ void write_chip(Writer& w, const Chip& chip) {
   w.line("  source: " + json_quoted(chip.provenance.source));
 }
 
+void write_power(Writer& w, const ChipPower& power) {
+  if (!power.known()) return;
+  w.line("\npower:");
+  w.line("  limit: " + quantity_text(power.limit));
+  w.line("  idle: " + quantity_text(power.idle));
+  w.line("  clock_max_mhz: " + exact_number_text(power.clock_max_mhz));
+  w.line("  products: " + quantity_text(power.products));
+  w.line("  memory_kernels: " + quantity_text(power.memory_kernels));
+  w.line("  bf16: " + quantity_text(power.bf16) + "  # of 1e12 FLOP, as the next two");
+  w.line("  fp8: " + quantity_text(power.fp8));
+  w.line("  attention: " + quantity_text(power.attention));
+  w.line("  memory: " + quantity_text(power.memory) + "  # of 1e12 bytes");
+  w.line("  residuals: {median: " + exact_number_text(power.residuals.median) + ", p90: " + exact_number_text(power.residuals.p90) +
+         ", points: " + std::to_string(power.residuals.points) + "}");
+  w.line(std::string("  origin: ") + to_text(power.provenance.origin));
+  w.line("  source: " + json_quoted(power.provenance.source));
+}
+
 }  // namespace
 
 std::string calibration_text(const Calibration& calibration) {
@@ -193,6 +214,7 @@ std::string calibration_text(const Calibration& calibration) {
   w.line("gpu: " + json_quoted(calibration.gpu));
   w.line("software: " + json_quoted(calibration.software));
   write_chip(w, calibration.chip);
+  write_power(w, calibration.power);
   w.line("\nstack:");
   for_each_figure(calibration.stack, [&](const char* name, const auto& figure) {
     w.line("  " + std::string(name) + ": {value: " + value_text(figure.value) + ", " + provenance_text(figure.provenance) + "}");

@@ -108,6 +108,7 @@ struct AttentionCurve {
   DType dtype = DType::bf16;
   Direction direction = Direction::forward;
   std::int64_t qk_dim = 128, v_dim = 128;
+  AttentionLibrary library = AttentionLibrary::fastest;
   Load load = Load::burst;
 
   FlopsPerSecond sm_rate;

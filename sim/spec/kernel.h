@@ -55,6 +55,10 @@ struct GroupedGemm {
 enum class Direction { forward, backward };
 inline constexpr std::array<std::string_view, 2> kDirectionNames = {"forward", "backward"};
 
+// Whose fused attention: the fastest that was measured, or FlashAttention-2 as PyTorch ships it.
+enum class AttentionLibrary { fastest, flash };
+inline constexpr std::array<std::string_view, 2> kAttentionLibraryNames = {"fastest", "flash"};
+
 // Fused scaled-dot-product attention (FlashAttention and its kin).
 struct Attention {
   DType dtype = DType::bf16;
@@ -63,6 +67,7 @@ struct Attention {
   std::int64_t qk_dim = 0, v_dim = 0;  // per head
   bool causal = true;
   Direction direction = Direction::forward;
+  AttentionLibrary library = AttentionLibrary::fastest;
 
   friend bool operator==(const Attention&, const Attention&) = default;
 };
@@ -105,8 +110,33 @@ enum class MemoryKernel {
   gradient_accumulate,  // FP32 += BF16
   adam_bf16_states,     // moments in BF16
   scatter_add,
+  // PyTorch's own kernels, as eager code launches them; bytes as calibration/steps/torch_kernels.py counts them.
+  torch_add,
+  torch_mul,
+  torch_silu,
+  torch_rms_norm,
+  torch_cast_fp32,
+  torch_cast_bf16,
+  torch_cat,
+  torch_neg,
+  torch_index_select,
+  torch_index_add,
+  torch_zero,
+  torch_accumulate,
+  torch_copy,
+  torch_rms_norm_backward,
+  torch_silu_backward,
+  torch_mul_backward,
+  torch_cross_entropy,
+  torch_cross_entropy_backward,
+  torch_embedding,
+  torch_embedding_backward,
+  torch_adamw_fused_bf16,
+  torch_adamw_fused_fp32,
+  torch_adamw_foreach_bf16,
+  torch_adamw_foreach_fp32,
 };
-inline constexpr std::array<std::string_view, 36> kMemoryKernelNames = {"copy",
+inline constexpr std::array<std::string_view, 60> kMemoryKernelNames = {"copy",
                                                                         "rms_norm",
                                                                         "rms_norm_backward",
                                                                         "layer_norm",
@@ -141,7 +171,31 @@ inline constexpr std::array<std::string_view, 36> kMemoryKernelNames = {"copy",
                                                                         "cast_fp8_block",
                                                                         "gradient_accumulate",
                                                                         "adam_bf16_states",
-                                                                        "scatter_add"};
+                                                                        "scatter_add",
+                                                                        "torch_add",
+                                                                        "torch_mul",
+                                                                        "torch_silu",
+                                                                        "torch_rms_norm",
+                                                                        "torch_cast_fp32",
+                                                                        "torch_cast_bf16",
+                                                                        "torch_cat",
+                                                                        "torch_neg",
+                                                                        "torch_index_select",
+                                                                        "torch_index_add",
+                                                                        "torch_zero",
+                                                                        "torch_accumulate",
+                                                                        "torch_copy",
+                                                                        "torch_rms_norm_backward",
+                                                                        "torch_silu_backward",
+                                                                        "torch_mul_backward",
+                                                                        "torch_cross_entropy",
+                                                                        "torch_cross_entropy_backward",
+                                                                        "torch_embedding",
+                                                                        "torch_embedding_backward",
+                                                                        "torch_adamw_fused_bf16",
+                                                                        "torch_adamw_fused_fp32",
+                                                                        "torch_adamw_foreach_bf16",
+                                                                        "torch_adamw_foreach_fp32"};
 
 struct MemoryBound {
   MemoryKernel kernel = MemoryKernel::copy;

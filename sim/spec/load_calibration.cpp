@@ -1,5 +1,8 @@
 #include "sim/spec/load_calibration.h"
 
+#include <filesystem>
+#include <system_error>
+
 namespace trillion {
 namespace {
 
@@ -73,6 +76,7 @@ AttentionCurve read_attention(YamlReader& reader) {
   curve.direction = reader.choice<Direction>("direction", kDirectionNames);
   curve.qk_dim = reader.integer("qk_dim");
   curve.v_dim = reader.integer("v_dim");
+  curve.library = reader.choice<AttentionLibrary>("library", kAttentionLibraryNames, AttentionLibrary::fastest);
   curve.load = reader.choice<Load>("load", kLoadNames);
   curve.sm_rate = reader.quantity<FlopsPerSecond>("sm_rate");
   curve.tile_queries = reader.integer("tile_queries");
@@ -148,8 +152,38 @@ Chip read_chip(YamlReader& parent) {
   return chip;
 }
 
+// Left out by profiles of chips whose clock nobody watched.
+ChipPower read_power(YamlReader& parent) {
+  ChipPower power;
+  auto reader = parent.optional_mapping("power");
+  if (!reader) return power;
+  power.limit = reader->quantity<Watts>("limit");
+  power.idle = reader->quantity<Watts>("idle");
+  power.clock_max_mhz = reader->number("clock_max_mhz");
+  power.products = reader->quantity<Watts>("products");
+  power.memory_kernels = reader->quantity<Watts>("memory_kernels");
+  power.bf16 = reader->quantity<Joules>("bf16");
+  power.fp8 = reader->quantity<Joules>("fp8");
+  power.attention = reader->quantity<Joules>("attention");
+  power.memory = reader->quantity<Joules>("memory");
+  power.residuals = read_residuals(*reader);
+  power.provenance = reader->provenance();
+  return power;
+}
+
 struct FigureReader {
   YamlReader& stack;
+
+  void operator()(const char* name, Figure<Framework>& figure) const {
+    YamlReader reader = stack.mapping(name);
+    figure.value = reader.choice<Framework>("value", kFrameworkNames);
+    figure.provenance = reader.provenance();
+  }
+  void operator()(const char* name, Figure<AttentionLibrary>& figure) const {
+    YamlReader reader = stack.mapping(name);
+    figure.value = reader.choice<AttentionLibrary>("value", kAttentionLibraryNames);
+    figure.provenance = reader.provenance();
+  }
 
   void operator()(const char* name, Figure<std::vector<std::string>>& figure) const {
     YamlReader reader = stack.mapping(name);
@@ -186,6 +220,7 @@ Calibration read_calibration(YamlReader& reader) {
   calibration.gpu = reader.text("gpu");
   calibration.software = reader.text("software");
   calibration.chip = read_chip(reader);
+  calibration.power = read_power(reader);
   YamlReader stack = reader.mapping("stack");
   for_each_figure(calibration.stack, FigureReader{stack});
   for (YamlReader& curve : reader.mappings("gemms")) calibration.gemms.push_back(read_gemm(curve));
@@ -197,8 +232,28 @@ Calibration read_calibration(YamlReader& reader) {
   return calibration;
 }
 
+YamlDocument calibration_document(const std::string& path) {
+  YamlDocument changes = YamlDocument::from_file(path);
+  const YamlNode* base = changes.root().find("base");
+  if (base == nullptr) return changes;
+  Diagnostics diagnostics;
+  YamlReader reader = YamlReader::open(changes, diagnostics);  // for `base` alone: the other keys are the base file's
+  const std::string written = reader.text("base");
+  diagnostics.throw_if_any();
+  const std::string file = (std::filesystem::path(path).parent_path() / written).lexically_normal().string();
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) reader.problem("base", "there is no file " + file);
+  diagnostics.throw_if_any();
+  YamlDocument document = YamlDocument::from_file(file);
+  if (document.root().find("base") != nullptr) reader.problem("base", "names a profile that has a base of its own");
+  diagnostics.throw_if_any();
+  changes.remove("base");
+  document.overlay(changes);
+  return document;
+}
+
 Calibration load_calibration(const std::string& path, const std::vector<std::string>& overrides) {
-  YamlDocument document = YamlDocument::from_file(path);
+  YamlDocument document = calibration_document(path);
   for (const auto& assignment : overrides) document.apply_override(assignment, "--set " + assignment);
   Diagnostics diagnostics;
   YamlReader reader = YamlReader::open(std::move(document), diagnostics);

@@ -16,6 +16,12 @@
 //       origin: measured
 //       source: "..."
 //   attentions, memory_kernels, collectives, experts: likewise; a curve's key is what distinguishes it from the others
+//
+// A profile belongs to a GPU and a software stack. Another stack on the same GPU is a file of its changes:
+//
+//   base: h100.yaml                         # relative to the file
+//   stack:
+//     framework: {value: torch-eager, origin: measured, source: "..."}
 #pragma once
 
 #include <string>
@@ -28,6 +34,9 @@ namespace trillion {
 
 // Throws InputError with everything that is wrong. `overrides` are "stack.kernel_gap.value=2 us" pairs as `--set` takes them.
 Calibration load_calibration(const std::string& path, const std::vector<std::string>& overrides = {});
+
+// The file's text, laid over the `base` that it names, if it names one. Throws InputError.
+YamlDocument calibration_document(const std::string& path);
 
 // The same from a mapping that is open already; complaints go to the reader's diagnostics.
 Calibration read_calibration(YamlReader& reader);

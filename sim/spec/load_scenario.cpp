@@ -70,17 +70,17 @@ fs::path resolve(const YamlReader& root, std::string_view key, const fs::path& s
   return scenario.parent_path() / written;
 }
 
-// Opens a file; what is wrong with it is said at the place that names it when it is not there.
-std::optional<YamlDocument> open_file(YamlReader& reader, std::string_view key, const fs::path& path, Diagnostics& diagnostics) {
+// Opens the file of a part; what is wrong with it is said at the place that names it when it is not there.
+std::optional<YamlDocument> open_file(YamlReader& reader, std::string_view key, std::string_view part, const fs::path& path) {
   std::error_code error;
   if (!fs::exists(path, error)) {
     reader.problem(key, "there is no file " + normal(path));
     return std::nullopt;
   }
   try {
-    return YamlDocument::from_file(normal(path));
+    return part == "calibration" ? calibration_document(normal(path)) : YamlDocument::from_file(normal(path));
   } catch (const InputError& e) {
-    diagnostics.add(e);
+    reader.diagnostics().add(e);
     return std::nullopt;
   }
 }
@@ -94,7 +94,7 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
     fs::path path = resolve(root, key, scenario, written);
     if (key == "model") path = model_file(path.string());
     part.file = normal(path);
-    part.document = open_file(root, key, path, diagnostics);
+    part.document = open_file(root, key, key, path);
     return part;
   }
   YamlDocument inline_text = root.subdocument(key);
@@ -109,7 +109,7 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
   if (reader.failed("base")) return part;
   const fs::path path = resolve(reader, "base", scenario, written);
   part.file = normal(path);
-  part.document = open_file(reader, "base", path, diagnostics);
+  part.document = open_file(reader, "base", key, path);
   if (part.document) {
     inline_text.remove("base");
     part.document->overlay(inline_text);

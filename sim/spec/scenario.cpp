@@ -43,10 +43,23 @@ void check_recompute(const Scenario& s, Problems& p) {
   needs(shared_experts, m.moe && m.moe->shared_intermediate_size > 0, "shared experts");
 }
 
+// What the PyTorch stacks are modelled for (workload/torch.h).
+void check_framework(const Scenario& s, Problems& p) {
+  const Framework framework = s.calibration.stack.framework.value;
+  if (framework == Framework::fused) return;
+  const std::string is = "calibration.stack.framework is " + std::string(kFrameworkNames[static_cast<std::size_t>(framework)]) + ", which ";
+  p.require(!s.model.mla, "model", is + "is not modelled with latent attention; accepted is grouped-query attention");
+  p.require(s.plan.precision == Precision::bf16, "plan.precision", is + "is modelled in bf16 only");
+  const bool whole =
+      std::all_of(s.plan.recompute.begin(), s.plan.recompute.end(), [](RecomputeModule m) { return m == RecomputeModule::layer; });
+  p.require(whole, "plan.recompute", is + "recomputes whole layers; accepted are none, full");
+}
+
 }  // namespace
 
 std::vector<std::string> Scenario::validate() const {
   Problems p;
+  check_framework(*this, p);
   if (!model.moe) {
     p.require(plan.expert_parallel == 1, "plan.expert_parallel",
               "the model has no experts; accepted is 1, found " + std::to_string(plan.expert_parallel));

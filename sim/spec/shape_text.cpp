@@ -160,6 +160,7 @@ Attention read_attention(Reader& r) {
   a.v_dim = r.integer("v_dim", 1, a.qk_dim);
   a.causal = r.flag("causal", true);
   a.direction = r.choice<Direction>("direction", kDirectionNames, Direction::forward);
+  a.library = r.choice<AttentionLibrary>("library", kAttentionLibraryNames, AttentionLibrary::fastest);
   return a;
 }
 
@@ -223,6 +224,7 @@ class Writer {
     integer("v_dim", a.v_dim);
     flag("causal", a.causal);
     choice("direction", kDirectionNames, a.direction);
+    if (a.library != AttentionLibrary::fastest) choice("library", kAttentionLibraryNames, a.library);
   }
   void shape(const MemoryBound& m) {
     text("op", "memory_bound");

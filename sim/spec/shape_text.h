@@ -8,7 +8,7 @@
 //   {"op":"collective","kind":"all_reduce","bytes":268435456,"ranks":16,"ranks_per_node":8}
 //
 // Optional: layout (forward), accumulate (false; C += A B in FP32), batch (1), kv_heads (heads), v_dim (qk_dim), causal (true),
-// direction (forward), ranks_per_node (ranks: one node), scale_up_bytes (0), sms (all), load (burst).
+// direction (forward), library (fastest; or flash), ranks_per_node (ranks: one node), scale_up_bytes (0), sms (all), load (burst).
 //
 // A line may carry keys of its own ("name", "time_s"); but an unknown key one slip away from a known one is an error.
 #pragma once

@@ -35,6 +35,7 @@ Kinship kinship(const AttentionCurve& a, const AttentionCurve& b) {
   k.add(a.load != b.load, 4, 0.05);
   const double ratio = static_cast<double>(a.qk_dim + a.v_dim) / static_cast<double>(b.qk_dim + b.v_dim);
   k.add(a.qk_dim != b.qk_dim || a.v_dim != b.v_dim, 0.1 + 8 * std::abs(std::log2(ratio)), 0.10);
+  k.add(a.library != b.library, 32, 0.50);
   k.add(a.direction != b.direction, 64, 0.30);
   k.add(a.dtype != b.dtype, 128, 0.25);
   return k;
@@ -129,6 +130,7 @@ std::optional<AttentionCurve> stand_in(const Calibration& calibration, const Att
   curve.direction = wanted.direction;
   curve.qk_dim = wanted.qk_dim;
   curve.v_dim = wanted.v_dim;
+  curve.library = wanted.library;
   curve.load = wanted.load;
   const double slower = sustained_factor(parent->load, wanted.load, calibration.stack.sustained_attention.value);
   curve.sm_rate *= 1 / slower;

@@ -90,7 +90,8 @@ void Timing::fill_attentions() {
   for (std::uint32_t i = 0; i < calibration_.attentions.size(); ++i) attentions_.index.push_back(offset + i);
   const auto has = [&](const AttentionCurve& w) {
     return std::any_of(attentions_.curves.begin(), attentions_.curves.end(), [&](const AttentionCurve& c) {
-      return c.direction == w.direction && c.load == w.load && c.qk_dim == w.qk_dim && c.v_dim == w.v_dim && c.dtype == w.dtype;
+      return c.direction == w.direction && c.load == w.load && c.library == w.library && c.qk_dim == w.qk_dim && c.v_dim == w.v_dim &&
+             c.dtype == w.dtype;
     });
   };
   for (AttentionCurve wanted : calibration_.attentions) {
@@ -160,7 +161,23 @@ void Timing::fill_collectives() {
 }
 
 KernelTime Timing::time(const Kernel& kernel, const Conditions& conditions) const {
-  return std::visit([&](const auto& k) { return ask(k, conditions); }, kernel);
+  KernelTime result = std::visit([&](const auto& k) { return ask(k, conditions); }, kernel);
+  if (conditions.clock_mhz <= 0 || result.time.value() <= 0) return result;
+  const Seconds held = time_at(calibration_.power, power_load(kernel, conditions.sms, 1), conditions.clock_mhz);
+  const double factor = held / result.time;
+  return {held, result.low * factor, result.high * factor, result.curve, result.extrapolated};
+}
+
+PowerLoad Timing::power_load(const Kernel& kernel, std::int64_t sms, double count) const {
+  CHECK(calibration_.power.known());
+  const auto alone = [&](Load load) { return std::visit([&](const auto& k) { return ask(k, {.sms = sms, .load = load}).time; }, kernel); };
+  PowerLoad load{alone(Load::burst), alone(Load::sustained), {}, {}, count};
+  if (const auto* m = std::get_if<MemoryBound>(&kernel)) {
+    load.memory = ask(MemoryBound{MemoryKernel::copy, m->read, m->written}, {.sms = sms, .load = Load::burst}).time;
+  }
+  const Shape shape = std::visit([](const auto& k) { return Shape{k}; }, kernel);
+  if (load.sustained.value() > 0) load.draw = *draw_of(shape, load.sustained);
+  return load;
 }
 
 KernelTime Timing::time(const Collective& c, Load load) const {
@@ -216,7 +233,8 @@ KernelTime Timing::ask(const Attention& a, const Conditions& conditions) const {
     const auto& c = attentions_.curves[i];
     if (c.direction != a.direction || c.load != conditions.load) continue;
     const double d = std::abs(std::log2(static_cast<double>(a.qk_dim + a.v_dim) / static_cast<double>(c.qk_dim + c.v_dim))) +
-                     (c.qk_dim != a.qk_dim || c.v_dim != a.v_dim ? 0.01 : 0.0) + (c.dtype != a.dtype ? 16.0 : 0.0);
+                     (c.qk_dim != a.qk_dim || c.v_dim != a.v_dim ? 0.01 : 0.0) + (c.dtype != a.dtype ? 16.0 : 0.0) +
+                     (c.library != a.library ? 8.0 : 0.0);
     if (d < distance) distance = d, best = &c, place = i;
   }
   if (best == nullptr) nothing_related(calibration_, "attention");

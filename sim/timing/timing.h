@@ -27,6 +27,8 @@ namespace trillion {
 struct Conditions {
   std::int64_t sms = 0;  // streaming multiprocessors that it may use; 0: all of the chip
   Load load = Load::burst;
+  // SM clock that the whole step holds, where its mean draw decides (spec/chip_power.h); 0: the kernel alone decides, as `load` says.
+  double clock_mhz = 0;
 };
 
 // A time and how much it can be trusted.
@@ -43,6 +45,9 @@ class Timing {
   Timing(const Calibration& calibration, const Cluster& cluster);
 
   KernelTime time(const Kernel& kernel, const Conditions& conditions = {}) const;
+  // What step_clock (spec/chip_power.h) asks of a kernel that runs `count` times. REQUIRES: the calibration's power is known().
+  PowerLoad power_load(const Kernel& kernel, std::int64_t sms, double count) const;
+
   // The group alone on an idle fabric. `load` matters to expert_dispatch and expert_combine only: burst is the library alone,
   // sustained is the library overlapped with computation, as in a training step.
   KernelTime time(const Collective& collective, Load load = Load::sustained) const;

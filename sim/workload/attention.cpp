@@ -12,8 +12,6 @@ namespace {
 constexpr auto kElementwise = Category::norm_and_elementwise;
 constexpr double kE5m6 = (1.5 + 4.0 / 128) / 2;  // 12 bits and a scale per 128 values, relative to BF16
 
-void append(Operations& to, const Operations& from) { to.insert(to.end(), from.begin(), from.end()); }
-
 // What the module's first kernels owe the backward pass, which runs it last.
 struct Entry {
   Operations norm;

@@ -1,5 +1,6 @@
 #include "sim/workload/block.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "sim/base/error.h"
@@ -7,12 +8,11 @@
 #include "sim/workload/experts.h"
 #include "sim/workload/passes.h"
 #include "sim/workload/tensor_overlap.h"
+#include "sim/workload/torch.h"
 
 namespace trillion {
 
 namespace {
-
-void append(Operations& to, const Operations& from) { to.insert(to.end(), from.begin(), from.end()); }
 
 // Norms stay what they are, whatever they stand before.
 void append(std::vector<SavedTensor>& to, const std::vector<SavedTensor>& from, Module module) {
@@ -24,7 +24,12 @@ void append(std::vector<SavedTensor>& to, const std::vector<SavedTensor>& from, 
 
 BlockParameters& of(Block& b, Module module) { return b.parameters_of[static_cast<std::size_t>(module)]; }
 
-Passes attention(const BlockContext& c) { return c.model.mla ? latent_attention(c) : grouped_query_attention(c); }
+bool torch(const BlockContext& c) { return c.framework != Framework::fused; }
+
+Passes attention(const BlockContext& c) {
+  if (torch(c)) return torch_attention(c);
+  return c.model.mla ? latent_attention(c) : grouped_query_attention(c);
+}
 
 // This rank's share of a decoder layer's parameters: matrices are split over the tensor-parallel group, vectors are not.
 void add_layer_share(Block& b, const BlockContext& c, bool moe_layer) {
@@ -60,7 +65,15 @@ Operations routed_network(const Block& b, const Operations& before_dispatch) {
 // end: frameworks checkpoint a function, and cannot know which of its last kernels nobody needs.
 void recompute_everything(Block& b, const BlockContext& c) {
   b.recompute = again(routed_network(b, b.before_exchange));
-  b.saved = {{"layer input", Sizes(c).residual(), LoadScale::none, Module::layer_inputs}};
+  // PyTorch's checkpoint stops when the last tensor that the backward pass needs is back: before the last product and what follows.
+  while (torch(c) && !b.recompute.empty()) {
+    const bool product =
+        std::holds_alternative<Gemm>(b.recompute.back().what) || std::holds_alternative<GroupedGemm>(b.recompute.back().what);
+    b.recompute.pop_back();
+    if (product) break;
+  }
+  for (const SavedTensor& t : b.saved) b.transient += t.bytes;
+  b.saved = {{"layer input", Sizes(c).residual() * (c.autocast() ? 2.0 : 1.0), LoadScale::none, Module::layer_inputs}};
 }
 
 // plan.recompute: moe. The norm before the gate is not part of it, but what it feeds is, so it comes first where it runs again.
@@ -74,7 +87,7 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   append(b.before_exchange, a.forward);
   append(b.saved, a.saved, Module::attention);
   if (moe_layer) {
-    const Passes g = gate(c), f = routed_feed_forward(c);
+    const Passes g = torch(c) ? torch_gate(c) : gate(c), f = torch(c) ? torch_experts(c) : routed_feed_forward(c);
     append(b.before_exchange, g.forward);
     b.experts = f.forward;
     b.experts_backward = f.backward;
@@ -86,7 +99,7 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
     b.recompute = f.recompute;
     if (c.plan.recomputes(RecomputeModule::moe)) recompute_routed(b, c, g);
   } else {
-    const Passes f = dense_feed_forward(c);
+    const Passes f = torch(c) ? torch_feed_forward(c) : dense_feed_forward(c);
     b.experts = f.forward;
     b.experts_backward = f.backward;
     b.experts_weight = f.weight;
@@ -96,6 +109,8 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   append(b.before_exchange_backward, a.backward);
   append(b.before_exchange_weight, a.weight);
   add_layer_share(b, c, moe_layer);
+  // Three gradients of the largest tensors are alive at once: of the activation's output and of its two inputs.
+  for (const SavedTensor& t : b.saved) b.transient = std::max(b.transient, 3 * t.bytes);
   if (c.plan.recomputes(RecomputeModule::layer)) recompute_everything(b, c);
 }
 
@@ -104,6 +119,7 @@ void add_module(Block& b, const Passes& p, Module module) {
   append(b.before_exchange_backward, p.backward);
   append(b.before_exchange_weight, p.weight);
   append(b.saved, p.saved, module);
+  b.transient = p.transient;
 }
 
 }  // namespace
@@ -130,7 +146,7 @@ Block make_block(BlockKind kind, const BlockContext& c) {
   switch (kind) {
     case BlockKind::embedding:
       b.name = "embedding";
-      add_module(b, embedding(c), Module::embedding);
+      add_module(b, torch(c) ? torch_embedding(c) : embedding(c), Module::embedding);
       of(b, Module::embedding).dense = static_cast<double>(size.embedding) / tensor;
       break;
     case BlockKind::kept_dense_layer:
@@ -150,7 +166,7 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       break;
     case BlockKind::head:
       b.name = "head";
-      add_module(b, output_head(c), Module::head);
+      add_module(b, torch(c) ? torch_head(c) : output_head(c), Module::head);
       of(b, Module::head).dense = c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1 ? 0 : head;
       of(b, Module::norms).dense = norm;
       break;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "sim/moe/expert_load.h"
+#include "sim/spec/calibration.h"
 #include "sim/spec/model.h"
 #include "sim/spec/plan.h"
 #include "sim/spec/training.h"
@@ -82,6 +83,8 @@ struct Block {
   Operations experts_weight, before_exchange_weight;
   Exchanges exchanges;
   std::vector<SavedTensor> saved;
+  // PyTorch: what the backward pass holds at its largest moment beside what was saved.
+  Bytes transient;
   BlockParameters parameters;
   std::array<BlockParameters, kModuleCount> parameters_of{};  // the same by module
 };
@@ -96,6 +99,12 @@ struct BlockContext {
   bool fuses_residual_with_norm = false;  // the stack adds the residual in the norm's kernel
   Group tensor, context, expert;
   Group expert_tensor = {};
+  Framework framework = Framework::fused;
+  AttentionLibrary attention = AttentionLibrary::fastest;
+  std::int64_t micro_batches = 1;  // per replica and step
+
+  // PyTorch with FP32 parameters computes under autocast: each use casts to BF16. Without master weights all is BF16.
+  bool autocast() const { return framework != Framework::fused && training.optimizer_state.master_weight_bytes > 0; }
 };
 
 Block make_block(BlockKind kind, const BlockContext& context);

@@ -7,41 +7,14 @@ namespace trillion {
 
 namespace {
 
-// One rank's share of the routed work, on balanced load.
-struct Routed {
-  explicit Routed(const BlockContext& c) {
-    const MixtureOfExperts& moe = *c.model.moe;
-    const Sizes s(c);
-    local_experts = moe.n_routed_experts / c.plan.expert_parallel;
-    rows = s.residual_tokens * moe.num_experts_per_tok * c.plan.expert_tensor_parallel;
-    width = moe.moe_intermediate_size / c.plan.expert_tensor_parallel;
-    hidden = s.hidden;
-  }
-  std::int64_t local_experts = 0, rows = 0, width = 0, hidden = 0;
+struct Routed : RoutedShare {
+  using RoutedShare::RoutedShare;
 
   Bytes payload(double bytes_per_value) const { return Bytes{bytes_per_value * static_cast<double>(rows) * static_cast<double>(hidden)}; }
   Bytes weights(std::int64_t in, std::int64_t out) const {
     return Bytes{static_cast<double>(local_experts) * static_cast<double>(in) * static_cast<double>(out)};
   }
-  // Rows per expert; what does not divide goes to the first experts.
-  std::vector<std::int64_t> groups() const {
-    std::vector<std::int64_t> m(static_cast<std::size_t>(local_experts), rows / local_experts);
-    for (std::int64_t i = 0; i < rows % local_experts; ++i) ++m[static_cast<std::size_t>(i)];
-    return m;
-  }
 };
-
-Operation grouped_gemm(const BlockContext& c, const std::string& label, std::int64_t n, std::int64_t k, GemmLayout layout) {
-  const Routed r(c);
-  return {label, Category::experts, Lane::compute,
-          GroupedGemm{.dtype = Sizes(c).linear_type,
-                      .m = r.groups(),
-                      .n = n,
-                      .k = k,
-                      .layout = layout,
-                      .accumulate_fp32 = layout == GemmLayout::weight_gradient},
-          LoadScale::rank_load};
-}
 
 Operation routed_memory(std::string label, Category category, MemoryKernel kernel, Bytes read, Bytes written) {
   Operation op = memory_operation(std::move(label), category, kernel, read, written);
@@ -144,8 +117,6 @@ struct SharedWires {
   }
   Operations in, out, gradient_in, input_again, gradient_out;
 };
-
-void append(Operations& to, const Operations& from) { to.insert(to.end(), from.begin(), from.end()); }
 
 void add_routed_forward(Operations& ops, const BlockContext& c, const Experts& e) {
   add_across_channels(ops, c, "experts gather tokens", CollectiveKind::all_gather, e.dispatched);
@@ -260,6 +231,33 @@ void add_experts_weight(Operations& ops, const BlockContext& c, const Experts& e
 }
 
 }  // namespace
+
+RoutedShare::RoutedShare(const BlockContext& c) {
+  const MixtureOfExperts& moe = *c.model.moe;
+  const Sizes s(c);
+  local_experts = moe.n_routed_experts / c.plan.expert_parallel;
+  rows = s.residual_tokens * moe.num_experts_per_tok * c.plan.expert_tensor_parallel;
+  width = moe.moe_intermediate_size / c.plan.expert_tensor_parallel;
+  hidden = s.hidden;
+}
+
+std::vector<std::int64_t> RoutedShare::groups() const {
+  std::vector<std::int64_t> m(static_cast<std::size_t>(local_experts), rows / local_experts);
+  for (std::int64_t i = 0; i < rows % local_experts; ++i) ++m[static_cast<std::size_t>(i)];
+  return m;
+}
+
+Operation grouped_gemm(const BlockContext& c, const std::string& label, std::int64_t n, std::int64_t k, GemmLayout layout) {
+  const RoutedShare r(c);
+  return {label, Category::experts, Lane::compute,
+          GroupedGemm{.dtype = Sizes(c).linear_type,
+                      .m = r.groups(),
+                      .n = n,
+                      .k = k,
+                      .layout = layout,
+                      .accumulate_fp32 = layout == GemmLayout::weight_gradient && c.framework == Framework::fused},
+          LoadScale::rank_load};
+}
 
 Passes gate(const BlockContext& c) {
   const Sizes s(c);

@@ -2,11 +2,26 @@
 // same way. FP8 recipe: tokens and gradients travel to the experts in FP8, results come back in BF16 (DeepSeek-V3 report, 3.3.3).
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "sim/workload/passes.h"
 
 namespace trillion {
+
+// One rank's share of the routed work, on balanced load.
+struct RoutedShare {
+  explicit RoutedShare(const BlockContext& context);
+  std::int64_t local_experts = 0, rows = 0, width = 0, hidden = 0;
+
+  // Rows per expert; what does not divide goes to the first experts.
+  std::vector<std::int64_t> groups() const;
+};
+
+// A product of all experts of the rank in one kernel.
+Operation grouped_gemm(const BlockContext& context, const std::string& label, std::int64_t n, std::int64_t k, GemmLayout layout);
 
 // All empty when the experts of a layer live on one rank.
 Exchanges exchanges(const BlockContext& context);

@@ -68,6 +68,14 @@ WireBytes wire_bytes(const Collective& c) {
   return {};
 }
 
+IssueCosts issue_costs(const Stack& stack) {
+  IssueCosts costs{stack.kernel_gap.value, {}, {}};
+  if (stack.framework.value == Framework::fused) return costs;
+  costs.host_product = stack.host_product.value;
+  costs.host_elementwise = stack.host_elementwise.value;
+  return costs;
+}
+
 Operation at_load(Operation op, const LayerRouting& r, std::int32_t expert_rank) {
   const auto of_rank = [&](const std::vector<double>& loads, double largest) {
     return expert_rank == Runner::kBusiest || loads.empty() ? largest : loads[static_cast<std::size_t>(expert_rank)];
@@ -126,13 +134,35 @@ KindId KindTable::kind_on_links(const Operation& op, const Timed& timed, const R
 
 KindId KindTable::intern(const Operation& op, const Timed& timed, double slowdown, std::vector<LinkUse> links) {
   const bool kernel = op.lane == Lane::compute;
-  const auto duration = [&](Seconds alone) { return SimTime::from(kernel ? alone * slowdown + gap_ : alone); };
+  const auto duration = [&](Seconds alone) { return SimTime::from(kernel ? alone * slowdown + costs_.kernel_gap : alone); };
   const KernelTime& loaded = timed.loaded;
   const KindId id = graph_.add_kind({op.label, static_cast<std::uint16_t>(op.category), duration(loaded.time), std::move(links)});
   if (id.value == evidence_.size()) {
     const double t = std::max(loaded.time.value(), 1e-12);
     evidence_.push_back({loaded.curve, loaded.extrapolated, static_cast<float>(loaded.low.value() / t),
                          static_cast<float>(loaded.high.value() / t), duration(timed.even.time), work_of(op), wire_of(op)});
+    parts_.emplace_back();
+  }
+  return id;
+}
+
+KindId KindTable::launch_of(const Operation& op) {
+  const bool product = !std::holds_alternative<MemoryBound>(op.what);
+  const Seconds cost = product ? costs_.host_product : costs_.host_elementwise;
+  if (cost.value() <= 0) return {};
+  return add_launch(product ? "launch product" : "launch", SimTime::from(cost));
+}
+
+KindId KindTable::rest_of_launch(KindId launch, SimTime before) {
+  const TaskKind whole = graph_.kind(launch);
+  CHECK(before < whole.duration);
+  return add_launch(whole.label, whole.duration - before);
+}
+
+KindId KindTable::add_launch(const std::string& label, SimTime duration) {
+  const KindId id = graph_.add_kind({label, static_cast<std::uint16_t>(Category::host_launch), duration, {}});
+  if (id.value == evidence_.size()) {
+    evidence_.emplace_back();
     parts_.emplace_back();
   }
   return id;

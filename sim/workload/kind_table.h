@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -45,11 +46,19 @@ struct Runner {
 // The operation as this rank of the expert-parallel group runs it.
 Operation at_load(Operation operation, const LayerRouting& routing, std::int32_t expert_rank = Runner::kBusiest);
 
+// What the stack adds to the kernels' own times.
+struct IssueCosts {
+  Seconds kernel_gap;  // the device idles so long between two kernels of a full queue
+  // Of the host to issue a product or attention, and anything else; 0: nothing waits for the host.
+  Seconds host_product, host_elementwise;
+};
+IssueCosts issue_costs(const Stack& stack);
+
 class KindTable {
  public:
-  // `conditions` holds for every kernel; `kernel_gap` is what the device idles between two kernels of a full queue.
-  KindTable(TaskGraph& graph, const Timing& timing, const Conditions& conditions, Seconds kernel_gap)
-      : graph_(graph), timing_(timing), conditions_(conditions), gap_(kernel_gap) {}
+  // `conditions` holds for every kernel.
+  KindTable(TaskGraph& graph, const Timing& timing, const Conditions& conditions, const IssueCosts& costs)
+      : graph_(graph), timing_(timing), conditions_(conditions), costs_(costs) {}
 
   // An operation's time at some load, which does not depend on who runs it: asked once where many GPUs run the same.
   struct Timed {
@@ -69,6 +78,11 @@ class KindTable {
     return kind_on_links(operation, timed(operation, routing, Runner::kBusiest), sender, receiver);
   }
 
+  // The host's task that issues the operation; not valid() where nothing waits for the host.
+  KindId launch_of(const Operation& operation);
+  // The same, of which `before` has happened earlier. REQUIRES: launch is one of launch_of, before < its duration.
+  KindId rest_of_launch(KindId launch, SimTime before);
+
   // Kernels that follow each other on one stream with nothing in between: one task that takes as long as all of them. The same parts
   // give the same kind. REQUIRES: parts have no links, none is a run itself; one part is its own run.
   KindId run_of(const std::vector<KindId>& parts);
@@ -84,11 +98,12 @@ class KindTable {
  private:
   KernelTime time(const Operation& operation) const;
   KindId intern(const Operation& operation, const Timed& timed, double slowdown, std::vector<LinkUse> links);
+  KindId add_launch(const std::string& label, SimTime duration);
 
   TaskGraph& graph_;
   const Timing& timing_;
   Conditions conditions_;
-  Seconds gap_;
+  IssueCosts costs_;
   std::vector<Evidence> evidence_;
   std::vector<std::vector<KindId>> parts_;
   std::map<std::vector<KindId>, KindId> runs_;

@@ -14,7 +14,7 @@ void add_gemm(Operations& ops, const Linear& l, GemmLayout layout) {
   Gemm gemm{.dtype = l.type, .m = l.tokens, .n = l.out, .k = l.in, .layout = layout};
   if (layout == GemmLayout::input_gradient) gemm = {.dtype = l.type, .m = l.tokens, .n = l.in, .k = l.out, .layout = layout};
   if (layout == GemmLayout::weight_gradient) {
-    gemm = {.dtype = l.type, .m = l.out, .n = l.in, .k = l.tokens, .layout = layout, .accumulate_fp32 = true};
+    gemm = {.dtype = l.type, .m = l.out, .n = l.in, .k = l.tokens, .layout = layout, .accumulate_fp32 = l.fp32_gradient};
   }
   const std::string product = layout == GemmLayout::forward ? "" : layout == GemmLayout::input_gradient ? " dgrad" : " wgrad";
   ops.push_back({l.name + product, l.category, Lane::compute, gemm});

@@ -19,7 +19,8 @@ struct Linear {
   std::int64_t tokens = 0;
   std::int64_t in = 0, out = 0;  // this rank's share
   Category category = Category::attention;
-  DType type = DType::bf16;  // of the three products
+  DType type = DType::bf16;   // of the three products
+  bool fp32_gradient = true;  // the weight gradient is added up in FP32; false: written in BF16
 };
 
 // Whether the operand that a product would quantise is in FP8 already, because a kernel before it wrote it so.

@@ -9,10 +9,18 @@
 
 namespace trillion {
 
+namespace {
+
+Conditions conditions_of(const LoweringInput& in) {
+  Conditions conditions = kernel_conditions(in.scenario, in.timing);
+  conditions.clock_mhz = in.clock_mhz;
+  return conditions;
+}
+
+}  // namespace
+
 Lowering::Lowering(const LoweringInput& in, Detail detail)
-    : in_(in),
-      places_(in.schedule),
-      kinds_(out_.graph, in.timing, kernel_conditions(in.scenario, in.timing), in.scenario.calibration.stack.kernel_gap.value) {
+    : in_(in), places_(in.schedule), kinds_(out_.graph, in.timing, conditions_of(in), issue_costs(in.scenario.calibration.stack)) {
   const std::size_t ranks = in.schedule.ranks.size();
   out_.folding = fold(in.scenario, in.mesh);
   out_.replicas = out_.folding.class_count();
@@ -33,6 +41,9 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   arrived_backward_.resize(slots * static_cast<std::size_t>(out_.replicas));
   block_start_.resize(gpus);
   reduced_.resize(gpus);
+  host_lead_ = in.host_lead;
+  host_lead_.resize(gpus);
+  host_waits_for_.resize(gpus);
   reserve();
   for (std::size_t r = 0; r < ranks; ++r) {
     for (const Action& a : in.schedule.ranks[r]) {
@@ -132,6 +143,7 @@ LoweredStep Lowering::run() {
     for (std::size_t g = 0; g < out_.streams.size(); ++g) end_step(static_cast<std::int32_t>(g), norm);
   }
   out_.evidence = kinds_.evidence();
+  out_.clock_mhz = in_.clock_mhz;
   out_.parts = kinds_.parts();
   return std::move(out_);
 }
@@ -141,8 +153,21 @@ LoweredStep lower(const LoweringInput& input, Detail detail) { return Lowering(i
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing) {
   const std::vector<std::string>& fused = scenario.calibration.stack.fused.value;
   const bool joined = std::find(fused.begin(), fused.end(), "add+rms_norm") != fused.end();
-  return {scenario.model, scenario.plan, scenario.training, routing,       scenario.calibration.stack.fp8.value,
-          joined,         mesh.tensor(), mesh.context(),    mesh.expert(), mesh.expert_tensor()};
+  const Stack& stack = scenario.calibration.stack;
+  const std::int64_t replicas = mesh.data_parallel() * scenario.plan.micro_batch_size;
+  return {.model = scenario.model,
+          .plan = scenario.plan,
+          .training = scenario.training,
+          .routing = routing,
+          .fp8_type = stack.fp8.value,
+          .fuses_residual_with_norm = joined,
+          .tensor = mesh.tensor(),
+          .context = mesh.context(),
+          .expert = mesh.expert(),
+          .expert_tensor = mesh.expert_tensor(),
+          .framework = stack.framework.value,
+          .attention = stack.attention.value,
+          .micro_batches = std::max<std::int64_t>(1, scenario.training.global_batch_size / replicas)};
 }
 
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {

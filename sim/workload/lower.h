@@ -54,6 +54,7 @@ struct LoweredStep {
   std::vector<std::array<StreamId, kLaneCount>> streams;  // per simulated GPU
   std::vector<ActionSpan> spans;                          // in order of ids
   std::vector<Section> sections;                          // in order of ids; with Detail::kernels only
+  double clock_mhz = 0;                                   // LoweringInput::clock_mhz
   TaskId step_end;                                        // first task of the optimizer step; later ids belong to it too
 
   // How many GPUs of the cluster a simulated one stands for.
@@ -74,6 +75,10 @@ struct LoweringInput {
   const StageCut& cut;
   const ExpertLoad& load;
   const Timing& timing;
+  double clock_mhz = 0;  // that the step holds (workload/step_clock.h); 0: kernels run on their sustained curves
+  // Per simulated GPU: how far ahead of the device the host is when the step begins, having issued while the step before still ran.
+  // Empty: not at all. What it covers is not in the graph.
+  std::vector<SimTime> host_lead = {};
 };
 
 LoweredStep lower(const LoweringInput& input, Detail detail = Detail::kernels);

@@ -14,6 +14,27 @@ namespace {
 constexpr std::uint64_t kStreamJitter = 0x6a69740000000000ull;  // and the GPU: no other draw of a scenario uses it
 }
 
+// The host's task that issues a kernel; not valid() where it has happened before the step began.
+TaskId Lowering::issue(std::int32_t gpu, const ResolvedOperation& op) {
+  if (!op.launch.valid()) return {};
+  SimTime& lead = host_lead_[static_cast<std::size_t>(gpu)];
+  const SimTime cost = out_.graph.kind(op.launch).duration;
+  if (lead >= cost) {
+    lead = lead - cost;
+    return {};
+  }
+  TaskId& awaited = host_waits_for_[static_cast<std::size_t>(gpu)];
+  const KindId kind = lead > SimTime{} ? kinds_.rest_of_launch(op.launch, std::exchange(lead, SimTime{})) : op.launch;
+  const TaskId waits = std::exchange(awaited, TaskId{});
+  return out_.graph.add(stream(gpu, Lane::host), kind, waits.valid() ? std::span<const TaskId>(&waits, 1) : std::span<const TaskId>{});
+}
+
+void Lowering::hold_up(std::int32_t gpu, const ResolvedOperation& op, TaskId kernel) {
+  if (!op.launch.valid() || !op.host_waits) return;
+  host_waits_for_[static_cast<std::size_t>(gpu)] = kernel;
+  host_lead_[static_cast<std::size_t>(gpu)] = {};
+}
+
 void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain) {
   Beside nothing;
   push(gpu, op, chain, nothing);
@@ -22,8 +43,9 @@ void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain)
 void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain, Beside& beside) {
   const StreamId s = stream(gpu, op.lane);
   const bool ahead = op.order == Order::ahead || op.order == Order::before_weights;
-  std::array<TaskId, 3> dependencies;
+  std::array<TaskId, 4> dependencies;
   std::size_t count = 0;
+  if (const TaskId issued = issue(gpu, op); issued.valid()) dependencies[count++] = issued;
   // Within one stream the order says it already.
   if (chain.last.valid() && chain.stream != s) dependencies[count++] = chain.last;
   if (chain.parameters.valid() && !ahead) dependencies[count++] = std::exchange(chain.parameters, TaskId{});
@@ -39,6 +61,7 @@ void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain,
   }
   chain.last = task;
   chain.stream = s;
+  hold_up(gpu, op, chain.last);
 }
 
 void Lowering::push_all(std::int32_t gpu, const ResolvedOperations& ops, Chain& chain) {
@@ -61,9 +84,12 @@ void Lowering::push_backward(Chunk& c, const ResolvedOperations& ops, const Reso
 // gathered for them again is the first operation beside the chain.
 void Lowering::push_weights(Chunk& c, const ResolvedOperations& ops, Beside& beside) {
   for (const ResolvedOperation& op : ops) {
-    std::span<const TaskId> after;
-    if (op.order == Order::meets && beside.met < beside.tasks.size()) after = std::span(beside.tasks).subspan(beside.met++, 1);
-    c.last_weight = out_.graph.add(stream(c.gpu, op.lane), launched(c.gpu, op), after);
+    std::array<TaskId, 2> after;
+    std::size_t count = 0;
+    if (const TaskId issued = issue(c.gpu, op); issued.valid()) after[count++] = issued;
+    if (op.order == Order::meets && beside.met < beside.tasks.size()) after[count++] = beside.tasks[beside.met++];
+    c.last_weight = out_.graph.add(stream(c.gpu, op.lane), launched(c.gpu, op), std::span<const TaskId>(after.data(), count));
+    hold_up(c.gpu, op, c.last_weight);
   }
 }
 

@@ -62,19 +62,22 @@ void Lowering::end_step(std::int32_t gpu, RendezvousId norm) {
   }
   const Cluster& cluster = in_.scenario.cluster;
   const Group world{in_.mesh.gpus(), 1, std::min(in_.mesh.gpus(), cluster.scale_up.domain_gpus)};
-  const OptimizerKernels k = optimizer_kernels(held, world, in_.scenario.plan, in_.scenario.training);
+  const OptimizerKernels k = optimizer_kernels(held, world, in_.scenario);
   const TaskId reduced = reduced_[static_cast<std::size_t>(gpu)];
   Chain chain{reduced, reduced.valid() ? stream(gpu, Lane::reduce) : stream(gpu, Lane::compute), {}};
-  push(gpu, {kinds_.kind(k.gradient_norm, {}, runner(gpu)), Lane::compute}, chain);
-  chain = {out_.graph.add(stream(gpu, Lane::reduce), kinds_.kind(k.norm_exchange), {&chain.last, 1}, norm), stream(gpu, Lane::reduce), {}};
-  push(gpu, {kinds_.kind(k.update, {}, runner(gpu)), Lane::compute}, chain);
+  if (k.gradient_norm) push(gpu, resolved(gpu, *k.gradient_norm), chain);
+  if (k.norm_exchange) {
+    chain = {
+        out_.graph.add(stream(gpu, Lane::reduce), kinds_.kind(*k.norm_exchange), {&chain.last, 1}, norm), stream(gpu, Lane::reduce), {}};
+  }
+  push(gpu, resolved(gpu, k.update), chain);
   const TaskId updated = chain.last;
   for (const BlockReduction& g : gathers) {
     for (const std::optional<Operation>& op : {g.dense, g.expert}) {
       if (op) chain = {push_shared(gpu, *op, updated), stream(gpu, Lane::gather), {}};
     }
   }
-  if (k.quantise) push(gpu, {kinds_.kind(*k.quantise, {}, runner(gpu)), Lane::compute}, chain);
+  if (k.quantise) push(gpu, resolved(gpu, *k.quantise), chain);
 }
 
 }  // namespace trillion

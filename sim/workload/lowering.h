@@ -50,6 +50,12 @@ class Lowering {
   // Emission of tasks. `gpu` counts simulated GPUs: pipeline rank x replicas + replica.
   void push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain);
   void push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain, Beside& beside);
+  // The host's task that issues a kernel; not valid() where it has happened before the step began. And what follows from the kernel.
+  TaskId issue(std::int32_t gpu, const ResolvedOperation& op);
+  void hold_up(std::int32_t gpu, const ResolvedOperation& op, TaskId kernel);
+  ResolvedOperation resolved(std::int32_t gpu, const Operation& op) {
+    return {kinds_.kind(op, {}, runner(gpu)), op.lane, op.order, kinds_.launch_of(op), op.host_waits};
+  }
   void push_all(std::int32_t gpu, const ResolvedOperations& ops, Chain& chain);
   void push_backward(Chunk& chunk, const ResolvedOperations& ops, const ResolvedOperations& weights);
   void push_weights(Chunk& chunk, const ResolvedOperations& ops, Beside& beside);
@@ -132,8 +138,10 @@ class Lowering {
   std::array<std::size_t, kMeetingCount> next_meeting_{};
   // (stage, block, passes to come, expert?, part) of the ranks whose gradients meet
   std::map<std::tuple<std::int32_t, std::size_t, std::int32_t, bool, std::int32_t>, RendezvousId> reductions_;
-  std::vector<TaskId> block_start_;  // per GPU: first kernel of the block last begun
-  std::vector<TaskId> reduced_;      // per GPU: the last gradient reduction
+  std::vector<TaskId> block_start_;     // per GPU: first kernel of the block last begun
+  std::vector<TaskId> reduced_;         // per GPU: the last gradient reduction
+  std::vector<SimTime> host_lead_;      // per GPU: host time that has passed before the device begins, not yet used
+  std::vector<TaskId> host_waits_for_;  // per GPU: the kernel whose result the host needs before it issues more
   std::map<std::tuple<std::int32_t, std::int32_t, Lane>, KindId> send_kinds_;
 };
 

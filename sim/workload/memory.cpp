@@ -6,6 +6,7 @@
 
 #include "sim/workload/passes.h"
 #include "sim/workload/step_end.h"
+#include "sim/workload/torch_memory.h"
 
 namespace trillion {
 
@@ -107,9 +108,11 @@ class StageBlocks {
   StageBlocks(const MemoryInput& in, const BlockContext& context) : in_(in) {
     Plan without = context.plan;
     without.recompute.clear();
-    const BlockContext keeping{
+    BlockContext keeping{
         context.model,  without,         context.training, context.routing,      context.fp8_type, context.fuses_residual_with_norm,
         context.tensor, context.context, context.expert,   context.expert_tensor};
+    keeping.framework = context.framework;
+    keeping.micro_batches = context.micro_batches;
     for (const Stage& stage : in.cut.stages) {
       for (const BlockKind k : stage) {
         const auto i = static_cast<std::size_t>(k);
@@ -194,6 +197,14 @@ std::int64_t copies_of_a_stage(const PipelineSchedule& schedule) {
   return copies;
 }
 
+std::vector<const Block*> blocks_of(const StageCut& cut, const StageBlocks& blocks, const std::vector<std::int32_t>& stages) {
+  std::vector<const Block*> all;
+  for (const std::int32_t stage : stages) {
+    for (const BlockKind k : cut.stages[static_cast<std::size_t>(stage)]) all.push_back(&blocks.at(k));
+  }
+  return all;
+}
+
 void add_model_states(StageMemory& m, const Holding& h, const Scenario& s) {
   const Sharding sharding = s.plan.sharding;
   const bool sharded_gradients = sharding == Sharding::zero_2 || sharding == Sharding::zero_3;
@@ -225,6 +236,17 @@ void add_activations(StageMemory& m, const Walk& walk, const std::vector<ModuleB
   }
 }
 
+// What PyTorch's walk through a step found, in place of the parts that a fused stack has.
+void take_over(StageMemory& m, const StageMemory& torch) {
+  m.parameters = torch.parameters;
+  m.gradients = torch.gradients;
+  m.optimizer = torch.optimizer;
+  const double held = m.activations.value() > 0 ? torch.activations / m.activations : 0;
+  for (ModuleMemory& module : m.modules) module.activations *= held;
+  m.activations = torch.activations;
+  m.buffer_parts = torch.buffer_parts;
+}
+
 Bytes add_up(std::vector<NamedBytes>& parts) {
   parts.erase(std::remove_if(parts.begin(), parts.end(), [](const NamedBytes& p) { return p.bytes.value() == 0; }), parts.end());
   Bytes all;
@@ -236,9 +258,10 @@ void add_overhead(StageMemory& m, const Scenario& s) {
   const Stack& stack = s.calibration.stack;
   const bool exchanges = s.model.moe && s.plan.expert_parallel > 1;
   const Bytes tensors = m.parameters + m.gradients + m.optimizer + m.activations + m.buffers;
+  const bool torch = stack.framework.value != Framework::fused;  // whose workspaces are tensors of its allocator
   m.overhead_parts = {{"CUDA context", stack.context.value},
-                      {"communicators", stack.collective_buffers.value},
-                      {"workspaces", stack.workspace.value},
+                      {"communicators", s.cluster.gpus() > 1 ? stack.collective_buffers.value : Bytes{}},
+                      {"workspaces", torch ? Bytes{} : stack.workspace.value},
                       {"expert exchange", exchanges ? stack.expert_buffers.value : Bytes{}},
                       {"fragmentation", tensors * stack.fragmentation.value}};
   m.overhead = add_up(m.overhead_parts);
@@ -259,12 +282,17 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in) {
     m.stages = in.schedule.stages_of(static_cast<std::int32_t>(r));
     const Holding held = holding(in, blocks, groups, m.stages);
     add_model_states(m, held, in.scenario);
-    add_model_states_by_module(m, held);
-    add_activations(m, walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage()), blocks.saved_of_stage());
-    m.buffer_parts = {{"largest kernel", held.largest_kernel},
-                      {"pipeline messages", neighbours ? 4 * Sizes(context).residual() : Bytes{}},
-                      {"recomputed in the backward pass", held.restored}};
+    const Walk walk = walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage());
+    add_activations(m, walk, blocks.saved_of_stage());
+    if (context.framework == Framework::fused) {
+      m.buffer_parts = {{"largest kernel", held.largest_kernel}, {"recomputed in the backward pass", held.restored}};
+    } else {
+      const TorchRank rank{blocks_of(in.cut, blocks, m.stages), walk.peak, held.shard};
+      take_over(m, torch_memory(rank, context, in.scenario.calibration.stack.workspace.value));
+    }
+    m.buffer_parts.push_back({"pipeline messages", neighbours ? 4 * Sizes(context).residual() : Bytes{}});
     m.buffers = add_up(m.buffer_parts);
+    add_model_states_by_module(m, held);
     add_overhead(m, in.scenario);
     ranks.push_back(std::move(m));
   }

@@ -31,9 +31,11 @@ enum class Category : std::uint8_t {
   context_parallel,
   gradient_reduce,
   parameter_gather,
+  // The host's work: issuing what the device runs.
+  host_launch,
 };
-inline constexpr std::size_t kCategoryCount = 15;
-constexpr bool is_communication(Category c) { return c >= Category::expert_all_to_all; }
+inline constexpr std::size_t kCategoryCount = 16;
+constexpr bool is_communication(Category c) { return c >= Category::expert_all_to_all && c != Category::host_launch; }
 
 // The stream of its rank that an operation runs on. Streams are in order; between streams only dependencies order.
 enum class Lane : std::uint8_t {
@@ -45,11 +47,12 @@ enum class Lane : std::uint8_t {
   pipeline_backward,  // sends of gradients to the previous stage
   gather,             // parameter all-gather
   reduce,             // gradient reduction
+  host,               // launches of the compute stream's kernels, where the host issues them one by one (calibration stack.framework)
 };
-inline constexpr std::size_t kLaneCount = 8;
+inline constexpr std::size_t kLaneCount = 9;
 inline constexpr std::array<std::string_view, kLaneCount> kLaneNames = {"compute",          "expert all-to-all", "tensor parallel",
                                                                         "context parallel", "pipeline forward",  "pipeline backward",
-                                                                        "parameter gather", "gradient reduce"};
+                                                                        "parameter gather", "gradient reduce",   "host"};
 
 // How the work of an operation grows with the routing of its micro-batch (moe/expert_load.h).
 enum class LoadScale : std::uint8_t {
@@ -74,6 +77,7 @@ struct Operation {
   std::variant<Gemm, GroupedGemm, Attention, MemoryBound, Collective> what;
   LoadScale scale = LoadScale::none;
   Order order = Order::chain;
+  bool host_waits = false;  // the host issues nothing more before it has this kernel's result
 };
 
 using Operations = std::vector<Operation>;

@@ -14,6 +14,7 @@ struct Passes {
   Operations forward, backward, weight;
   std::vector<SavedTensor> saved;
   Operations recompute = {};  // what the backward pass runs again before anything else
+  Bytes transient = {};       // Block::transient
 };
 
 // The operation as the backward pass runs it once more.
@@ -44,6 +45,8 @@ Passes routed_feed_forward(const BlockContext& context);  // shared and routed e
 Passes embedding(const BlockContext& context);
 Passes output_head(const BlockContext& context);     // final norm, projection, loss
 Passes mtp_projection(const BlockContext& context);  // multi-token prediction: norms and the projection of both inputs
+
+inline void append(Operations& to, const Operations& from) { to.insert(to.end(), from.begin(), from.end()); }
 
 // Normalisation of the residual stream and its recomputation, as plan.recompute says. `name` tells which.
 // `joined`: the stack runs the residual addition before it in the same kernel (calibration stack.fused: add+rms_norm).

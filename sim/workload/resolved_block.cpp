@@ -35,7 +35,9 @@ ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRout
     const bool on_wire = op.scale == LoadScale::exchange;
     const KindId kind =
         on_wire ? kinds_.kind_on_links(op, timed(op, load), gpu.links, gpu.links) : kinds_.kind(op, timed(op, load), gpu.runner.slowdown);
-    if (detail_ == Detail::runs && op.lane == Lane::compute) {
+    const KindId launch = op.lane == Lane::compute ? kinds_.launch_of(op) : KindId{};
+    // A kernel that waits for its own launch is no part of a run.
+    if (detail_ == Detail::runs && op.lane == Lane::compute && !launch.valid()) {
       if (op.order != Order::chain) {
         close_run();
         order = op.order;
@@ -44,7 +46,7 @@ ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRout
       continue;
     }
     close_run();
-    out.push_back({kind, op.lane, op.order});
+    out.push_back({kind, op.lane, op.order, launch, op.host_waits});
   }
   close_run();
   return out;

@@ -23,6 +23,8 @@ struct ResolvedOperation {
   KindId kind;
   Lane lane = Lane::compute;
   Order order = Order::chain;
+  KindId launch = {};       // of the host, where it issues each kernel; not valid() elsewhere
+  bool host_waits = false;  // Operation::host_waits
 };
 using ResolvedOperations = std::vector<ResolvedOperation>;
 

@@ -46,18 +46,32 @@ double optimizer_shard(const BlockParameters& p, const GradientGroups& groups, c
   return p.dense / static_cast<double>(groups.dense.size) + p.expert / static_cast<double>(groups.expert.size);
 }
 
-OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& world, const Plan& plan, const Training& training) {
-  const OptimizerState& state = training.optimizer_state;
+namespace {
+
+// Reads parameter, gradient and both moments, writes all but the gradient.
+Operation torch_update(double parameters, const OptimizerState& state) {
+  const bool wide = state.master_weight_bytes > 0;
+  const double bytes = wide ? 4 : 2;
+  return memory_operation("AdamW", Category::optimizer, wide ? MemoryKernel::torch_adamw_fused_fp32 : MemoryKernel::torch_adamw_fused_bf16,
+                          Bytes{4 * bytes * parameters}, Bytes{3 * bytes * parameters});
+}
+
+}  // namespace
+
+OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& world, const Scenario& scenario) {
+  const Plan& plan = scenario.plan;
+  const OptimizerState& state = scenario.training.optimizer_state;
+  if (scenario.calibration.stack.framework.value != Framework::fused) return {{}, {}, torch_update(held.shard, state), {}};
   const double gradient = static_cast<double>(state.gradient_bytes);
   const double kept = static_cast<double>(state.master_weight_bytes + 2 * state.moment_bytes);
   OptimizerKernels k{
       memory_operation("gradient norm", Category::optimizer, MemoryKernel::gradient_norm, Bytes{gradient * held.shard}, Bytes{4}),
-      {"exchange gradient norm", Category::gradient_reduce, Lane::reduce,
-       Collective{.kind = CollectiveKind::all_reduce,
-                  .bytes = Bytes{4},
-                  .ranks = world.size,
-                  .ranks_per_node = world.ranks_per_node,
-                  .scale_up_bytes = {}}},
+      Operation{"exchange gradient norm", Category::gradient_reduce, Lane::reduce,
+                Collective{.kind = CollectiveKind::all_reduce,
+                           .bytes = Bytes{4},
+                           .ranks = world.size,
+                           .ranks_per_node = world.ranks_per_node,
+                           .scale_up_bytes = {}}},
       // Reads gradient, master weight and moments; writes the last two back and the working copy in BF16.
       memory_operation("optimizer update", Category::optimizer, MemoryKernel::adam, Bytes{(gradient + kept) * held.shard},
                        Bytes{(kept + 2) * held.shard}),

@@ -7,7 +7,7 @@
 
 #include <optional>
 
-#include "sim/spec/training.h"
+#include "sim/spec/scenario.h"
 #include "sim/workload/block.h"
 #include "sim/workload/device_mesh.h"
 
@@ -38,10 +38,12 @@ struct HeldParameters {
 };
 
 // Kernels of clipping, update and, in FP8, quantisation of the weights for the next step. `world`: all GPUs of the run.
+// PyTorch's AdamW is one fused kernel over parameters of one type, and its scripts clip only where they say so: no norm.
 struct OptimizerKernels {
-  Operation gradient_norm, norm_exchange, update;
+  std::optional<Operation> gradient_norm, norm_exchange;
+  Operation update;
   std::optional<Operation> quantise;
 };
-OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& world, const Plan& plan, const Training& training);
+OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& world, const Scenario& scenario);
 
 }  // namespace trillion

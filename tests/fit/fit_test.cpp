@@ -149,6 +149,10 @@ TEST(Fit, MeasuredFiguresReplaceAssumedOnesAndFactsReplaceBoth) {
   EXPECT_DOUBLE_EQ(report.calibration.stack.kernel_gap.value.value(), 1.25e-6);
   EXPECT_EQ(report.calibration.stack.kernel_gap.provenance.origin, Origin::measured);
   EXPECT_EQ(report.calibration.stack.context.provenance.origin, Origin::assumed);
+  // Rows timed in a graph hold its gap already.
+  RawFile in_graph = file;
+  in_graph.others.push_back(parse_json_line(R"({"op":"launch","kind":"graph_gap","time_s":1e-6})", {"host.jsonl", 4, 1}));
+  EXPECT_NEAR(fit({in_graph}).calibration.stack.kernel_gap.value.value(), 0.25e-6, 1e-12);
   RawFile facts;
   facts.name = "facts.yaml";
   facts.facts = Facts{};
@@ -184,6 +188,7 @@ TEST(ShippedProfiles, AreWhatTheCommittedMeasurementsGive) {
   int count = 0;
   for (const auto& entry : fs::directory_iterator(calibration / "profiles")) {
     if (entry.path().extension() != ".yaml") continue;
+    if (YamlDocument::from_file(entry.path().string()).root().find("base") != nullptr) continue;  // changes to another profile
     const fs::path raw = calibration / "raw" / entry.path().stem();
     ASSERT_TRUE(fs::is_directory(raw)) << entry.path() << " has no measurements";
     std::ifstream in(entry.path());

@@ -74,23 +74,35 @@ TEST(StepEnd, ShardsOfAllMembersAreTheParameters) {
 }
 
 TEST(StepEnd, TheUpdateMovesTheShardsState) {
-  Training training;
-  training.optimizer_state = {.master_weight_bytes = 4, .moment_bytes = 2, .gradient_bytes = 4, .gradient_reduce_bytes = 4};
-  Plan plan;
-  const OptimizerKernels k = optimizer_kernels({1e6, 8e6}, {64, 1, 8}, plan, training);
-  EXPECT_EQ(std::get<MemoryBound>(k.gradient_norm.what).read, Bytes{4e6});
+  Scenario s;
+  s.training.optimizer_state = {.master_weight_bytes = 4, .moment_bytes = 2, .gradient_bytes = 4, .gradient_reduce_bytes = 4};
+  const OptimizerKernels k = optimizer_kernels({1e6, 8e6}, {64, 1, 8}, s);
+  EXPECT_EQ(std::get<MemoryBound>(k.gradient_norm->what).read, Bytes{4e6});
   EXPECT_EQ(std::get<MemoryBound>(k.update.what), (MemoryBound{MemoryKernel::adam, Bytes{(4 + 8) * 1e6}, Bytes{(8 + 2) * 1e6}}));
-  EXPECT_EQ(std::get<Collective>(k.norm_exchange.what), (Collective{CollectiveKind::all_reduce, Bytes{4}, 64, 8, {}}));
+  EXPECT_EQ(std::get<Collective>(k.norm_exchange->what), (Collective{CollectiveKind::all_reduce, Bytes{4}, 64, 8, {}}));
   EXPECT_FALSE(k.quantise);
 }
 
 TEST(StepEnd, InFP8AllWeightsAreQuantisedForTheNextStep) {
-  Plan plan;
-  plan.precision = Precision::fp8;
-  const OptimizerKernels k = optimizer_kernels({1e6, 8e6}, {64, 1, 8}, plan, {});
+  Scenario s;
+  s.plan.precision = Precision::fp8;
+  const OptimizerKernels k = optimizer_kernels({1e6, 8e6}, {64, 1, 8}, s);
   ASSERT_TRUE(k.quantise);
   EXPECT_EQ(std::get<MemoryBound>(k.quantise->what).read, Bytes{2 * 8e6});  // of those it computes with, not of the shard alone
   EXPECT_EQ(k.quantise->category, Category::optimizer);
+}
+
+// torch.optim.AdamW(fused=True): reads parameter, gradient and both moments, writes all but the gradient; no clipping.
+TEST(StepEnd, PyTorchUpdatesInOneKernelOfTheParametersType) {
+  Scenario s;
+  s.calibration.stack.framework.value = Framework::torch_eager;
+  s.training.optimizer_state = {.master_weight_bytes = 0, .moment_bytes = 2, .gradient_bytes = 2, .gradient_reduce_bytes = 2};
+  OptimizerKernels k = optimizer_kernels({1e6, 1e6}, {1, 1, 1}, s);
+  EXPECT_FALSE(k.gradient_norm || k.norm_exchange || k.quantise);
+  EXPECT_EQ(std::get<MemoryBound>(k.update.what), (MemoryBound{MemoryKernel::torch_adamw_fused_bf16, Bytes{8e6}, Bytes{6e6}}));
+  s.training.optimizer_state.master_weight_bytes = 4;
+  k = optimizer_kernels({1e6, 1e6}, {1, 1, 1}, s);
+  EXPECT_EQ(std::get<MemoryBound>(k.update.what), (MemoryBound{MemoryKernel::torch_adamw_fused_fp32, Bytes{16e6}, Bytes{12e6}}));
 }
 
 }  // namespace

@@ -1,0 +1,23 @@
+// What the chip draws and the clock that it holds (spec/chip_power.h), from the clocks that the probes counted on the
+// SMs while each kernel ran back to back for seconds ("load":"sustained"). A row below the highest clock was held there by the
+// power limit, so each such row is one equation
+//
+//   limit = idle + products f / f_max + energy x FLOP/s + memory x bytes/s
+//
+// solved by robust least squares. Idle is the lowest draw in any row; memory-bound kernels draw what NVML says of their sustained
+// rows. Law 1: a step's time, clock or draw is never an input.
+#pragma once
+
+#include <vector>
+
+#include "calibration/fit/raw_file.h"
+#include "sim/spec/calibration.h"
+
+namespace trillion {
+
+// Not known() with fewer than kEnoughClocks own rows held by the limit: another stack's kernels, timed within a step, hold its clock
+// already.
+inline constexpr std::size_t kEnoughClocks = 20;
+ChipPower fit_power(const std::vector<RawFile>& files);
+
+}  // namespace trillion

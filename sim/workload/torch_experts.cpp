@@ -1,0 +1,138 @@
+// The routed feed-forward network in eager PyTorch: sort the token copies by expert, grouped products, add the results up.
+#include <string>
+#include <utility>
+
+#include "sim/workload/experts.h"
+#include "sim/workload/torch_kernels.h"
+
+namespace trillion {
+
+namespace {
+
+Operation scaled(Operation op) {
+  op.scale = LoadScale::rank_load;
+  return op;
+}
+
+Operation gate_kernel(const std::string& label, double read, double written) {
+  Operation op = torch_unary(label, read, written);
+  op.category = Category::gate;
+  return op;
+}
+
+// A radix sort of 64-bit keys with their places: a histogram, its scan, and eight passes of eight bits.
+constexpr int kSortKernels = 10;
+
+// Rows of token copies added to their tokens in BF16: the kernel's time is its atomic additions, one per value, which the rows of
+// torch_index_add count as ten bytes.
+Operation add_rows(const std::string& label, double values) {
+  return scaled(torch_kernel(label, MemoryKernel::torch_index_add, 6 * values, 4 * values));
+}
+
+Operation moved(const std::string& label, double values) {
+  return scaled(torch_kernel(label, MemoryKernel::torch_index_select, 2 * values, 2 * values));
+}
+
+}  // namespace
+
+Passes torch_gate(const BlockContext& c) {
+  const TorchSizes t(c);
+  const MixtureOfExperts& moe = *c.model.moe;
+  const double tokens = static_cast<double>(t.s.residual_tokens), scores = tokens * static_cast<double>(moe.n_routed_experts);
+  const double copies = tokens * static_cast<double>(moe.num_experts_per_tok);
+  Passes norm, router, p;
+  // The normed tokens are read by the router, the gather of rows and the shared experts' two projections.
+  add_torch_norm(norm, t, "ffn norm", 2 + (moe.shared_intermediate_size > 0 ? 2 : 0));
+  add_torch_linear(router, c, {"gate", t.s.residual_tokens, t.s.hidden, moe.n_routed_experts, Category::gate, DType::bf16});
+  append(p.forward, norm.forward);
+  append(p.forward, router.forward);
+  p.forward.push_back(gate_kernel("gate scores to FP32", 2 * scores, 4 * scores));
+  p.forward.push_back(gate_kernel("gate softmax", 4 * scores, 4 * scores));
+  p.forward.push_back(gate_kernel("gate top-k", 4 * scores, 12 * copies));
+  p.forward.push_back(gate_kernel("gate top-k sort", 12 * copies, 12 * copies));
+  for (int i = 0; i < kSortKernels; ++i)
+    p.forward.push_back(gate_kernel("sort tokens by expert " + std::to_string(i), 16 * copies, 16 * copies));
+  p.forward.push_back(gate_kernel("token of a copy", 8 * copies, 8 * copies));
+  // torch.bincount asks the device for the smallest and the largest value before it can allocate its result.
+  for (const char* label : {"smallest expert", "largest expert"}) {
+    p.forward.push_back(gate_kernel(label, 8 * copies, 8));
+    p.forward.back().host_waits = true;
+  }
+  p.forward.push_back(gate_kernel("count tokens of experts", 8 * copies, 8 * static_cast<double>(moe.n_routed_experts)));
+  p.forward.push_back(
+      gate_kernel("ends of experts", 8 * static_cast<double>(moe.n_routed_experts), 4 * static_cast<double>(moe.n_routed_experts)));
+
+  p.backward.push_back(gate_kernel("gate top-k backward", 12 * copies, 4 * scores));
+  p.backward.push_back(gate_kernel("gate softmax backward", 8 * scores, 4 * scores));
+  p.backward.push_back(gate_kernel("gate gradient to BF16", 4 * scores, 2 * scores));
+  append(p.backward, router.backward);
+  append(p.backward, norm.backward);
+  if (!t.compiled) {
+    p.backward.push_back(torch_kernel("ffn residual add gradients", MemoryKernel::torch_add, 2 * t.wide * t.residual, t.wide * t.residual));
+  }
+  p.weight = router.weight;
+  p.saved = norm.saved;
+  p.saved.push_back({"gate scores", Bytes{4 * scores}});
+  p.saved.push_back({"chosen experts", Bytes{(8.0 + 4 + 8 + 8) * copies}});
+  return p;
+}
+
+Passes torch_experts(const BlockContext& c) {
+  const TorchSizes t(c);
+  const MixtureOfExperts& moe = *c.model.moe;
+  const RoutedShare r(c);
+  const double rows = static_cast<double>(r.rows), hidden = static_cast<double>(r.hidden);
+  const double wide_rows = rows * hidden, inner = rows * static_cast<double>(r.width);
+  const bool gated = c.model.activation == Activation::swiglu;
+  Passes p, activation;
+  p.forward.push_back(moved("gather rows", wide_rows));
+  if (gated) p.forward.push_back(grouped_gemm(c, "experts gate", r.width, r.hidden, GemmLayout::forward));
+  p.forward.push_back(grouped_gemm(c, "experts up", r.width, r.hidden, GemmLayout::forward));
+  add_torch_activation(activation, t, {"experts", inner, gated, LoadScale::rank_load});
+  append(p.forward, activation.forward);
+  p.forward.push_back(grouped_gemm(c, "experts down", r.hidden, r.width, GemmLayout::forward));
+  p.forward.push_back(gate_kernel("routing weights of rows", 12 * rows, 6 * rows));
+  p.forward.push_back(scaled(torch_unary("times routing weight", 2 * wide_rows, 2 * wide_rows)));
+  p.forward.push_back(torch_kernel("zero result", MemoryKernel::torch_zero, 0, 2 * t.residual));
+  p.forward.push_back(torch_kernel("copy result", MemoryKernel::torch_copy, 2 * t.residual, 2 * t.residual));
+  p.forward.push_back(add_rows("add rows to tokens", wide_rows));
+
+  p.backward.push_back(moved("gather gradients", wide_rows));
+  p.backward.push_back(scaled(torch_unary("times routing weight backward", 2 * wide_rows, 2 * wide_rows)));
+  p.backward.push_back(scaled(torch_kernel("gradient of routing weights", MemoryKernel::torch_mul, 4 * wide_rows, 2 * wide_rows)));
+  p.backward.push_back(scaled(torch_unary("sum gradient of routing weights", 2 * wide_rows, 2 * rows)));
+  p.backward.push_back(grouped_gemm(c, "experts down dgrad", r.width, r.hidden, GemmLayout::input_gradient));
+  append(p.backward, activation.backward);
+  for (const char* label : {"experts up dgrad", "experts gate dgrad"}) {
+    if (gated || label[8] == 'u') p.backward.push_back(grouped_gemm(c, label, r.hidden, r.width, GemmLayout::input_gradient));
+  }
+  if (gated) p.backward.push_back(scaled(torch_kernel("experts add gradients", MemoryKernel::torch_add, 4 * wide_rows, 2 * wide_rows)));
+  p.backward.push_back(torch_kernel("zero gradient", MemoryKernel::torch_zero, 0, 2 * t.residual));
+  p.backward.push_back(add_rows("add gradients to tokens", wide_rows));
+  p.weight.push_back(grouped_gemm(c, "experts down wgrad", r.width, r.hidden, GemmLayout::weight_gradient));
+  p.weight.push_back(grouped_gemm(c, "experts up wgrad", r.hidden, r.width, GemmLayout::weight_gradient));
+  if (gated) p.weight.push_back(grouped_gemm(c, "experts gate wgrad", r.hidden, r.width, GemmLayout::weight_gradient));
+  const double weights = static_cast<double>(r.local_experts) * hidden * static_cast<double>(r.width) * (gated ? 3 : 2);
+  const double reached = 1 - 1 / t.micro_batches;
+  if (reached > 0) {
+    p.weight.push_back(
+        torch_kernel("experts accumulate", MemoryKernel::torch_accumulate, 2 * t.wide * weights * reached, t.wide * weights * reached));
+  }
+  p.saved.push_back({"expert inputs", Bytes{2 * wide_rows}, LoadScale::rank_load});
+  p.saved.insert(p.saved.end(), activation.saved.begin(), activation.saved.end());
+  p.saved.push_back({"expert outputs", Bytes{2 * wide_rows}, LoadScale::rank_load});
+
+  if (moe.shared_intermediate_size > 0) {
+    Passes shared;
+    add_torch_feed_forward(shared, c, {"shared expert", t.s.tokens, moe.shared_intermediate_size / t.s.tensor, Category::experts});
+    append(p.forward, shared.forward);
+    p.forward.push_back(torch_kernel("add shared expert", MemoryKernel::torch_add, 4 * t.residual, 2 * t.residual));
+    append(p.backward, shared.backward);
+    append(p.weight, shared.weight);
+    p.saved.insert(p.saved.end(), shared.saved.begin(), shared.saved.end());
+  }
+  if (!t.compiled) add_torch_residual(p, t, "ffn residual");
+  return p;
+}
+
+}  // namespace trillion

@@ -1,0 +1,310 @@
+// Attention, dense feed-forward and the two ends of the model.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "sim/workload/context_attention.h"
+#include "sim/workload/torch_kernels.h"
+
+namespace trillion {
+
+namespace {
+
+constexpr auto kElementwise = Category::norm_and_elementwise;
+
+double elements(const Linear& l) { return static_cast<double>(l.in) * static_cast<double>(l.out); }
+
+// x cos + cat(-high, low) sin, of so many values; the backward pass runs the same five kernels.
+void add_rotation(Operations& ops, const TorchSizes& t, const std::string& name, double values) {
+  const double wide = t.wide;
+  if (t.compiled) {
+    ops.push_back(torch_kernel(name, MemoryKernel::rope, t.first_read * values, 2 * values));
+    return;
+  }
+  ops.push_back(torch_unary(name + " times cosine", t.first_read * values, wide * values));
+  ops.push_back(torch_unary(name + " negate half", t.first_read * values / 2, t.first_read * values / 2));
+  ops.push_back(torch_kernel(name + " swap halves", MemoryKernel::torch_cat, t.first_read * values, t.first_read * values));
+  ops.push_back(torch_unary(name + " times sine", t.first_read * values, wide * values));
+  ops.push_back(torch_kernel(name + " sum", MemoryKernel::torch_add, 2 * wide * values, wide * values));
+}
+
+// Gradients of one tensor that arrive from several readers are added pair by pair.
+void add_sums(Operations& ops, const std::string& name, int count, double values, double bytes, bool front = false) {
+  for (int i = 0; i < count; ++i) {
+    ops.insert(front ? ops.begin() : ops.end(),
+               torch_kernel(name + " add gradients", MemoryKernel::torch_add, 2 * bytes * values, bytes * values));
+  }
+}
+
+void insert_front(Operations& to, const Operations& from) { to.insert(to.begin(), from.begin(), from.end()); }
+
+}  // namespace
+
+TorchSizes::TorchSizes(const BlockContext& c)
+    : s(c),
+      residual(static_cast<double>(s.residual_tokens) * static_cast<double>(s.hidden)),
+      wide(c.autocast() ? 4 : 2),
+      compiled(c.framework == Framework::torch_compiled),
+      micro_batches(static_cast<double>(c.micro_batches)) {}
+
+Operation torch_kernel(std::string label, MemoryKernel kernel, double read, double written) {
+  return memory_operation(std::move(label), kElementwise, kernel, Bytes{read}, Bytes{written});
+}
+
+Operation torch_unary(std::string label, double read, double written) {
+  return torch_kernel(std::move(label), MemoryKernel::torch_neg, read, written);
+}
+
+void add_torch_norm(Passes& p, const TorchSizes& t, const std::string& name, int readers) {
+  p.saved.push_back({name + " input", Bytes{t.wide * t.residual}});
+  p.saved.push_back({name + " output", Bytes{2 * t.residual}});
+  p.saved.push_back({name + " rows", Bytes{4.0 * static_cast<double>(t.s.residual_tokens)}});
+  if (t.compiled) {
+    // The residual's addition before it is in the kernel; going back the gradients of all readers, and a second kernel for the
+    // weight's.
+    p.forward.push_back(torch_kernel(name, MemoryKernel::rms_norm, 2 * t.wide * t.residual, 2 * t.wide * t.residual));
+    insert_front(p.backward, {torch_kernel(name + " backward", MemoryKernel::rms_norm_backward, (readers + 2) * t.wide * t.residual,
+                                           t.wide * t.residual),
+                              torch_kernel(name + " weight gradient", MemoryKernel::rms_norm_backward, 2 * t.wide * t.residual, 0)});
+    return;
+  }
+  p.forward.push_back(torch_kernel(name, MemoryKernel::torch_rms_norm, t.wide * t.residual, t.wide * t.residual));
+  insert_front(p.backward,
+               {torch_kernel(name + " backward", MemoryKernel::torch_rms_norm_backward, 2 * t.wide * t.residual, t.wide * t.residual)});
+  add_sums(p.backward, name, readers - 1, t.residual, t.wide, true);
+}
+
+void add_torch_residual(Passes& p, const TorchSizes& t, const std::string& name) {
+  p.forward.push_back(torch_kernel(name, MemoryKernel::torch_add, (t.wide + 2) * t.residual, t.wide * t.residual));
+}
+
+void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear) {
+  Linear l = linear;
+  l.fp32_gradient = false;
+  const double weights = elements(l), reached = 1.0 - 1.0 / static_cast<double>(c.micro_batches);
+  if (c.autocast()) p.forward.push_back(torch_kernel(l.name + " cast weight", MemoryKernel::torch_cast_bf16, 4 * weights, 2 * weights));
+  add_forward(p.forward, l);
+  add_input_gradient(p.backward, l);
+  add_weight_gradient(p.weight, l);
+  if (c.autocast()) {
+    p.weight.push_back(torch_kernel(l.name + " cast gradient", MemoryKernel::torch_cast_fp32, 2 * weights, 4 * weights));
+    p.saved.push_back({l.name + " BF16 weight", Bytes{2 * weights}});
+  }
+  // The first micro-batch's gradient becomes the sum, every further one is added: so much of an addition in the mean.
+  const double bytes = c.autocast() ? 4 : 2;
+  if (reached > 0) {
+    p.weight.push_back(
+        torch_kernel(l.name + " accumulate", MemoryKernel::torch_accumulate, 2 * bytes * weights * reached, bytes * weights * reached));
+  }
+}
+
+Passes torch_attention(const BlockContext& c) {
+  const TorchSizes t(c);
+  const std::int64_t heads = c.model.num_attention_heads / t.s.tensor;
+  const std::int64_t kv_heads = std::max<std::int64_t>(1, c.model.num_key_value_heads / t.s.tensor), dim = c.model.head_dim;
+  const double tokens = static_cast<double>(t.s.tokens);
+  const double q = tokens * static_cast<double>(heads * dim), kv = tokens * static_cast<double>(kv_heads * dim);
+  const auto linear = [&](const char* name, std::int64_t in, std::int64_t out) {
+    return Linear{name, t.s.tokens, in, out, Category::attention, DType::bf16};
+  };
+  const bool rotated = c.model.position_encoding == PositionEncoding::rope;
+  // SDPA is one call; what runs before and after the main kernel of its backward pass is in its calibration rows.
+  const auto core = [&](Operations (*pass)(const BlockContext&, const CoreAttention&)) {
+    Operations ops = pass(c, core_attention(c, dim, dim));
+    std::erase_if(ops, [](const Operation& op) { return std::holds_alternative<MemoryBound>(op.what); });
+    for (Operation& op : ops) {
+      if (auto* attention = std::get_if<Attention>(&op.what)) attention->library = c.attention;
+    }
+    return ops;
+  };
+
+  // Forward in order; the backward pass is put together after it.
+  Passes norm, entry, products, o;
+  add_torch_norm(norm, t, "attention norm", 3);
+  const EntryBackward entry_back = add_tensor_entry(entry, c, "attention");
+  for (const auto& [name, width] : {std::pair{"q", heads * dim}, std::pair{"k", kv_heads * dim}, std::pair{"v", kv_heads * dim}}) {
+    add_torch_linear(products, c, linear(name, t.s.hidden, width));
+  }
+  add_torch_linear(o, c, linear("o projection", heads * dim, t.s.hidden));
+  Operations rotation, rotation_back;
+  if (rotated) {
+    TorchSizes back = t;
+    back.first_read = t.wide;
+    for (const auto& [name, values] : {std::pair{"rotary q", q}, std::pair{"rotary k", kv}}) {
+      add_rotation(rotation, t, name, values);
+      add_rotation(rotation_back, back, std::string(name) + " backward", values);
+    }
+    // SDPA takes BF16.
+    if (c.autocast() && !t.compiled) {
+      rotation.push_back(torch_kernel("rotary cast", MemoryKernel::torch_cast_bf16, 4 * (q + kv), 2 * (q + kv)));
+      rotation_back.insert(rotation_back.begin(),
+                           torch_kernel("rotary cast backward", MemoryKernel::torch_cast_fp32, 2 * (q + kv), 4 * (q + kv)));
+    }
+  }
+  Passes p;
+  append(p.forward, norm.forward);
+  append(p.forward, entry.forward);
+  if (c.autocast()) {
+    for (const char* name : {"q", "k", "v"}) {
+      p.forward.push_back(torch_kernel(std::string(name) + " cast input", MemoryKernel::torch_cast_bf16, 4 * t.residual, 2 * t.residual));
+    }
+  }
+  append(p.forward, products.forward);
+  append(p.forward, rotation);
+  append(p.forward, core(core_forward));
+  append(p.forward, o.forward);
+  add_tensor_exit(p, c, "attention");
+  if (!t.compiled) add_torch_residual(p, t, "attention residual");
+
+  Operations mirrored = std::move(p.backward);  // of the tensor-parallel exit
+  p.backward = {};
+  append(p.backward, mirrored);
+  append(p.backward, o.backward);
+  append(p.backward, core(core_backward));
+  append(p.backward, rotation_back);
+  append(p.backward, entry_back.before);
+  append(p.backward, products.backward);
+  append(p.backward, entry_back.after);
+  append(p.backward, norm.backward);
+  add_sums(p.backward, "attention residual", t.compiled ? 0 : 1, t.residual, t.wide);
+  append(p.weight, o.weight);
+  append(p.weight, products.weight);
+
+  for (const Passes* part : {&norm, &products, &o}) p.saved.insert(p.saved.end(), part->saved.begin(), part->saved.end());
+  if (c.autocast()) p.saved.push_back({"BF16 copies of the input", Bytes{4 * t.residual}});
+  p.saved.push_back({"queries, keys, values", Bytes{2 * (q + 2 * kv)}});
+  p.saved.push_back({"attention output", Bytes{2 * q}});
+  p.saved.push_back({"attention log-sum-exp", Bytes{4 * tokens * static_cast<double>(heads)}});
+  return p;
+}
+
+void add_torch_feed_forward(Passes& p, const BlockContext& c, const FeedForwardSize& f) {
+  const double values = static_cast<double>(f.rows) * static_cast<double>(f.width);
+  const bool gated = c.model.activation == Activation::swiglu;
+  Passes up, down;
+  const std::string name = f.name;
+  if (gated) add_torch_linear(up, c, {name + " gate", f.rows, c.model.hidden_size, f.width, f.category, DType::bf16});
+  add_torch_linear(up, c, {name + " up", f.rows, c.model.hidden_size, f.width, f.category, DType::bf16});
+  add_torch_linear(down, c, {name + " down", f.rows, f.width, c.model.hidden_size, f.category, DType::bf16});
+  append(p.forward, up.forward);
+  add_torch_activation(p, TorchSizes(c), {name, values, gated, LoadScale::none});
+  append(p.forward, down.forward);
+  Operations backward = down.backward;
+  append(backward, p.backward);
+  append(backward, up.backward);
+  p.backward = std::move(backward);
+  append(p.weight, down.weight);
+  append(p.weight, up.weight);
+  for (const Passes* part : {&up, &down}) p.saved.insert(p.saved.end(), part->saved.begin(), part->saved.end());
+}
+
+void add_torch_activation(Passes& p, const TorchSizes& t, const TorchActivation& a) {
+  const double values = a.values;
+  const auto kernel = [&](const char* label, MemoryKernel k, double read, double written) {
+    Operation op = torch_kernel(a.name + " " + label, k, read * values, written * values);
+    op.scale = a.scale;
+    return op;
+  };
+  const auto save = [&](const char* label) { p.saved.push_back({a.name + " " + label, Bytes{2 * values}, a.scale}); };
+  save("activation input");
+  if (a.gated) save("up projection");
+  if (t.compiled) {
+    // The output is computed again on the way back, as the down projection's operand.
+    const double up = a.gated ? 2 : 1;
+    p.forward.push_back(kernel("activation", a.gated ? MemoryKernel::swiglu : MemoryKernel::gelu, 2 * up, 2));
+    p.backward.push_back(
+        kernel("activation backward", a.gated ? MemoryKernel::swiglu_backward : MemoryKernel::gelu_backward, 2 * up + 2, 2 * up + 2));
+    return;
+  }
+  save("activation output");
+  p.forward.push_back(kernel("activation", MemoryKernel::torch_silu, 2, 2));
+  if (a.gated) {
+    p.forward.push_back(kernel("gate product", MemoryKernel::torch_mul, 4, 2));
+    p.backward.push_back(kernel("gate product backward", MemoryKernel::torch_mul_backward, 6, 4));
+    save("gate product");
+  }
+  p.backward.push_back(kernel("activation backward", MemoryKernel::torch_silu_backward, 4, 2));
+}
+
+Passes torch_feed_forward(const BlockContext& c) {
+  const TorchSizes t(c);
+  Passes norm, entry, p, exit;
+  const bool gated = c.model.activation == Activation::swiglu;
+  add_torch_norm(norm, t, "ffn norm", gated ? 2 : 1);
+  const EntryBackward entry_back = add_tensor_entry(entry, c, "ffn");
+  const std::int64_t width = c.model.intermediate_size / t.s.tensor;
+  add_torch_feed_forward(p, c, {"ffn", t.s.tokens, width, Category::dense_ffn});
+  add_tensor_exit(exit, c, "ffn");
+
+  insert_front(p.forward, entry.forward);
+  insert_front(p.forward, norm.forward);
+  append(p.forward, exit.forward);
+  if (!t.compiled) add_torch_residual(p, t, "ffn residual");
+  insert_front(p.backward, exit.backward);
+  append(p.backward, entry_back.after);
+  append(p.backward, norm.backward);
+  add_sums(p.backward, "ffn residual", t.compiled ? 0 : 1, t.residual, t.wide);
+  p.saved.insert(p.saved.begin(), norm.saved.begin(), norm.saved.end());
+  if (c.autocast()) p.saved.push_back({"BF16 copy of the input", Bytes{gated ? 2 * t.residual : 0.0}});
+  return p;
+}
+
+Passes torch_embedding(const BlockContext& c) {
+  const TorchSizes t(c);
+  const double table = static_cast<double>(c.model.vocab_size) * static_cast<double>(t.s.hidden) / static_cast<double>(t.s.tensor);
+  Passes p;
+  Operation look_up = torch_kernel("embedding", MemoryKernel::torch_embedding, t.wide * t.residual, t.wide * t.residual);
+  // The gradient of the whole table is written, zeros included.
+  Operation backward = torch_kernel("embedding backward", MemoryKernel::torch_embedding_backward, t.wide * t.residual, t.wide * table);
+  look_up.category = backward.category = Category::embedding_and_head;
+  p.forward.push_back(look_up);
+  p.weight.push_back(backward);
+  const bool tied = c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1;
+  // Compiled code adds the rows up in FP32; a tied table's gradient meets the head's.
+  p.transient = Bytes{(t.compiled ? 4.0 : tied || t.micro_batches > 1 ? t.wide : 0.0) * table};
+  const double meetings = tied ? 1 : 1 - 1 / t.micro_batches;
+  if (meetings > 0) {
+    p.weight.push_back(
+        torch_kernel("embedding accumulate", MemoryKernel::torch_accumulate, 2 * t.wide * table * meetings, t.wide * table * meetings));
+  }
+  return p;
+}
+
+Passes torch_head(const BlockContext& c) {
+  const TorchSizes t(c);
+  const std::int64_t vocabulary = (c.model.vocab_size + t.s.tensor - 1) / t.s.tensor;
+  const double logits = static_cast<double>(t.s.tokens) * static_cast<double>(vocabulary);
+  Passes norm, entry, projection;
+  add_torch_norm(norm, t, "final norm", 1);
+  const EntryBackward entry_back = add_tensor_entry(entry, c, "head");
+  add_torch_linear(projection, c, {"head", t.s.tokens, t.s.hidden, vocabulary, Category::embedding_and_head, DType::bf16});
+  const auto loss = [&](const char* label, MemoryKernel kernel, double read, double written) {
+    return memory_operation(label, Category::embedding_and_head, kernel, Bytes{read * logits}, Bytes{written * logits});
+  };
+  Passes p;
+  append(p.forward, norm.forward);
+  append(p.forward, entry.forward);
+  append(p.forward, projection.forward);
+  if (t.compiled) {
+    p.forward.push_back(loss("cross entropy", MemoryKernel::cross_entropy, 2, 0));
+    p.backward.push_back(loss("cross entropy backward", MemoryKernel::cross_entropy_backward, 2, 2));
+  } else {
+    p.forward.push_back(loss("logits to FP32", MemoryKernel::torch_cast_fp32, 2, 4));
+    p.forward.push_back(loss("cross entropy", MemoryKernel::torch_cross_entropy, 4, 4));
+    p.backward.push_back(loss("cross entropy backward", MemoryKernel::torch_cross_entropy_backward, 4, 4));
+    p.backward.push_back(loss("logit gradients to BF16", MemoryKernel::torch_cast_bf16, 4, 2));
+  }
+  append(p.backward, entry_back.before);
+  append(p.backward, projection.backward);
+  append(p.backward, entry_back.after);
+  append(p.backward, norm.backward);
+  append(p.weight, projection.weight);
+  // Beside what is saved: the gradients of the log-probabilities and of the FP32 logits; compiled, of the logits alone.
+  p.transient = Bytes{(t.compiled ? 2 : 8) * logits};
+  p.saved = norm.saved;
+  p.saved.insert(p.saved.end(), projection.saved.begin(), projection.saved.end());
+  p.saved.push_back({t.compiled ? "logits" : "log-probabilities", Bytes{(t.compiled ? 2 : 4) * logits}});
+  return p;
+}
+
+}  // namespace trillion

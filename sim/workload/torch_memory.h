@@ -1,0 +1,27 @@
+// Peak memory of one pipeline rank that runs PyTorch (workload/torch.h): what its caching allocator hands out at the fullest moment
+// of a step that is not the first one.
+//
+//   always       parameters and Adam's moments, in the parameters' type; workspaces
+//   activations  what autograd saved in all passes under way; the backward pass lets go of it block by block
+//   gradients    appear block by block on the way back, and stay over all micro-batches but the first
+//   transient    of the block under way: gradients of the logits, of the largest activations, the forward pass run again
+//
+// zero_grad(set_to_none=True) ends a step, so that none begins with gradients.
+#pragma once
+
+#include <vector>
+
+#include "sim/workload/memory.h"
+
+namespace trillion {
+
+struct TorchRank {
+  std::vector<const Block*> blocks;  // of the rank, in forward order
+  Bytes saved;                       // of all passes under way at the fullest moment
+  double optimizer_shard = 0;        // parameters whose moments it holds
+};
+
+// Parameters, gradients, optimizer, activations and buffers of the fullest moment; overhead is left to the caller.
+StageMemory torch_memory(const TorchRank& rank, const BlockContext& context, Bytes workspace);
+
+}  // namespace trillion

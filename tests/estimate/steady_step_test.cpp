@@ -1,0 +1,63 @@
+// A step among equal steps, on a machine whose kernels take known times. What must hold, with D what the device computes in a step
+// and H what the host issues in one:
+//   H < D    the host runs ahead: the step takes D
+//   H > D    the host is the limit: the step takes H
+//   a kernel that the host waits for lets the device idle behind it, even where H < D
+//   a stack that nobody issues by hand has no host in its graph
+#include "sim/estimate/steady_step.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/laid_out_step.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+
+Scenario eager(Model model, double host_s) {
+  Scenario s = linear_scenario(std::move(model), {}, 1, 8);
+  s.calibration.stack.framework.value = Framework::torch_eager;
+  s.calibration.stack.host_product.value = s.calibration.stack.host_elementwise.value = Seconds{host_s};
+  s.training.optimizer_state.master_weight_bytes = 0;
+  return s;
+}
+
+double step_time(const Scenario& s) {
+  const LaidOutStep step(s);
+  return steady_step({step.scenario, step.mesh, step.schedule, step.cut, step.load, step.timing}).trace.makespan.seconds().value();
+}
+
+std::size_t launches(const Scenario& s) {
+  const LaidOutStep step(s);
+  const LoweredStep lowered = step.lowered();
+  return lowered.graph.tasks_of(lowered.streams[0][static_cast<std::size_t>(Lane::host)]).size();
+}
+
+TEST(SteadyStep, AHostThatKeepsUpCostsNothing) {
+  const double device = step_time(eager(dense_model(2), 0));
+  EXPECT_EQ(launches(eager(dense_model(2), 0)), 0u);
+  EXPECT_GT(launches(eager(dense_model(2), 1e-6)), 100u);
+  EXPECT_NEAR(step_time(eager(dense_model(2), 1e-6)) / device, 1, 1e-9);
+}
+
+TEST(SteadyStep, AHostThatFallsBehindIsTheLimit) {
+  const Scenario s = eager(dense_model(2), 1.0);
+  // All launches, and the last kernel after the last one.
+  EXPECT_NEAR(step_time(s), static_cast<double>(launches(s)), 0.1);
+}
+
+TEST(SteadyStep, WaitingForAResultLetsTheDeviceIdle) {
+  const double device = step_time(eager(moe_model(2), 0)), with_host = step_time(eager(moe_model(2), 20e-6));
+  EXPECT_GT(with_host, device + 2 * 20e-6);
+  EXPECT_LT(with_host, 1.2 * device);
+}
+
+TEST(SteadyStep, AFusedStackHasNoHost) {
+  Scenario s = linear_scenario(dense_model(2), {}, 1, 8);
+  s.calibration.stack.host_product.value = s.calibration.stack.host_elementwise.value = Seconds{1};
+  EXPECT_EQ(launches(s), 0u);
+}
+
+}  // namespace
+}  // namespace trillion

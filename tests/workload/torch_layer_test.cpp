@@ -1,0 +1,139 @@
+// A decoder layer and its ends as PyTorch runs them. The algebra:
+//   products     one for each matrix and direction, so that forward, input and weight gradients do equal work
+//   saved        x, normed x, q, k, v, o, x', normed x' and gate, silu(gate), up, product of a token: 12 h + 4 kv + 8 f bytes and the
+//                rows' statistics; compiled code computes silu(gate) and the product again
+//   micro-batches  n of them add (n - 1) / n of a gradient each
+//   compiled     the same products, fewer kernels between them
+#include "sim/workload/torch.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/block_setting.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+
+BlockContext context(const BlockSetting& setting, Framework framework, std::int64_t micro_batches = 1) {
+  BlockContext c = setting.context();
+  c.framework = framework;
+  c.micro_batches = micro_batches;
+  return c;
+}
+
+BlockSetting setting(std::int64_t master_weight_bytes = 0) {
+  BlockSetting s(dense_model(4));
+  s.training.optimizer_state.master_weight_bytes = master_weight_bytes;
+  return s;
+}
+
+Operations all(const Block& b) {
+  Operations ops;
+  for (const Operations* part : {&b.before_exchange, &b.experts, &b.recompute, &b.experts_backward, &b.before_exchange_backward,
+                                 &b.experts_weight, &b.before_exchange_weight}) {
+    ops.insert(ops.end(), part->begin(), part->end());
+  }
+  return ops;
+}
+
+std::size_t elementwise(const Block& b) { return of_type<MemoryBound>(all(b)).size(); }
+
+double weights_bytes(const Model& m) {
+  const double h = static_cast<double>(m.hidden_size), f = static_cast<double>(m.intermediate_size);
+  const double kv = static_cast<double>(m.num_key_value_heads * m.head_dim);
+  return 2 * (2 * h * h + 2 * h * kv + 3 * h * f);
+}
+
+TEST(TorchLayer, AllDirectionsDoTheSameWork) {
+  const BlockSetting s = setting();
+  for (const Framework framework : {Framework::torch_eager, Framework::torch_compiled}) {
+    const Block b = make_block(BlockKind::dense_layer, context(s, framework));
+    const double forward = work<Gemm>(b.before_exchange) + work<Gemm>(b.experts);
+    EXPECT_DOUBLE_EQ(work<Gemm>(b.experts_backward) + work<Gemm>(b.before_exchange_backward), forward);
+    EXPECT_DOUBLE_EQ(work<Gemm>(b.experts_weight) + work<Gemm>(b.before_exchange_weight), forward);
+    EXPECT_DOUBLE_EQ(forward, s.tokens() * weights_bytes(s.model));  // 2 FLOPs and 2 bytes for each weight
+    EXPECT_EQ(of_type<Gemm>(b.before_exchange).size(), 4u);
+    EXPECT_EQ(of_type<Gemm>(b.experts).size(), 3u);
+    for (const Gemm& g : of_type<Gemm>(all(b))) EXPECT_FALSE(g.accumulate_fp32);
+    EXPECT_EQ(of_type<Attention>(all(b)).size(), 2u);
+  }
+}
+
+TEST(TorchLayer, SavesWhatAutogradNeeds) {
+  const BlockSetting s = setting();
+  const double h = 4096, f = 14336, kv = 1024, rows = 4 + 4 + 4 * 32;
+  const Block eager = make_block(BlockKind::dense_layer, context(s, Framework::torch_eager));
+  EXPECT_DOUBLE_EQ(total_bytes(eager.saved), s.tokens() * (12 * h + 4 * kv + 8 * f + rows));
+  const Block compiled = make_block(BlockKind::dense_layer, context(s, Framework::torch_compiled));
+  EXPECT_DOUBLE_EQ(total_bytes(compiled.saved), s.tokens() * (12 * h + 4 * kv + 4 * f + rows));
+}
+
+TEST(TorchLayer, CompiledCodeLaunchesAThirdOfTheElementwiseKernels) {
+  const BlockSetting s = setting();
+  const std::size_t eager = elementwise(make_block(BlockKind::dense_layer, context(s, Framework::torch_eager)));
+  const std::size_t compiled = elementwise(make_block(BlockKind::dense_layer, context(s, Framework::torch_compiled)));
+  EXPECT_GE(eager, 35u);
+  EXPECT_LE(3 * compiled, eager + 1);
+}
+
+TEST(TorchLayer, FurtherMicroBatchesAddTheirGradients) {
+  const BlockSetting s = setting();
+  const auto accumulated = [&](std::int64_t micro_batches) {
+    double bytes = 0;
+    for (const MemoryBound& m :
+         of_type<MemoryBound>(all(make_block(BlockKind::dense_layer, context(s, Framework::torch_eager, micro_batches))))) {
+      if (m.kernel == MemoryKernel::torch_accumulate) bytes += m.written.value();
+    }
+    return bytes;
+  };
+  EXPECT_DOUBLE_EQ(accumulated(1), 0);
+  EXPECT_DOUBLE_EQ(accumulated(4), 0.75 * weights_bytes(s.model));
+}
+
+TEST(TorchLayer, AutocastCastsEveryWeightThereAndBack) {
+  const BlockSetting s = setting(4);
+  const Block b = make_block(BlockKind::dense_layer, context(s, Framework::torch_eager));
+  double there = 0, back = 0;
+  for (const Operation& op : all(b)) {
+    const auto* m = std::get_if<MemoryBound>(&op.what);
+    if (m == nullptr) continue;
+    if (op.label.find("cast weight") != std::string::npos) there += m->written.value();
+    if (op.label.find("cast gradient") != std::string::npos) back += m->read.value();
+  }
+  EXPECT_DOUBLE_EQ(there, weights_bytes(s.model));
+  EXPECT_DOUBLE_EQ(back, weights_bytes(s.model));
+}
+
+// torch.utils.checkpoint stops before the last product, whose output nothing saved.
+TEST(TorchLayer, RecomputationStopsBeforeTheLastProduct) {
+  BlockSetting s = setting();
+  s.plan.recompute = {RecomputeModule::layer};
+  const Block b = make_block(BlockKind::dense_layer, context(s, Framework::torch_eager));
+  EXPECT_EQ(of_type<Gemm>(b.recompute).size(), 6u);
+  EXPECT_DOUBLE_EQ(total_bytes(b.saved), s.tokens() * 2 * 4096);
+  const Block kept = make_block(BlockKind::dense_layer, context(setting(), Framework::torch_eager));
+  EXPECT_GT(b.transient.value(), total_bytes(kept.saved));
+}
+
+TEST(TorchLayer, TheLossIsInFp32UnlessCompiled) {
+  BlockSetting s = setting();
+  s.model.vocab_size = 32000;
+  const double logits = s.tokens() * 32000;
+  const Block eager = make_block(BlockKind::head, context(s, Framework::torch_eager));
+  EXPECT_DOUBLE_EQ(named(eager.before_exchange, "cross entropy").label.empty() ? 0 : eager.transient.value(), 8 * logits);
+  EXPECT_TRUE(keeps(eager.saved, "log-probabilities"));
+  const Block compiled = make_block(BlockKind::head, context(s, Framework::torch_compiled));
+  EXPECT_DOUBLE_EQ(compiled.transient.value(), 2 * logits);
+  EXPECT_TRUE(keeps(compiled.saved, "logits"));
+}
+
+TEST(TorchLayer, ATiedTableAddsTheHeadsGradient) {
+  BlockSetting s = setting();
+  EXPECT_FALSE(has(make_block(BlockKind::embedding, context(s, Framework::torch_eager)).before_exchange_weight, "embedding accumulate"));
+  s.model.tie_word_embeddings = true;
+  EXPECT_TRUE(has(make_block(BlockKind::embedding, context(s, Framework::torch_eager)).before_exchange_weight, "embedding accumulate"));
+}
+
+}  // namespace
+}  // namespace trillion
