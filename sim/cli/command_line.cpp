@@ -23,6 +23,7 @@ constexpr const char* kExamples = R"(Examples:
   trillion simulate scenarios/deepseek-v3 --set plan.schedule=1f1b --set cluster.nodes=128 --json -
   trillion simulate scenarios/deepseek-v3 --trace step.json --trace-ranks 0,15
   trillion compare scenarios/deepseek-v3 outputs/deepseek-v3/report.json
+  trillion explain scenarios/deepseek-v3
   trillion validate
   trillion calibrate calibration/raw/h100 --output calibration/profiles/h100.yaml
   trillion check my-model/config.json topologies/my-cluster.yaml
@@ -49,6 +50,7 @@ using Command = std::function<int(const Streams&)>;
 struct Parsed {
   SimulateOptions simulate;
   CompareOptions compare;
+  ExplainOptions explain;
   ValidateOptions validate;
   TimeOptions time;
   CalibrateOptions calibrate;
@@ -91,6 +93,14 @@ void add_compare(CLI::App& app, CompareOptions& options) {
   verb.add_option("inputs", options.inputs, "scenarios, or report.json files")->required()->type_name("SCENARIO|REPORT");
   add_scenario_options(verb, options.how);
   verb.add_flag("--all", options.all, "also figures that do not differ, and every rank, link and origin");
+  add_quiet(verb, options.quiet);
+}
+
+void add_explain(CLI::App& app, ExplainOptions& options) {
+  CLI::App& verb = *app.add_subcommand("explain", "where a step's time goes, its critical path in words, and what would shorten it most");
+  verb.add_option("scenario", options.scenario, "a folder with scenario.yaml, or the file")->required()->type_name("SCENARIO");
+  add_scenario_options(verb, options.how);
+  add_json(verb, options.json, "the explanation");
   add_quiet(verb, options.quiet);
 }
 
@@ -164,6 +174,7 @@ std::optional<Command> parse(std::vector<std::string> arguments, Parsed& parsed,
   app.require_subcommand(0, 1);
   add_simulate(app, parsed.simulate);
   add_compare(app, parsed.compare);
+  add_explain(app, parsed.explain);
   add_validate(app, parsed.validate);
   add_time(app, parsed.time);
   add_calibrate(app, parsed.calibrate);
@@ -201,6 +212,7 @@ std::optional<Command> parse(std::vector<std::string> arguments, Parsed& parsed,
   const std::string verb = verbs.front()->get_name();
   if (verb == "simulate") return [&parsed](const Streams& s) { return run_simulate(parsed.simulate, s); };
   if (verb == "compare") return [&parsed](const Streams& s) { return run_compare(parsed.compare, s); };
+  if (verb == "explain") return [&parsed](const Streams& s) { return run_explain(parsed.explain, s); };
   if (verb == "validate") return [&parsed](const Streams& s) { return run_validate(parsed.validate, s); };
   if (verb == "time") return [&parsed](const Streams& s) { return run_time(parsed.time, s); };
   if (verb == "calibrate") return [&parsed](const Streams& s) { return run_calibrate(parsed.calibrate, s); };

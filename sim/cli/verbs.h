@@ -42,6 +42,15 @@ struct CompareOptions {
 // Side by side; the first is the base.
 int run_compare(const CompareOptions& options, const Streams& streams);
 
+struct ExplainOptions {
+  std::string scenario;
+  ScenarioOptions how;
+  std::string json;
+  bool quiet = false;
+};
+// Why the step takes as long as it does, and what would shorten it.
+int run_explain(const ExplainOptions& options, const Streams& streams);
+
 struct ValidateOptions {
   std::vector<std::string> scenarios;  // empty: every scenarios/*/ of the repository that has an expected.yaml
   ScenarioOptions how;

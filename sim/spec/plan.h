@@ -71,6 +71,7 @@ struct Plan {
   Precision precision = Precision::bf16;
   ExpertPlacement expert_placement = ExpertPlacement::contiguous;
 
+  friend bool operator==(const Plan&, const Plan&) = default;
   bool recomputes(RecomputeModule module) const;
   std::vector<std::string> validate() const;
 };

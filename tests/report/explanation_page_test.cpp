@@ -1,0 +1,60 @@
+// The explanation for people and for programs: every part that matters is on the page, which stays within its columns.
+#include "sim/report/explanation_page.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/support/linear_machine.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+using testing::AllOf;
+using testing::HasSubstr;
+
+struct Explained {
+  Scenario scenario;
+  Explanation explanation;
+};
+
+Explained explained() {
+  Plan plan;
+  plan.schedule = ScheduleKind::gpipe;
+  plan.pipeline_parallel = 4;
+  Explained e{linear_scenario(dense_model(8), plan, 1, 16), {}};
+  const Timing timing(e.scenario.calibration, e.scenario.cluster);
+  const TracedStep step = std::get<TracedStep>(trace_step(e.scenario, timing));
+  e.explanation = {step.result, time_parts(e.scenario, step.result), critical_path_story(step),
+                   try_changes(step.result, neighbours(e.scenario)), try_changes(step.result, relieved(e.scenario))};
+  return e;
+}
+
+TEST(ExplanationPage, SaysPartsPathAndChanges) {
+  const Explained e = explained();
+  for (const int columns : {80, 120}) {
+    TextStyle style;
+    style.columns = columns;
+    const std::string page = explanation_page(e.scenario, e.explanation, style);
+    EXPECT_THAT(page, AllOf(HasSubstr("WHERE THE TIME GOES"), HasSubstr("pipeline bubble"), HasSubstr("CRITICAL PATH"), HasSubstr("0F0"),
+                            HasSubstr("--set plan."), HasSubstr("changes tried")));
+    std::istringstream lines(page);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(display_width(line), columns) << line;
+  }
+}
+
+TEST(ExplanationPage, JsonIsWhole) {
+  const Explained e = explained();
+  const auto json = nlohmann::json::parse(explanation_json(e.scenario, e.explanation));
+  EXPECT_EQ(json.at("schema"), "trillion.explanation/1");
+  EXPECT_EQ(json.at("changes").size(), e.explanation.changes.size());
+  double sum = 0;
+  for (const auto& part : json.at("parts")) sum += part.at("time_s").get<double>();
+  EXPECT_NEAR(sum, json.at("step_s").get<double>(), 1e-9);
+}
+
+}  // namespace
+}  // namespace trillion
