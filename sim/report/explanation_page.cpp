@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <variant>
 
 #include "sim/base/number_text.h"
@@ -131,44 +130,6 @@ std::string explanation_page(const Scenario& s, const Explanation& e, const Text
   text += parts_section(e, style) + path_section(s, e, style);
   if (s.extent == Extent::step) text += changes_section(e, style);
   return text + relief_section(e, style);
-}
-
-std::string explanation_json(const Scenario& s, const Explanation& e) {
-  using Json = nlohmann::ordered_json;
-  Json json = {{"schema", "trillion.explanation/1"}, {"scenario", s.name}, {"seed", s.seed}, {"step_s", e.step.time.value()}};
-  for (const TimePart& part : e.parts) json["parts"].push_back({{"name", part.name}, {"time_s", part.time.value()}});
-  for (const PathLeg& leg : e.path.legs) {
-    json["critical_path"]["legs"].push_back({{"first_rank", leg.first_rank},
-                                             {"last_rank", leg.last_rank},
-                                             {"visits", leg.visits},
-                                             {"first_action", leg.first_action},
-                                             {"last_action", leg.last_action},
-                                             {"start_s", leg.start.seconds().value()},
-                                             {"end_s", leg.end.seconds().value()},
-                                             {"compute_s", leg.compute.value()},
-                                             {"longest_wait", leg.longest_wait},
-                                             {"longest_wait_s", leg.longest_wait_time.value()}});
-  }
-  for (const TimePart& part : e.path.by_kernel) {
-    json["critical_path"]["kernels"].push_back({{"name", part.name}, {"time_s", part.time.value()}});
-  }
-  const auto changes = [](const std::vector<TriedChange>& tried) {
-    Json list = Json::array();
-    for (const TriedChange& change : tried) {
-      Json row = {{"change", change.what}};
-      if (const auto* step = std::get_if<StepResult>(&change.outcome)) {
-        row["gain"] = change.gain;
-        row["step_s"] = step->time.value();
-      } else {
-        row["infeasible"] = std::get<Infeasible>(change.outcome).reason;
-      }
-      list.push_back(std::move(row));
-    }
-    return list;
-  };
-  json["changes"] = changes(e.changes);
-  json["relieved"] = changes(e.relieved);
-  return json.dump(2) + "\n";
 }
 
 }  // namespace trillion

@@ -1,10 +1,9 @@
-// The explanation for people and for programs: every part that matters is on the page, which stays within its columns.
+// The explanation for people: every part that matters is on the page, which stays within its columns.
 #include "sim/report/explanation_page.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "tests/support/linear_machine.h"
@@ -44,16 +43,6 @@ TEST(ExplanationPage, SaysPartsPathAndChanges) {
     std::istringstream lines(page);
     for (std::string line; std::getline(lines, line);) EXPECT_LE(display_width(line), columns) << line;
   }
-}
-
-TEST(ExplanationPage, JsonIsWhole) {
-  const Explained e = explained();
-  const auto json = nlohmann::json::parse(explanation_json(e.scenario, e.explanation));
-  EXPECT_EQ(json.at("schema"), "trillion.explanation/1");
-  EXPECT_EQ(json.at("changes").size(), e.explanation.changes.size());
-  double sum = 0;
-  for (const auto& part : json.at("parts")) sum += part.at("time_s").get<double>();
-  EXPECT_NEAR(sum, json.at("step_s").get<double>(), 1e-9);
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ HEAVY = {
     "yaml-cpp/": ["sim/spec"],
     "boost/": ["sim/net"],
     "Eigen/": ["calibration/fit", "sim/moe"],
-    "nlohmann/": ["sim/estimate", "calibration/fit"],
+    "nlohmann/": ["sim/estimate", "sim/planner", "calibration/fit"],
     "CLI/": ["sim/cli"],
     "fmt/": ["sim/report"],
 }
