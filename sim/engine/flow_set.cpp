@@ -45,6 +45,7 @@ void FlowSet::start(std::uint32_t slot, SimTime shortest, std::span<const LinkUs
     link.flows.push_back({slot, u});
     touched_links_.push_back(use.link);
   }
+  for (Use& use : flow.uses) use.at_cap = flow.cap * use.share.value();
   flow.active = true;
   flow.progressed = false;
   flow.rate = 0;
@@ -55,7 +56,7 @@ void FlowSet::start(std::uint32_t slot, SimTime shortest, std::span<const LinkUs
 void FlowSet::collect_uses(Flow& flow, std::span<const LinkUse> uses) {
   flow.uses.clear();
   for (const LinkUse& use : uses) {
-    if (use.bytes.value() > 0) flow.uses.push_back({use.link.value, 0, use.bytes.value(), {}});
+    if (use.bytes.value() > 0) flow.uses.push_back({use.link.value, 0, use.bytes.value(), {}, 0});
   }
   std::sort(flow.uses.begin(), flow.uses.end(),
             [](const Use& a, const Use& b) { return std::tie(a.link, a.bytes) < std::tie(b.link, b.bytes); });
@@ -88,9 +89,9 @@ std::span<const FlowSet::NewEnd> FlowSet::resolve(SimTime now) {
   new_ends_.clear();
   collect_component();
   touched_links_.clear();
-  if (component_flows_.size() == 1) {  // alone on all of its links
-    set_rate(component_flows_.front(), flows_[component_flows_.front()].cap, now);
-  } else if (component_flows_.size() > 1) {
+  if (component_flows_.size() == 1 || !find_contended_links()) {
+    for (const std::uint32_t slot : component_flows_) set_rate(slot, flows_[slot].cap, now);
+  } else {
     const std::span<const double> rates = solve_component();
     for (std::size_t i = 0; i < rates.size(); ++i) set_rate(component_flows_[i], rates[i], now);
   }
@@ -120,12 +121,30 @@ void FlowSet::visit_link(std::uint32_t link) {
   component_links_.push_back(link);
 }
 
-std::span<const double> FlowSet::solve_component() {
+bool FlowSet::find_contended_links() {
+  // Well below the capacity, so that the order of the sum cannot decide; what lies between is solved.
+  constexpr double kSurely = 1 - 1e-9;
+  component_load_.assign(component_links_.size(), 0.0);
+  for (const std::uint32_t slot : component_flows_) {
+    for (const Use& use : flows_[slot].uses) component_load_[links_[use.link].local] += use.at_cap;
+  }
   problem_.clear();
-  for (const std::uint32_t link : component_links_) problem_.add_link(links_[link].capacity);
+  for (std::size_t i = 0; i < component_links_.size(); ++i) {
+    Link& link = links_[component_links_[i]];
+    const bool contended = component_load_[i] > link.capacity * kSurely;
+    link.local = contended ? static_cast<std::uint32_t>(problem_.capacities.size()) : kNotContended;
+    if (contended) problem_.add_link(link.capacity);
+  }
+  return !problem_.capacities.empty();
+}
+
+std::span<const double> FlowSet::solve_component() {
   for (const std::uint32_t slot : component_flows_) {
     problem_uses_.clear();
-    for (const Use& use : flows_[slot].uses) problem_uses_.push_back({links_[use.link].local, use.share});
+    for (const Use& use : flows_[slot].uses) {
+      const std::uint32_t local = links_[use.link].local;
+      if (local != kNotContended) problem_uses_.push_back({local, use.share});
+    }
     problem_.add_flow(flows_[slot].cap, problem_uses_);
   }
   return solver_.solve(problem_);

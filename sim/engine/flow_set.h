@@ -51,6 +51,7 @@ class FlowSet {
     std::uint32_t position;  // in the link's list
     double bytes;
     Share share;
+    double at_cap = 0;  // bytes per second on the link while the flow runs at full pace
   };
   struct Flow {
     bool active = false;
@@ -70,13 +71,16 @@ class FlowSet {
   struct Link {
     double capacity;
     std::uint64_t visit = 0;
-    std::uint32_t local = 0;  // number in the problem being solved
+    std::uint32_t local = 0;  // number in the component; kNotContended or number in the problem once loads are known
     std::vector<Crossing> flows;
   };
 
   void collect_uses(Flow& flow, std::span<const LinkUse> uses);
   void collect_component();
   void visit_link(std::uint32_t link);
+  // Numbers the component's links that may become full when all flows run at full pace; only these can hold a flow back.
+  // False: there are none, so every flow runs at full pace.
+  bool find_contended_links();
   std::span<const double> solve_component();
   void set_rate(std::uint32_t slot, double rate, SimTime now);
 
@@ -84,6 +88,8 @@ class FlowSet {
   std::vector<Flow> flows_;
   std::vector<std::uint32_t> touched_links_;
   std::vector<std::uint32_t> component_links_, component_flows_;
+  static constexpr std::uint32_t kNotContended = 0xffffffffu;
+  std::vector<double> component_load_;  // per link of the component, at full pace
   std::uint64_t visit_ = 0;
   MaxMinProblem problem_;
   MaxMinSolver solver_;

@@ -63,7 +63,6 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
     const double n = static_cast<double>(count[k]);
     const auto category = static_cast<Category>(kind.tag);
     if (category == Category::host_launch) continue;
-    t.kernels += count[k];
     t.work += e.work * n;
     t.wire[kind.tag].nic += e.wire.nic * n;
     t.wire[kind.tag].nvlink += e.wire.nvlink * n;

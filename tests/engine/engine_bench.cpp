@@ -77,5 +77,3 @@ BENCHMARK(BM_Flows)->Args({64, 1})->Args({64, 4})->Args({64, 64})->Unit(benchmar
 
 }  // namespace
 }  // namespace trillion
-
-BENCHMARK_MAIN();

@@ -69,5 +69,3 @@ void place_61_layers(benchmark::State& state) {
 BENCHMARK(place_61_layers)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace
-
-BENCHMARK_MAIN();

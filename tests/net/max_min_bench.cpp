@@ -67,5 +67,3 @@ BENCHMARK(BM_Route);
 
 }  // namespace
 }  // namespace trillion
-
-BENCHMARK_MAIN();
