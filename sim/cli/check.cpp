@@ -9,6 +9,7 @@
 #include "sim/cli/output_file.h"
 #include "sim/cli/shape_lines.h"
 #include "sim/cli/verbs.h"
+#include "sim/net/fabric.h"
 #include "sim/spec/load.h"
 #include "sim/spec/load_calibration.h"
 #include "sim/workload/counts.h"
@@ -46,6 +47,13 @@ std::string summary(const std::string& path, const Scenario& scenario) {
   return text;
 }
 
+// What a cluster's own figures rule out together.
+const Cluster& fitting(const Cluster& cluster) {
+  if (const std::vector<std::string> misfits = Fabric::misfits(cluster); !misfits.empty())
+    throw InputError(cluster.name + ": " + misfits.front());
+  return cluster;
+}
+
 // What a good file holds, in one line. Throws InputError for a bad one.
 std::string checked(const std::string& path) {
   std::error_code error;
@@ -56,7 +64,7 @@ std::string checked(const std::string& path) {
   }
   switch (kind_of_file(path)) {
     case InputKind::model: return summary(load_model(path));
-    case InputKind::cluster: return summary(load_cluster(path));
+    case InputKind::cluster: return summary(fitting(load_cluster(path)));
     case InputKind::calibration: return summary(load_calibration(path));
     case InputKind::scenario: return summary(path, load_scenario(path));
     case InputKind::expected: return counted(load_expected(path).size(), "published figure");

@@ -57,7 +57,10 @@ ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
   const Group group = mesh.expert();
   const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel /
                               (s.plan.sequence_parallel ? s.plan.tensor_parallel : 1);
-  return expert_load(s.model, s.plan, s.training, {group.size, group.ranks_per_node, tokens}, s.seed);
+  const ExpertGroup ranks{group.size, group.ranks_per_node, tokens};
+  const Routing& routing = s.training.routing;
+  if (routing.balance == Balance::measured) return expert_load_measured(routing.loads, s.model, s.plan, ranks, s.seed);
+  return expert_load(s.model, s.plan, s.training, ranks, s.seed);
 }
 
 PipelineSchedule overlapped_pair() {

@@ -27,9 +27,33 @@ constexpr std::uint64_t kStreamToken = 0x746f6b;
 constexpr std::uint64_t kStreamSequence = 0x736571;
 constexpr std::uint64_t kStreamPick = 0x706963;
 
-Placement placement_of(const Plan& plan, std::int64_t experts, std::int64_t ranks) {
-  return plan.expert_placement == ExpertPlacement::round_robin ? round_robin_placement(experts, ranks)
-                                                               : contiguous_placement(experts, ranks);
+// What a placement can be made from: the loads of one layer's experts over all data, and tokens' choices.
+struct Seen {
+  std::vector<double> loads;
+  TokenChoices choices;
+};
+
+Seen seen_in(const std::vector<TokenChoices>& by_domain, std::int64_t experts) {
+  Seen seen{std::vector<double>(static_cast<std::size_t>(experts), 0.0), {}};
+  seen.choices.top_k = by_domain.front().top_k;
+  for (const TokenChoices& choices : by_domain) {
+    for (const std::uint16_t e : choices.expert) seen.loads[e] += 1;
+    seen.choices.expert.insert(seen.choices.expert.end(), choices.expert.begin(), choices.expert.end());
+  }
+  return seen;
+}
+
+Placement placement_of(const Plan& plan, std::int64_t experts, const ExpertGroup& group, const Seen& seen) {
+  switch (plan.expert_placement) {
+    case ExpertPlacement::contiguous: return contiguous_placement(experts, group.ranks);
+    case ExpertPlacement::round_robin: return round_robin_placement(experts, group.ranks);
+    case ExpertPlacement::load_balanced: return balanced_placement(seen.loads, {group.ranks, group.ranks_per_node, 1, experts});
+    case ExpertPlacement::traffic_minimising:
+      // Without whole nodes of equally many experts there is nothing to exchange.
+      if (experts % node_count(group) != 0 || group.ranks % group.ranks_per_node != 0) return contiguous_placement(experts, group.ranks);
+      return traffic_minimising_placement(seen.choices, experts, group);
+  }
+  return contiguous_placement(experts, group.ranks);
 }
 
 // Which domain each rank's tokens belong to. Sequences lie one after the other over the ranks; each has one domain.
@@ -67,9 +91,10 @@ LayerRouting mean_of(const std::vector<LayerRouting>& samples) {
 }
 
 // Equal loads by decree; where tokens go follows from an unskewed gate.
-LayerRouting forced_routing(const GateShape& shape, const Placement& placement, const ExpertGroup& group, std::uint64_t seed) {
+LayerRouting forced_routing(const GateShape& shape, const Plan& plan, const ExpertGroup& group, std::uint64_t seed) {
   const Gate gate(shape, draw_affinities(shape.experts, {}, seed, 0));
-  const RoutingTables tables = tabulate(sample_choices(gate, kUniformTokens, Random(seed, kStreamToken)), placement, group);
+  const std::vector<TokenChoices> choices = sample_choices(gate, kUniformTokens, Random(seed, kStreamToken));
+  const RoutingTables tables = tabulate(choices, placement_of(plan, shape.experts, group, seen_in(choices, shape.experts)), group);
   Table sources(group.ranks, 1);
   std::fill(sources.value.begin(), sources.value.end(), 1.0);
   LayerRouting result = micro_batch_routing(tables, sources, group);
@@ -98,9 +123,12 @@ Gate gate_of_loads(const GateShape& shape, const std::vector<double>& loads, con
   return Gate(shape, affinities);
 }
 
-LayerRouting measured_routing(const Gate& gate, const std::vector<double>& loads, const Placement& placement, const ExpertGroup& group,
+LayerRouting measured_routing(const Gate& gate, const std::vector<double>& loads, const Plan& plan, const ExpertGroup& group,
                               const Random& random) {
-  const RoutingTables tables = tabulate(sample_choices(gate, kUniformTokens, random), placement, group);
+  const std::vector<TokenChoices> choices = sample_choices(gate, kUniformTokens, random);
+  const auto experts = static_cast<std::int64_t>(loads.size());
+  const Placement placement = placement_of(plan, experts, group, {loads, seen_in(choices, experts).choices});
+  const RoutingTables tables = tabulate(choices, placement, group);
   Table sources(group.ranks, 1);
   std::fill(sources.value.begin(), sources.value.end(), static_cast<double>(group.tokens_per_rank));
   LayerRouting result = micro_batch_routing(tables, sources, group);
@@ -114,9 +142,9 @@ LayerRouting measured_routing(const Gate& gate, const std::vector<double>& loads
   return result;
 }
 
-std::map<std::int64_t, std::vector<double>> loads_by_layer(const std::vector<MeasuredLoad>& loads, std::int64_t experts) {
+std::map<std::int64_t, std::vector<double>> loads_by_layer(const std::vector<ExpertCount>& loads, std::int64_t experts) {
   std::map<std::int64_t, std::vector<double>> by_layer;
-  for (const MeasuredLoad& row : loads) {
+  for (const ExpertCount& row : loads) {
     const std::string where = "measured expert loads: layer " + std::to_string(row.layer) + ", expert " + std::to_string(row.expert);
     if (row.expert < 0 || row.expert >= experts) throw InputError(where + ": the model has experts 0 to " + std::to_string(experts - 1));
     if (!std::isfinite(row.count) || row.count < 0) throw InputError(where + ": the count must be a finite number, not negative");
@@ -143,21 +171,21 @@ ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& tra
   CHECK(model.moe.has_value());
   CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.tokens_per_rank >= 1);
   const GateShape shape = gate_shape(*model.moe);
-  const Placement placement = placement_of(plan, shape.experts, group.ranks);
   ExpertLoad result;
   result.balance = training.routing.balance;
   result.seed = seed;
   if (result.balance == Balance::measured)
     throw InputError("training.routing.balance is 'measured', but no measured expert loads were given");
   if (result.balance == Balance::forced) {
-    result.samples.push_back(forced_routing(shape, placement, group, seed));
+    result.samples.push_back(forced_routing(shape, plan, group, seed));
     result.mean = result.samples[0];
     return result;
   }
   for (std::uint64_t layer = 0; layer < kLayers; ++layer) {
     const Gate gate = balanced_gate(shape, training.routing, seed, layer);
     const Random tokens(seed, mix64(kStreamToken) + layer);
-    const RoutingTables tables = tabulate(sample_choices(gate, kTokensPerDomain, tokens), placement, group);
+    const std::vector<TokenChoices> choices = sample_choices(gate, kTokensPerDomain, tokens);
+    const RoutingTables tables = tabulate(choices, placement_of(plan, shape.experts, group, seen_in(choices, shape.experts)), group);
     for (std::uint64_t m = 0; m < kMicroBatches; ++m) {
       const Random sequences(seed, mix64(kStreamSequence) + layer * kMicroBatches + m);
       result.samples.push_back(micro_batch_routing(tables, draw_sources(training, group, gate.domains(), sequences), group));
@@ -167,19 +195,18 @@ ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& tra
   return result;
 }
 
-ExpertLoad expert_load_measured(const std::vector<MeasuredLoad>& loads, const Model& model, const Plan& plan, const ExpertGroup& group,
+ExpertLoad expert_load_measured(const std::vector<ExpertCount>& loads, const Model& model, const Plan& plan, const ExpertGroup& group,
                                 std::uint64_t seed) {
   CHECK(model.moe.has_value());
   CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.tokens_per_rank >= 1);
   const GateShape shape = gate_shape(*model.moe);
-  const Placement placement = placement_of(plan, shape.experts, group.ranks);
   ExpertLoad result;
   result.balance = Balance::measured;
   result.seed = seed;
   for (const auto& [layer, counts] : loads_by_layer(loads, shape.experts)) {
     const Random random(seed, mix64(kStreamToken) + static_cast<std::uint64_t>(layer));
     const Gate gate = gate_of_loads(shape, counts, Random(random.bits(0), 1));
-    result.samples.push_back(measured_routing(gate, counts, placement, group, Random(random.bits(1), 2)));
+    result.samples.push_back(measured_routing(gate, counts, plan, group, Random(random.bits(1), 2)));
   }
   result.mean = mean_of(result.samples);
   return result;

@@ -50,15 +50,10 @@ struct ExpertLoad {
 // REQUIRES: model.moe; balance is not `measured` (see expert_load_measured).
 ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group, std::uint64_t seed);
 
-// Tokens that one expert of one layer got, from a log of the run (any number of tokens; only ratios matter).
-struct MeasuredLoad {
-  std::int64_t layer = 0, expert = 0;
-  double count = 0;
-};
 // Balance::measured: one sample per layer that occurs, experts without a row got nothing. Expert and rank ratios are the counts' own; where
 // tokens meet (nodes per token, NICs) follows from a gate whose popularity reproduces the counts, without domains: counts have none.
 // Throws InputError: expert out of range, negative or non-finite count, a layer without tokens, no rows. REQUIRES: model.moe.
-ExpertLoad expert_load_measured(const std::vector<MeasuredLoad>& loads, const Model& model, const Plan& plan, const ExpertGroup& group,
+ExpertLoad expert_load_measured(const std::vector<ExpertCount>& loads, const Model& model, const Plan& plan, const ExpertGroup& group,
                                 std::uint64_t seed);
 
 }  // namespace trillion

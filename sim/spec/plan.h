@@ -47,8 +47,10 @@ struct RecomputedLayers {
   friend bool operator==(const RecomputedLayers&, const RecomputedLayers&) = default;
 };
 
-enum class ExpertPlacement { contiguous, round_robin };
-inline constexpr std::array<std::string_view, 2> kExpertPlacementNames = {"contiguous", "round-robin"};
+// Which rank of the expert-parallel group holds which expert (moe/placement.h).
+enum class ExpertPlacement { contiguous, round_robin, load_balanced, traffic_minimising };
+inline constexpr std::array<std::string_view, 4> kExpertPlacementNames = {"contiguous", "round-robin", "load-balanced",
+                                                                          "traffic-minimising"};
 
 struct Plan {
   std::int64_t tensor_parallel = 1;

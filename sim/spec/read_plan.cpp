@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "sim/spec/load.h"
 
 namespace trillion {
@@ -48,12 +50,35 @@ BatchRamp read_ramp(YamlReader& r) {
   return ramp;
 }
 
+// The file is relative to the scenario's; one from the command line to the working directory, where it is there.
+std::vector<ExpertCount> read_loads(YamlReader& r) {
+  namespace fs = std::filesystem;
+  const std::string written = r.text("loads");
+  if (r.failed("loads")) return {};
+  const SourceLocation where = r.document().location(r.node("loads")->position);
+  std::error_code error;
+  fs::path path = written;
+  if (where.line != 0 || !fs::exists(path, error)) path = fs::path(r.document().name()).parent_path() / written;
+  if (!fs::is_regular_file(path, error)) {
+    r.problem("loads", "there is no file " + path.lexically_normal().string());
+    return {};
+  }
+  try {
+    return load_expert_counts(path.lexically_normal().string());
+  } catch (const InputError& e) {
+    r.diagnostics().add(e);
+    return {{0, 0, 1}};  // complained about already
+  }
+}
+
 Routing read_routing(YamlReader& r) {
   Routing routing;
   routing.balance = r.choice<Balance>("balance", kBalanceNames, routing.balance);
   routing.popularity_skew = r.number("popularity_skew", routing.popularity_skew);
   routing.domain_skew = r.number("domain_skew", routing.domain_skew);
   routing.domains = r.integer("domains", routing.domains);
+  if (r.has("loads")) routing.loads = read_loads(r);
+  r.ignore({"loads"});
   if (r.has("origin") || r.has("source")) routing.provenance = r.provenance();
   r.ignore({"origin", "source"});
   return routing;

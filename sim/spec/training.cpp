@@ -54,7 +54,9 @@ std::vector<std::string> Training::validate() const {
             "must be between 0 (no run, one step only) and 1e18, found " + exact_number_text(tokens));
   check_optimizer(*this, p);
   if (batch_size_schedule) check_ramp(*this, batch, p);
-  p.require(routing.balance != Balance::measured, "routing.balance", "'measured' needs expert loads, and no key gives a file of them");
+  p.require((routing.balance == Balance::measured) == !routing.loads.empty(), "routing.balance",
+            routing.loads.empty() ? "'measured' needs routing.loads, a CSV or JSON file of expert loads"
+                                  : "routing.loads are only used with balance: measured");
   p.within("routing.popularity_skew", routing.popularity_skew, 0.0, 10.0);
   p.within("routing.domain_skew", routing.domain_skew, 0.0, 10.0);
   p.within("routing.domains", routing.domains, 1, 1 << 20);

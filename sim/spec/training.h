@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sim/spec/expert_counts.h"
 #include "sim/spec/origin.h"
 
 namespace trillion {
@@ -38,6 +39,7 @@ struct Routing {
   double popularity_skew = 0.6;  // standard deviation of the experts' log-popularity over the whole data
   double domain_skew = 1.1;      // ... of its drift from domain to domain
   std::int64_t domains = 16;
+  std::vector<ExpertCount> loads;  // of Balance::measured, else empty
   Provenance provenance{Origin::assumed, "default of training.routing"};
 };
 

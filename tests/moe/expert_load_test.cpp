@@ -120,7 +120,7 @@ TEST(ExpertLoad, SequencesSharedByRanksAndManyPerRank) {
 }
 
 TEST(ExpertLoad, MeasuredCountsSpeakForThemselves) {
-  std::vector<MeasuredLoad> loads;
+  std::vector<ExpertCount> loads;
   for (std::int64_t e = 0; e < 256; ++e) loads.push_back({3, e, e < 4 ? 200.0 : 100.0});
   const ExpertLoad load = expert_load_measured(loads, deepseek_v3(), {}, kEp64, 1);
   ASSERT_EQ(load.samples.size(), 1u);
@@ -130,6 +130,21 @@ TEST(ExpertLoad, MeasuredCountsSpeakForThemselves) {
   EXPECT_NEAR(load.mean.remote_nodes_per_token, 3.48, 0.05);
   EXPECT_GT(load.mean.scale_out_max_over_mean, 1.0);
   EXPECT_EQ(load.balance, Balance::measured);
+}
+
+TEST(ExpertLoad, PlacementsDoWhatTheyAreFor) {
+  std::vector<ExpertCount> loads;
+  for (std::int64_t e = 0; e < 256; ++e) loads.push_back({0, e, 100.0 + static_cast<double>((e * 37) % 101) * (e < 32 ? 3.0 : 1.0)});
+  const auto placed = [&](ExpertPlacement placement) {
+    Plan plan;
+    plan.expert_placement = placement;
+    return expert_load_measured(loads, deepseek_v3(), plan, kEp64, 1).mean;
+  };
+  const LayerRouting contiguous = placed(ExpertPlacement::contiguous), balanced = placed(ExpertPlacement::load_balanced);
+  EXPECT_LT(balanced.rank_load_max_over_mean, 1.03);
+  EXPECT_GT(contiguous.rank_load_max_over_mean, 1.3);
+  EXPECT_GT(balanced.nodes_per_token, contiguous.nodes_per_token + 0.5) << "groups no longer fall on whole nodes";
+  EXPECT_LE(placed(ExpertPlacement::traffic_minimising).nodes_per_token, contiguous.nodes_per_token + 0.01);
 }
 
 TEST(ExpertLoad, MeasuredMistakesAreTheUsers) {
