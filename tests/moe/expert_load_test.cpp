@@ -141,7 +141,7 @@ TEST(ExpertLoad, PlacementsDoWhatTheyAreFor) {
     return expert_load_measured(loads, deepseek_v3(), plan, kEp64, 1).mean;
   };
   const LayerRouting contiguous = placed(ExpertPlacement::contiguous), balanced = placed(ExpertPlacement::load_balanced);
-  EXPECT_LT(balanced.rank_load_max_over_mean, 1.03);
+  EXPECT_LT(balanced.rank_load_max_over_mean, 1.2) << "whole experts, four to a rank";
   EXPECT_GT(contiguous.rank_load_max_over_mean, 1.3);
   EXPECT_GT(balanced.nodes_per_token, contiguous.nodes_per_token + 0.5) << "groups no longer fall on whole nodes";
   EXPECT_LE(placed(ExpertPlacement::traffic_minimising).nodes_per_token, contiguous.nodes_per_token + 0.01);

@@ -34,11 +34,11 @@ TEST(ExpertCounts, ReadsColumnsByName) {
 }
 
 TEST(ExpertCounts, SaysWhatIsWrongAndWhere) {
-  EXPECT_THAT(refusal("layer,expert\n1,2\n"), HasSubstr("loads.csv:1:1: no column 'count'"));
-  EXPECT_THAT(refusal("layer,expert,count\n1,2\n"), HasSubstr("loads.csv:2:1: a row of 2 values under 3 titles"));
-  EXPECT_THAT(refusal("layer,expert,count\n1,x,3\n"), HasSubstr("loads.csv:2:3: 'x' is not an integer"));
-  EXPECT_THAT(refusal("layer,expert,count\n1,-1,3\n"), HasSubstr("loads.csv:2:3: must not be negative"));
-  EXPECT_THAT(refusal("layer,expert,count\n1,1,inf\n"), HasSubstr("loads.csv:2:5: a count must be finite"));
+  EXPECT_THAT(refusal("layer,expert\n1,2\n"), HasSubstr("loads.csv:1:1: error: no column 'count'"));
+  EXPECT_THAT(refusal("layer,expert,count\n1,2\n"), HasSubstr("loads.csv:2:1: error: a row of 2 values under 3 titles"));
+  EXPECT_THAT(refusal("layer,expert,count\n1,x,3\n"), HasSubstr("loads.csv:2:3: error: 'x' is not an integer"));
+  EXPECT_THAT(refusal("layer,expert,count\n1,-1,3\n"), HasSubstr("loads.csv:2:3: error: must not be negative"));
+  EXPECT_THAT(refusal("layer,expert,count\n1,1,inf\n"), HasSubstr("loads.csv:2:5: error: a count must be finite"));
   EXPECT_THAT(refusal("layer,expert,count\n1,1,3\n1,1,4\n"), HasSubstr("layer 1, expert 1 a second time"));
   EXPECT_THAT(refusal("layer,expert,count\n"), HasSubstr("no rows"));
   EXPECT_THAT(refusal(""), HasSubstr("no rows"));
