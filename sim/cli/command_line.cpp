@@ -23,6 +23,7 @@ constexpr const char* kExamples = R"(Examples:
   trillion simulate scenarios/deepseek-v3 --set plan.schedule=1f1b --set cluster.nodes=128 --json -
   trillion simulate scenarios/deepseek-v3 --trace step.json --trace-ranks 0,15
   trillion compare scenarios/deepseek-v3 outputs/deepseek-v3/report.json
+  trillion plan scenarios/deepseek-v3 --set 'search.expert_parallel=[32, 64, 128]' --budget 5
   trillion explain scenarios/deepseek-v3
   trillion validate
   trillion calibrate calibration/raw/h100 --output calibration/profiles/h100.yaml
@@ -50,6 +51,7 @@ using Command = std::function<int(const Streams&)>;
 struct Parsed {
   SimulateOptions simulate;
   CompareOptions compare;
+  PlanOptions plan;
   ExplainOptions explain;
   ValidateOptions validate;
   TimeOptions time;
@@ -93,6 +95,23 @@ void add_compare(CLI::App& app, CompareOptions& options) {
   verb.add_option("inputs", options.inputs, "scenarios, or report.json files")->required()->type_name("SCENARIO|REPORT");
   add_scenario_options(verb, options.how);
   verb.add_flag("--all", options.all, "also figures that do not differ, and every rank, link and origin");
+  add_quiet(verb, options.quiet);
+}
+
+void add_plan(CLI::App& app, PlanOptions& options) {
+  CLI::App& verb = *app.add_subcommand("plan", "searches layouts, ranks them, shows the Pareto front");
+  verb.add_option("scenario", options.scenario, "a folder with scenario.yaml, or the file; its search: says what may change")
+      ->required()
+      ->type_name("SCENARIO");
+  add_scenario_options(verb, options.how);
+  verb.add_option("--top", options.top, "so many ranked layouts; they are exactly the best of all")
+      ->check(CLI::Range(1, 1000))
+      ->type_name("N");
+  verb.add_option_function<double>(
+          "--budget", [&options](double minutes) { options.budget = Seconds{60 * minutes}; }, "minutes of search, then the best so far")
+      ->check(CLI::PositiveNumber)
+      ->type_name("MINUTES");
+  add_json(verb, options.json, "the result");
   add_quiet(verb, options.quiet);
 }
 
@@ -173,6 +192,7 @@ std::optional<Command> parse(std::vector<std::string> arguments, Parsed& parsed,
   app.footer(kExamples);
   app.require_subcommand(0, 1);
   add_simulate(app, parsed.simulate);
+  add_plan(app, parsed.plan);
   add_compare(app, parsed.compare);
   add_explain(app, parsed.explain);
   add_validate(app, parsed.validate);
@@ -211,6 +231,7 @@ std::optional<Command> parse(std::vector<std::string> arguments, Parsed& parsed,
 
   const std::string verb = verbs.front()->get_name();
   if (verb == "simulate") return [&parsed](const Streams& s) { return run_simulate(parsed.simulate, s); };
+  if (verb == "plan") return [&parsed](const Streams& s) { return run_plan(parsed.plan, s); };
   if (verb == "compare") return [&parsed](const Streams& s) { return run_compare(parsed.compare, s); };
   if (verb == "explain") return [&parsed](const Streams& s) { return run_explain(parsed.explain, s); };
   if (verb == "validate") return [&parsed](const Streams& s) { return run_validate(parsed.validate, s); };

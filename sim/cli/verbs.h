@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/base/quantity.h"
 #include "sim/cli/streams.h"
 #include "sim/spec/load.h"
 #include "sim/spec/scenario.h"
@@ -41,6 +42,17 @@ struct CompareOptions {
 };
 // Side by side; the first is the base.
 int run_compare(const CompareOptions& options, const Streams& streams);
+
+struct PlanOptions {
+  std::string scenario;
+  ScenarioOptions how;
+  std::size_t top = 10;
+  std::optional<Seconds> budget;  // of wall time; then the best so far
+  std::string json;
+  bool quiet = false;
+};
+// Which layout is best.
+int run_plan(const PlanOptions& options, const Streams& streams);
 
 struct ExplainOptions {
   std::string scenario;

@@ -6,6 +6,7 @@
 
 #include "sim/base/number_text.h"
 #include "sim/workload/block.h"
+#include "sim/workload/block_times.h"
 #include "sim/workload/feasibility.h"
 #include "sim/workload/stage_split.h"
 
@@ -13,33 +14,10 @@ namespace trillion {
 
 namespace {
 
-Seconds time_of(const Operations& ops, const Timing& timing, const Conditions& conditions) {
-  Seconds sum;
-  for (const Operation& op : ops) {
-    std::visit(
-        [&](const auto& what) {
-          if constexpr (!std::is_same_v<std::decay_t<decltype(what)>, Collective>) sum += timing.time(Kernel{what}, conditions).time;
-        },
-        op.what);
-  }
-  return sum;
-}
-
-// Kernels of all three passes: what a block costs its stage for one micro-batch.
-double block_cost(BlockKind kind, const BlockContext& context, const Timing& timing, const Conditions& conditions) {
-  const Block b = make_block(kind, context);
-  Seconds sum;
-  for (const Operations* ops : {&b.before_exchange, &b.experts, &b.recompute, &b.experts_backward, &b.before_exchange_backward,
-                                &b.experts_weight, &b.before_exchange_weight}) {
-    sum += time_of(*ops, timing, conditions);
-  }
-  return sum.value();
-}
-
 std::vector<std::int64_t> even_split(const Scenario& s, const DeviceMesh& mesh, const ExpertLoad& load, const Timing& timing) {
   const BlockContext context = block_context(s, mesh, load.mean);
   const Conditions conditions = kernel_conditions(s, timing);
-  const auto cost = [&](BlockKind k) { return block_cost(k, context, timing, conditions); };
+  const auto cost = [&](BlockKind k) { return block_times(make_block(k, context), timing, conditions).total().value(); };
   const double dense = cost(BlockKind::dense_layer), moe = s.model.moe ? cost(BlockKind::moe_layer) : 0;
   std::vector<double> layers;
   for (std::int64_t l = 0; l < s.model.num_hidden_layers; ++l) layers.push_back(s.model.is_moe_layer(l) ? moe : dense);
@@ -50,17 +28,6 @@ std::vector<std::int64_t> even_split(const Scenario& s, const DeviceMesh& mesh, 
   const bool paired =
       s.plan.schedule == ScheduleKind::dualpipe || s.plan.schedule == ScheduleKind::dualpipe_v || s.plan.schedule == ScheduleKind::zb_v;
   return split_layers(layers, cost(BlockKind::embedding), last, {.stages = stage_count(s.plan), .paired = paired});
-}
-
-ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
-  if (!s.model.moe) return {};
-  const Group group = mesh.expert();
-  const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel /
-                              (s.plan.sequence_parallel ? s.plan.tensor_parallel : 1);
-  const ExpertGroup ranks{group.size, group.ranks_per_node, tokens};
-  const Routing& routing = s.training.routing;
-  if (routing.balance == Balance::measured) return expert_load_measured(routing.loads, s.model, s.plan, ranks, s.seed);
-  return expert_load(s.model, s.plan, s.training, ranks, s.seed);
 }
 
 PipelineSchedule overlapped_pair() {
@@ -77,6 +44,39 @@ PreparedStep prepare_pair(const Scenario& s, const DeviceMesh& mesh) {
   step.plan.layers_per_stage = {s.pair_layers};
   return step;
 }
+
+}  // namespace
+
+ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
+  if (!s.model.moe) return {};
+  const Group group = mesh.expert();
+  const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel /
+                              (s.plan.sequence_parallel ? s.plan.tensor_parallel : 1);
+  const ExpertGroup ranks{group.size, group.ranks_per_node, tokens};
+  const Routing& routing = s.training.routing;
+  if (routing.balance == Balance::measured) return expert_load_measured(routing.loads, s.model, s.plan, ranks, s.seed);
+  return expert_load(s.model, s.plan, s.training, ranks, s.seed);
+}
+
+std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known) {
+  if (auto why = why_layout_impossible(scenario)) return *why;
+  Scenario s = scenario;
+  const DeviceMesh mesh(s.plan, s.cluster);
+  if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);
+  PreparedStep step{s.plan,
+                    mesh,
+                    known ? *known : load_of(s, mesh),
+                    make_schedule(s.plan.schedule, s.plan.pipeline_parallel, micro_batches(s), s.plan.virtual_pipeline_stages),
+                    {},
+                    {}};
+  step.plan.data_parallel = mesh.data_parallel();
+  if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(s, mesh, step.load, timing);
+  step.cut = {make_stages(s.model, *step.plan.layers_per_stage, s.plan.recomputed_layers), first_layers(*step.plan.layers_per_stage)};
+  step.memory = memory_of_ranks({s, step.mesh, step.schedule, step.cut, step.load.mean});
+  return step;
+}
+
+namespace {
 
 // Changes that make a plan smaller, each tried on its own.
 std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan, const Model& model) {
@@ -122,24 +122,6 @@ Bytes peak(const std::vector<StageMemory>& memory) {
   Bytes largest;
   for (const StageMemory& m : memory) largest = std::max(largest, m.peak());
   return largest;
-}
-
-std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known) {
-  if (auto why = why_layout_impossible(scenario)) return *why;
-  Scenario s = scenario;
-  const DeviceMesh mesh(s.plan, s.cluster);
-  if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);
-  PreparedStep step{s.plan,
-                    mesh,
-                    known ? *known : load_of(s, mesh),
-                    make_schedule(s.plan.schedule, s.plan.pipeline_parallel, micro_batches(s), s.plan.virtual_pipeline_stages),
-                    {},
-                    {}};
-  step.plan.data_parallel = mesh.data_parallel();
-  if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(s, mesh, step.load, timing);
-  step.cut = {make_stages(s.model, *step.plan.layers_per_stage, s.plan.recomputed_layers), first_layers(*step.plan.layers_per_stage)};
-  step.memory = memory_of_ranks({s, step.mesh, step.schedule, step.cut, step.load.mean});
-  return step;
 }
 
 std::vector<std::string> what_would_help(const Scenario& scenario, const Timing& timing, const PreparedStep& too_large) {

@@ -24,6 +24,14 @@ struct PreparedStep {
   std::vector<StageMemory> memory;
 };
 
+// Routing of the plan's expert-parallel group; empty for a model without experts. What it depends on is in moe/expert_load.h.
+ExpertLoad load_of(const Scenario& scenario, const DeviceMesh& mesh);
+
+// Everything but whether it fits in memory; workload/feasibility.h's why_memory_short() tells.
+std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known = {});
+
+// The same for what fits; else the reason, with changes that were tried and would help.
+//
 // `timing` weighs the stages where plan.layers_per_stage is left open. `known`: routing that was drawn for the same micro-batches
 // before; steps that differ in their batch size share it.
 std::variant<PreparedStep, Infeasible> prepare(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known = {});

@@ -341,6 +341,8 @@ std::string report_json(const Scenario& scenario, const Estimate& estimate, cons
   return text_of(json);
 }
 
+std::string plan_json_text(const Plan& plan) { return plan_json(plan).dump(); }
+
 std::string infeasible_json(const Scenario& scenario, const Infeasible& infeasible) {
   Json json = head_json(scenario);
   json["plan"] = plan_json(scenario.plan);

@@ -30,6 +30,9 @@ std::string report_json(const Scenario& scenario, const Estimate& estimate, cons
 // A plan that cannot run: scenario, plan as asked, and "infeasible"{reason help[]} instead of an answer.
 std::string infeasible_json(const Scenario& scenario, const Infeasible& infeasible);
 
+// The plan's keys as the report has them: one JSON object as text.
+std::string plan_json_text(const Plan& plan);
+
 // Model FLOPs, MFU and HFU of a step, which the report and the page both show.
 struct Utilization {
   FlopsPerSecond causal, noncausal;  // model FLOPs per second and GPU

@@ -47,5 +47,6 @@ Cluster read_cluster(YamlReader& reader);
 Plan read_plan(YamlReader& reader);
 Training read_training(YamlReader& reader);
 Perturbations read_perturbations(YamlReader& reader);
+Search read_search(YamlReader& reader);
 
 }  // namespace trillion

@@ -177,6 +177,7 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
   if (s.extent == Extent::overlapped_pair || root.has("pair_layers")) s.pair_layers = root.integer("pair_layers");
   root.ignore({"pair_layers"});
+  if (auto search = root.optional_mapping("search")) s.search = read_search(*search);
   if (auto perturbations = root.optional_mapping("perturbations")) {
     s.perturbations = read_perturbations(*perturbations);
     if (diagnostics.empty()) root.report(s.perturbations.validate(s.cluster.gpus()), "perturbations");

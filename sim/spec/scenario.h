@@ -10,6 +10,7 @@
 #include "sim/spec/model.h"
 #include "sim/spec/perturbations.h"
 #include "sim/spec/plan.h"
+#include "sim/spec/search.h"
 #include "sim/spec/training.h"
 
 namespace trillion {
@@ -32,6 +33,7 @@ struct Scenario {
   Training training;
   Plan plan;
   Perturbations perturbations;
+  Search search;  // of `trillion plan`; the other verbs do not look at it
   Extent extent = Extent::step;
   std::int64_t pair_layers = 0;  // layers of each chunk, for Extent::overlapped_pair
   std::uint64_t seed = 0;

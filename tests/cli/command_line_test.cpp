@@ -24,7 +24,7 @@ void expect_refused(const std::vector<std::string>& words, const std::string& be
 TEST(CommandLine, UnknownVerbsNameTheNearest) {
   expect_refused({"simulat", "x"}, "unknown verb 'simulat'\n    did you mean 'simulate'?");
   expect_refused({"Validate"}, "did you mean 'validate'?");
-  expect_refused({"zebra"}, "known are simulate, compare, explain, validate, time, calibrate, check");
+  expect_refused({"zebra"}, "known are simulate, plan, compare, explain, validate, time, calibrate, check");
 }
 
 TEST(CommandLine, UnknownOptionsNameTheNearest) {

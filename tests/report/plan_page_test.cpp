@@ -1,0 +1,65 @@
+// Which layout is best, for people: within the page's columns, the winner first, what was left out said.
+#include "sim/report/plan_page.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "tests/support/linear_machine.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+using testing::AllOf;
+using testing::HasSubstr;
+
+Scenario setting() {
+  Plan plan;
+  plan.pipeline_parallel = 2;
+  Scenario s = linear_scenario(dense_model(4), plan, 1, 16);
+  s.search.micro_batch_size = std::vector<std::int64_t>{1};
+  return s;
+}
+
+TEST(PlanPage, RanksAndSaysWhatWasLeftOut) {
+  const Scenario s = setting();
+  PlanSearch search(s, {.keep = 3});
+  while (search.advance()) {
+  }
+  const std::string page = plan_page(s, search, 3, {});
+  EXPECT_THAT(page, AllOf(HasSubstr("RANKED"), HasSubstr("PARETO"), HasSubstr("do not fit in memory"), HasSubstr("THE WINNER")));
+  EXPECT_THAT(page, testing::Not(HasSubstr("the search was cut")));
+}
+
+TEST(PlanPage, ACutSearchSaysSo) {
+  const Scenario s = setting();
+  PlanSearch search(s, {.keep = 1000});
+  search.advance();
+  ASSERT_LT(search.done(), search.total());
+  EXPECT_THAT(plan_page(s, search, 3, {}), HasSubstr("the search was cut"));
+}
+
+TEST(PlanPage, WhereNothingFitsTheClosestIsNamed) {
+  Scenario s = setting();
+  s.cluster.gpu.usable_memory = Bytes{1e6};
+  PlanSearch search(s, {});
+  while (search.advance()) {
+  }
+  EXPECT_THAT(no_plan_page(s, search, {}), AllOf(HasSubstr("no layout can run"), HasSubstr("closest: ")));
+}
+
+TEST(PlanPage, LayoutsReadShort) {
+  Plan p;
+  p.tensor_parallel = 4;
+  p.sequence_parallel = true;
+  p.pipeline_parallel = 8;
+  p.virtual_pipeline_stages = 2;
+  p.schedule = ScheduleKind::interleaved_1f1b;
+  p.data_parallel = 16;
+  EXPECT_EQ(layout_text({1, p}), "tp4+sp pp8x2 dp16 mbs1 interleaved-1f1b zero-1");
+}
+
+}  // namespace
+}  // namespace trillion
