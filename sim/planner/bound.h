@@ -9,7 +9,6 @@
 
 #include "sim/estimate/prepare.h"
 #include "sim/planner/search_space.h"
-#include "sim/timing/timing.h"
 
 namespace trillion {
 

@@ -19,7 +19,6 @@
 
 #include "sim/estimate/estimate.h"
 #include "sim/planner/search_space.h"
-#include "sim/timing/timing.h"
 
 namespace trillion {
 
