@@ -19,6 +19,7 @@ GemmCurve fit_gemm(const GemmCurve& key, const Points& points, const Chip& chip)
 AttentionCurve fit_attention(const AttentionCurve& key, const Points& points, const Chip& chip);
 // Knots where they beat the two-parameter line.
 MemoryCurve fit_memory(const MemoryCurve& key, const Points& points, const Chip& chip);
+// Knots where they beat the closed form.
 CollectiveCurve fit_collective(const CollectiveCurve& key, const Points& points, const Chip& chip,
                                const std::optional<AchievedLinks>& links);
 ExpertCurve fit_expert(const ExpertCurve& key, const Points& points, const Chip& chip, const std::optional<AchievedLinks>& links);

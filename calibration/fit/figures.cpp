@@ -40,13 +40,32 @@ struct Samples {
   }
   template <class T>
   void into(Figure<T>& figure) const {
-    if (!values.empty()) figure = {T{median(values)}, {Origin::measured, source}};
+    if (!values.empty()) figure = {static_cast<T>(median(values)), {Origin::measured, source}};
   }
 };
 
-// What the rows of host.cu and interference.cu say.
+// What kernels and communication cost each other.
+struct Beside {
+  Samples gemm, attention, memory, communication;
+
+  void add(const std::string& op, double slower, double fewer, const RawFile& file) {
+    if (op == "gemm") gemm.add(slower / fewer, file);
+    if (op == "attention") attention.add(slower / fewer, file);
+    if (op == "memory_bound") memory.add(slower, file);
+  }
+  void into(Stack& stack) const {
+    gemm.into(stack.beside_communication_gemm);
+    attention.into(stack.beside_communication_attention);
+    memory.into(stack.beside_communication_memory);
+    communication.into(stack.beside_compute_communication);
+  }
+};
+
+// What the rows of host.cu, interference.cu, overlap.cu and collective.cu say.
 struct Measured {
-  Samples issue, gap, graph_gap, product, elementwise, host_to_device, device_to_host, gemm, attention, memory;
+  Samples issue, gap, graph_gap, product, elementwise, host_to_device, device_to_host;
+  Beside stand_in, real;  // beside a kernel that only holds SMs and copies; beside a collective
+  Samples channels;       // blocks of large ring collectives
 
   void launch(const JsonLine& line, const RawFile& file) {
     const std::string kind = text_of(line, "kind");
@@ -71,9 +90,28 @@ struct Measured {
     if (victim == nullptr || text_of(line, "beside_traffic") != "memory" || time <= 0 || alone <= 0 || held <= 0 || held >= sms) return;
     const std::string op = text_of(parse_json_line(victim->text, line.where), "op");
     const double fewer = sms / (sms - held);
-    if (op == "gemm") gemm.add(time / alone / fewer, file);
-    if (op == "attention") attention.add(time / alone / fewer, file);
-    if (op == "memory_bound") memory.add(time / alone, file);
+    stand_in.add(op, time / alone, fewer, file);
+  }
+
+  // The same beside a real collective of the library's own choice of channels, and the collective's time beside the kernel. Long
+  // calls only: a short one mostly waits for the kernel that holds the SMs when it comes, which is no slowdown. For the same
+  // reason the collective's own figure is taken beside kernels that are short against it; kernels that live on the memory are left
+  // out of it, for they are few in a step.
+  void overlap(const JsonLine& line, const RawFile& file, double sms) {
+    const JsonLine victim = parse_json_line(line.find("victim")->text, line.where),
+                   beside = parse_json_line(line.find("beside")->text, line.where);
+    const double held = number_of(line, "channels"), alone = number_of(line, "alone_s"), beside_alone = number_of(line, "beside_alone_s");
+    if (number_of(beside, "bytes") < 256.0 * 1024 * 1024 || number_of(beside, "sms") > 0 || held <= 0 || held >= sms || alone <= 0) return;
+    const std::string op = text_of(victim, "op");
+    real.add(op, number_of(line, "time_s") / alone, sms / (sms - held), file);
+    if (op != "memory_bound" && alone < 0.1 * beside_alone) real.communication.add(number_of(line, "beside_time_s") / beside_alone, file);
+  }
+
+  void collective(const RawRow& row, const RawFile& file) {
+    const auto* c = std::get_if<Collective>(&row.query.shape);
+    const bool ring = c != nullptr && (c->kind == CollectiveKind::all_reduce || c->kind == CollectiveKind::all_gather ||
+                                       c->kind == CollectiveKind::reduce_scatter);
+    if (ring && c->bytes >= 16 * kMiB) channels.add(static_cast<double>(row.channels), file);
   }
 };
 
@@ -140,14 +178,15 @@ void apply_measured_figures(const std::vector<RawFile>& files, const Chip& chip,
   Measured measured;
   LoadPairs pairs;
   for (const auto& file : files) {
-    for (const auto& row : file.rows) pairs.add(row, file);
+    for (const auto& row : file.rows) pairs.add(row, file), measured.collective(row, file);
     const double sms = static_cast<double>(file.sms > 0 ? file.sms : chip.sms);
     for (const auto& line : file.others) {
       if (line.find("unsupported") != nullptr) continue;
       const std::string op = text_of(line, "op");
       if (op == "launch") measured.launch(line, file);
       if (op == "host_copy") measured.host_copy(line, file);
-      if (op == "interference") measured.interference(line, file, sms);
+      if (op != "interference") continue;
+      line.find("beside") != nullptr ? measured.overlap(line, file, sms) : measured.interference(line, file, sms);
     }
   }
   LoadPairs::into(pairs.gemm, stack.sustained_gemm);
@@ -166,9 +205,9 @@ void apply_measured_figures(const std::vector<RawFile>& files, const Chip& chip,
   measured.elementwise.into(stack.host_elementwise);
   measured.host_to_device.into(stack.host_to_device);
   measured.device_to_host.into(stack.device_to_host);
-  measured.gemm.into(stack.beside_communication_gemm);
-  measured.attention.into(stack.beside_communication_attention);
-  measured.memory.into(stack.beside_communication_memory);
+  measured.stand_in.into(stack);
+  measured.real.into(stack);
+  measured.channels.into(stack.collective_sms);
   for (auto* factor : {&stack.beside_communication_gemm, &stack.beside_communication_attention, &stack.beside_communication_memory}) {
     if (factor->value >= 1) continue;
     notes.push_back("interference below 1 (" + exact_number_text(factor->value) + ") is taken as none");

@@ -211,6 +211,7 @@ Sorted sort_points(const std::vector<RawFile>& files, const Chip& chip) {
       point.provenance = row.provenance;
       if (!row.path.empty()) point.provenance.source += " (" + row.path + ")";
       point.borrowed = file.borrowed;
+      point.channels = row.channels;
       if (file.borrowed) point.provenance.source = "borrowed from " + file.gpu + ": " + point.provenance.source;
       ShapeQuery identity = row.query;
       identity.sms = 0;

@@ -19,7 +19,8 @@ struct Point {
   double sms = 0;  // that it ran on
   Provenance provenance;
   bool borrowed = false;
-  std::uint64_t hash = 0;  // of the shape: draws the fold
+  std::uint64_t hash = 0;     // of the shape: draws the fold
+  std::int64_t channels = 0;  // RawRow::channels
 };
 
 using Points = std::vector<Point>;

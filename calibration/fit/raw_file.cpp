@@ -101,6 +101,7 @@ void read_row(const JsonLine& line, RawFile& file, Unused& unused) {
   row.power_w = number_member(line, "power_w", 0);
   auto* attention = std::get_if<Attention>(&row.query.shape);
   if (attention != nullptr && row.path == "pytorch-sdpa-flash") attention->library = AttentionLibrary::flash;
+  row.channels = static_cast<std::int64_t>(number_member(line, "channels", 0));
   file.rows.push_back(std::move(row));
 }
 

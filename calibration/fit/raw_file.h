@@ -32,6 +32,7 @@ struct RawRow {
   Provenance provenance;
   std::string path;                   // which library path, where there are several ("cublas-grouped"); empty otherwise
   double clock_mhz = 0, power_w = 0;  // while it was measured; 0: not said
+  std::int64_t channels = 0;          // of a collective: blocks of its kernel, which hold an SM each; 0: not said
 };
 
 struct RawFile {

@@ -51,6 +51,10 @@ void make_readable(CollectiveCurve& c) {
   round_to_4_digits(c.pipeline);
   round_to_4_digits(c.nvlink);
   round_to_4_digits(c.nic);
+  round_to_4_digits(c.local);
+  for (auto& knots : c.knots) {
+    for (double& seconds : knots.seconds) seconds = round_to_4_digits(seconds);
+  }
   residuals(c.info);
 }
 

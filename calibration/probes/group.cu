@@ -108,7 +108,10 @@ std::string bus_id() {
 
 int run_ranks(int argc, char** argv, const std::string& name, const std::function<void(const Options&, const Ranks&)>& body) {
   try {
-    body(parse_options(argc, argv), ranks_from_environment());
+    Options options = parse_options(argc, argv);
+    const Ranks ranks = ranks_from_environment();
+    options.gpus = ranks.world;
+    body(options, ranks);
     return 0;
   } catch (const std::invalid_argument& error) {
     std::cerr << name << ": " << error.what() << '\n';

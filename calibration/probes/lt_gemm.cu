@@ -1,5 +1,7 @@
 #include "lt_gemm.h"
 
+#include <map>
+
 #include "check.h"
 
 namespace probe {
@@ -15,13 +17,13 @@ void lt(cublasStatus_t status, const char* call) {
 }
 #define LT(call) lt((call), #call)
 
-// One handle per process: creating it costs milliseconds.
+// One handle per process and device, to which a handle is bound: creating it costs milliseconds.
 cublasLtHandle_t shared_handle() {
-  static cublasLtHandle_t handle = [] {
-    cublasLtHandle_t fresh = nullptr;
-    LT(cublasLtCreate(&fresh));
-    return fresh;
-  }();
+  static std::map<int, cublasLtHandle_t> handles;
+  int device = 0;
+  PROBE_CUDA(cudaGetDevice(&device));
+  cublasLtHandle_t& handle = handles[device];
+  if (!handle) LT(cublasLtCreate(&handle));
   return handle;
 }
 

@@ -82,7 +82,7 @@ std::string software() {
 
 }  // namespace
 
-Row describe_machine() {
+Row describe_machine(int gpus) {
   int device = 0;
   PROBE_CUDA(cudaGetDevice(&device));
   cudaDeviceProp properties{};
@@ -106,7 +106,7 @@ Row describe_machine() {
   Row row;
   row.text("schema", "trillion.raw/1").text("gpu", short_name(properties.name)).text("software", software());
   row.text("origin", "measured");
-  row.text("source", std::string("calibration/probes on one ") + properties.name);
+  row.text("source", std::string("calibration/probes on ") + (gpus > 1 ? "several " : "one ") + properties.name);
   row.text("date", date).text("gpu_name", properties.name).text("driver", nvml.driver());
   row.number("sms", properties.multiProcessorCount).number("l2_bytes", properties.l2CacheSize);
   row.number("memory_bytes", static_cast<std::int64_t>(properties.totalGlobalMem));

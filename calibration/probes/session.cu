@@ -118,7 +118,7 @@ Session::~Session() {
 }
 
 void Session::open() {
-  header_ = "{" + describe_machine().members() + "}";
+  header_ = "{" + describe_machine(options_.gpus).members() + "}";
   std::filesystem::create_directories(options_.output);
   const std::string path = options_.output + "/" + name_ + ".jsonl";
   if (!std::filesystem::exists(path)) {

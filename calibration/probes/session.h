@@ -30,6 +30,7 @@ struct Options {
   double budget_s = 600;
   bool list = false;
   long limit = 1'000'000;
+  int gpus = 1;  // that a point keeps busy: set by the probe, not by the command line
 };
 
 // Exit code 2 with a message is the caller's business: throws std::invalid_argument.
@@ -75,7 +76,7 @@ class Session {
 };
 
 // The header's members for the current GPU: name, software, driver, limits, date, whitelisted environment.
-Row describe_machine();
+Row describe_machine(int gpus);
 
 // Runs `body`; 0, or 1 with the error on standard error, or 2 for a bad command line.
 int run_probe(int argc, char** argv, const std::string& name, const std::function<void(Session&)>& body);

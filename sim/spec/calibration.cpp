@@ -103,6 +103,16 @@ void judge(const CollectiveCurve& c, Judge& j) {
   j.not_negative("nvlink_step", c.nvlink_step.value());
   j.not_negative("nic_step", c.nic_step.value());
   j.not_negative("pipeline", c.pipeline.value());
+  j.not_negative("local", c.local.value());
+  if (c.sms < 0) j.say("sms must not be negative");
+  for (const auto& knots : c.knots) {
+    if (knots.ranks < 2) j.say("knots: a group has at least two ranks");
+    if (knots.bytes.size() < 2 || knots.bytes.size() != knots.seconds.size())
+      j.say("knots: needs two sizes or more, and one time per size");
+    j.ascending("knots: bytes", knots.bytes);
+    if (!knots.seconds.empty()) j.positive("knots: seconds", knots.seconds.front());
+    if (!std::is_sorted(knots.seconds.begin(), knots.seconds.end())) j.say("knots: time must not fall with size");
+  }
 }
 
 void judge(const ExpertCurve& c, Judge& j) {

@@ -130,6 +130,14 @@ void write(Writer& w, const CollectiveCurve& c) {
   w.quantity("pipeline", c.pipeline);
   w.quantity("nvlink", c.nvlink);
   w.quantity("nic", c.nic);
+  if (c.local.value() > 0) w.quantity("local", c.local);
+  if (c.sms > 0) w.integer("sms", c.sms);
+  if (!c.knots.empty()) w.raw("knots", "");
+  for (const auto& knots : c.knots) {
+    w.line("      - ranks: " + std::to_string(knots.ranks));
+    w.line("        bytes: " + list_text(knots.bytes, 12));
+    w.line("        seconds: " + list_text(knots.seconds, 12));
+  }
   w.range("measured_bytes", c.bytes);
   w.range("measured_ranks", c.ranks);
   w.range("measured_nodes", c.nodes);

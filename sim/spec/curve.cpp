@@ -279,10 +279,19 @@ double send_seconds(const CollectiveCurve& c, const GroupShape& s, double bytes,
   return (near ? c.nvlink_step : c.nic_step).value() + transfer(c, bytes / rate);
 }
 
-}  // namespace
+// What a rank moves for itself, in bytes.
+double own_bytes(CollectiveKind kind, const GroupShape& s, double bytes) {
+  if (s.nodes > 1) return 0;
+  switch (kind) {
+    case CollectiveKind::all_reduce: return bytes;
+    case CollectiveKind::all_gather:
+    case CollectiveKind::reduce_scatter:
+    case CollectiveKind::all_to_all: return bytes / s.n;
+    default: return 0;
+  }
+}
 
-Seconds evaluate(const CollectiveCurve& curve, const Collective& c, const GroupLinks& links) {
-  if (c.ranks <= 1) return Seconds{};
+double closed_form(const CollectiveCurve& curve, const Collective& c, const GroupLinks& links) {
   const GroupShape s = group_shape(c);
   const double bytes = c.bytes.value();
   double time = 0;
@@ -296,7 +305,38 @@ Seconds evaluate(const CollectiveCurve& curve, const Collective& c, const GroupL
     case CollectiveKind::expert_dispatch:
     case CollectiveKind::expert_combine: CHECK(false, "an expert collective has an ExpertCurve");
   }
-  return curve.info.scale * (curve.base + Seconds{time});
+  const double local = curve.local.value() > 0 ? own_bytes(c.kind, s, bytes) / curve.local.value() : 0.0;
+  return curve.base.value() + time + local;
+}
+
+// Log-log between knots. REQUIRES: bytes between the first and the last knot, at least two.
+double along_knots(const CollectiveKnots& knots, double bytes) {
+  const Cell cell = find_cell(knots.bytes, bytes);
+  const std::size_t i = cell.index;
+  const double along = std::log(bytes / knots.bytes[i]) / std::log(knots.bytes[i + 1] / knots.bytes[i]);
+  return knots.seconds[i] * std::pow(knots.seconds[i + 1] / knots.seconds[i], along);
+}
+
+// Measured over closed form, at the nearest measured group size.
+double measured_ratio(const CollectiveCurve& curve, const Collective& c) {
+  const auto distance = [&](const CollectiveKnots& k) {
+    return std::abs(std::log(static_cast<double>(k.ranks) / static_cast<double>(c.ranks)));
+  };
+  const auto knots =
+      std::min_element(curve.knots.begin(), curve.knots.end(), [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
+  Collective measured = c;
+  measured.ranks = measured.ranks_per_node = knots->ranks;
+  measured.bytes = Bytes{std::clamp(c.bytes.value(), knots->bytes.front(), knots->bytes.back())};
+  return along_knots(*knots, measured.bytes.value()) / closed_form(curve, measured, {curve.nvlink, curve.nic});
+}
+
+}  // namespace
+
+Seconds evaluate(const CollectiveCurve& curve, const Collective& c, const GroupLinks& links) {
+  if (c.ranks <= 1) return Seconds{};
+  const bool one_node = c.ranks_per_node >= c.ranks;
+  const double ratio = one_node && !curve.knots.empty() ? measured_ratio(curve, c) : 1.0;
+  return curve.info.scale * Seconds{closed_form(curve, c, links) * ratio};
 }
 
 Seconds evaluate(const ExpertCurve& curve, const Collective& c, const GroupLinks& links) {

@@ -163,6 +163,19 @@ struct GroupLinks {
 //   all_to_all      base + (g-1) nvlink_step + (n-g) nic_step + transfer(max((g-1)/n S / nvlink, (n-g)/n S / nic))
 //   send_recv       base + one step + transfer(S / link)
 //   broadcast       base + min(ring: n-1 steps, tree: (g-1) + log2 N steps) + transfer(S / rate)
+//   on one node     plus own / local: what a rank moves without a link, S of an all_reduce, S / n of the next three kinds
+//
+// With knots, for groups on one node: of the measured group sizes m the one nearest to n in ratio; then
+//
+//   time = form(n, S) knots(m, S) / form(m, S)      log-log between knots; beyond them the ratio of the last one
+//
+// so that a measured size is what was measured (the library changes protocols on the way) and another group size, or another
+// cluster's links, scale it as the closed form says.
+struct CollectiveKnots {
+  std::int64_t ranks = 0;              // m
+  std::vector<double> bytes, seconds;  // both ascending
+};
+
 struct CollectiveCurve {
   CurveInfo info;
   CollectiveKind kind = CollectiveKind::all_reduce;
@@ -171,7 +184,10 @@ struct CollectiveCurve {
   Seconds nvlink_step, nic_step;  // latency of one step; all_to_all: cost of one more peer
   Seconds pipeline;
   BytesPerSecond nvlink, nic;  // achieved on the calibrated machine
-  Range bytes, ranks, nodes;   // measured
+  BytesPerSecond local;        // 0: costs nothing
+  std::int64_t sms = 0;        // that it holds meanwhile; 0: not measured
+  std::vector<CollectiveKnots> knots;
+  Range bytes, ranks, nodes;  // measured
 };
 Seconds evaluate(const CollectiveCurve& curve, const Collective& collective, const GroupLinks& links);
 

@@ -109,6 +109,18 @@ MemoryCurve read_memory(YamlReader& reader) {
   return curve;
 }
 
+std::vector<CollectiveKnots> read_collective_knots(YamlReader& reader) {
+  std::vector<CollectiveKnots> all;
+  for (YamlReader& group : reader.mappings("knots")) {
+    CollectiveKnots knots;
+    knots.ranks = group.integer("ranks");
+    knots.bytes = group.numbers("bytes").value_or(std::vector<double>{});
+    knots.seconds = group.numbers("seconds").value_or(std::vector<double>{});
+    all.push_back(std::move(knots));
+  }
+  return all;
+}
+
 CollectiveCurve read_collective(YamlReader& reader) {
   CollectiveCurve curve;
   curve.kind = reader.choice<CollectiveKind>("kind", kCollectiveKindNames);
@@ -118,6 +130,9 @@ CollectiveCurve read_collective(YamlReader& reader) {
   curve.pipeline = reader.quantity<Seconds>("pipeline");
   curve.nvlink = reader.quantity<BytesPerSecond>("nvlink");
   curve.nic = reader.quantity<BytesPerSecond>("nic");
+  curve.local = reader.quantity<BytesPerSecond>("local", BytesPerSecond{});
+  curve.sms = reader.integer("sms", 0);
+  curve.knots = read_collective_knots(reader);
   curve.bytes = read_range(reader, "measured_bytes");
   curve.ranks = read_range(reader, "measured_ranks");
   curve.nodes = read_range(reader, "measured_nodes");

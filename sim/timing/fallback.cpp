@@ -159,6 +159,7 @@ std::optional<CollectiveCurve> stand_in(const Calibration& calibration, const Co
   if (parent == nullptr) return std::nullopt;
   CollectiveCurve curve = *parent;
   curve.kind = wanted.kind;
+  curve.knots.clear();  // another kind's times
   curve.info = stand_in_info(curve_name(curve), parent->info, kinship(wanted, *parent).widening);
   return curve;
 }

@@ -198,7 +198,11 @@ KernelTime Timing::time(const Collective& c, Load load) const {
 }
 
 std::int64_t Timing::sms_held(CollectiveKind kind) const {
-  if (kind != CollectiveKind::expert_dispatch && kind != CollectiveKind::expert_combine) return calibration_.stack.collective_sms.value;
+  if (kind != CollectiveKind::expert_dispatch && kind != CollectiveKind::expert_combine) {
+    const auto place = collective_table_[static_cast<std::size_t>(kind)];
+    const std::int64_t held = place < 0 ? 0 : collectives_.curves[static_cast<std::size_t>(place)].sms;
+    return held > 0 ? held : calibration_.stack.collective_sms.value;
+  }
   const auto place = expert_table_[key_with_load(kind, Load::sustained)];
   return place < 0 ? calibration_.stack.collective_sms.value : experts_.curves[static_cast<std::size_t>(place)].sms;
 }

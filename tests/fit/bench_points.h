@@ -62,6 +62,7 @@ inline Points points_of(const RawFile& file) {
     point.sms = row.query.sms > 0 ? static_cast<double>(row.query.sms) : 132.0;
     point.provenance = row.provenance;
     point.hash = hash_of(shape_text(row.query));
+    point.channels = row.channels;
     points.push_back(point);
   }
   return points;

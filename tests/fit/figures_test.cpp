@@ -44,5 +44,34 @@ TEST(Figures, InterferenceIsBeyondTheSmsThatAreHeld) {
   EXPECT_NEAR(stack.beside_communication_gemm.value, 1.5 * 99 / 132, 1e-12);
 }
 
+TEST(Figures, RealCollectivesOutrankTheStandIn) {
+  RawFile file = bench_file();
+  const auto row = [&](const char* text) { file.others.push_back(parse_json_line(text, {"i.jsonl", 2, 1})); };
+  row(R"({"op":"interference","victim":{"op":"gemm"},"beside_sms":33,"beside_traffic":"memory","time_s":1.5e-3,"alone_s":1e-3})");
+  row(R"({"op":"interference","victim":{"op":"gemm"},"beside":{"op":"collective","kind":"all_reduce","bytes":1073741824},)"
+      R"("time_s":1.65e-4,"alone_s":1e-4,"beside_time_s":4.2e-3,"beside_alone_s":3e-3,"channels":33})");
+  // Short calls wait, limited ones are not what the library does: neither counts.
+  row(R"({"op":"interference","victim":{"op":"gemm"},"beside":{"op":"collective","kind":"all_reduce","bytes":67108864},)"
+      R"("time_s":9e-4,"alone_s":1e-4,"beside_time_s":9e-3,"beside_alone_s":3e-4,"channels":33})");
+  row(R"({"op":"interference","victim":{"op":"gemm"},"beside":{"op":"collective","kind":"all_reduce","bytes":1073741824,"sms":8},)"
+      R"("time_s":9e-4,"alone_s":1e-4,"beside_time_s":9e-3,"beside_alone_s":3e-3,"channels":8})");
+  Stack stack = assumed_stack();
+  std::vector<std::string> notes;
+  apply_measured_figures({file}, *vendor_chip("H100"), stack, notes);
+  EXPECT_NEAR(stack.beside_communication_gemm.value, 1.65 * 99 / 132, 1e-12);
+  EXPECT_NEAR(stack.beside_compute_communication.value, 1.4, 1e-12);
+}
+
+TEST(Figures, CollectivesHoldTheChannelsThatWereLaunched) {
+  RawFile file = bench_file();
+  add(file, Collective{CollectiveKind::all_reduce, 64 * kMiB, 2, 2, {}}, 2e-4);
+  file.rows.back().channels = 24;
+  Stack stack = assumed_stack();
+  std::vector<std::string> notes;
+  apply_measured_figures({file}, *vendor_chip("H100"), stack, notes);
+  EXPECT_EQ(stack.collective_sms.value, 24);
+  EXPECT_EQ(stack.collective_sms.provenance.origin, Origin::measured);
+}
+
 }  // namespace
 }  // namespace trillion

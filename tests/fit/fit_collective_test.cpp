@@ -4,7 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "calibration/fit/chips.h"
+#include "calibration/fit/least_squares.h"
+#include "sim/spec/load_calibration.h"
 #include "tests/fit/bench_points.h"
 
 namespace trillion {
@@ -41,6 +46,63 @@ TEST(FitCollective, TellsNicFromNvlink) {
   EXPECT_NEAR(curve.nvlink / truth.nvlink, 1, 0.03);
   EXPECT_NEAR(curve.nic / truth.nic, 1, 0.03);
   EXPECT_LT(curve.info.residuals.median, 0.03);
+}
+
+// Latency and rate, and a protocol that the library changes at 2 MiB.
+RawFile one_node_file() {
+  RawFile file = bench_file();
+  const Random errors(kSeed, 3);
+  for (const std::int64_t ranks : {2, 4}) {
+    for (double bytes = 1024; bytes < 5e9; bytes *= 2) {
+      const double n = static_cast<double>(ranks), wire = 2 * (n - 1) / n * bytes;
+      const double time = bytes < 2e6 ? 8e-6 + wire / 90e9 : 18e-6 + wire / 350e9;
+      add(file, Collective{CollectiveKind::all_reduce, Bytes{bytes}, ranks, ranks, {}},
+          time * std::exp(0.01 * errors.normal(static_cast<std::uint64_t>(file.rows.size()))));
+      file.rows.back().channels = bytes < 1e6 ? 4 : 24;
+    }
+  }
+  return file;
+}
+
+TEST(FitCollective, KnotsFollowTheLibrarysProtocols) {
+  CollectiveCurve key;
+  const CollectiveCurve curve = fit_collective(key, points_of(one_node_file()), *vendor_chip("H200"), std::nullopt);
+  ASSERT_EQ(curve.knots.size(), 2u);
+  EXPECT_LT(curve.info.residuals.median, 0.05);
+  EXPECT_EQ(curve.sms, 24);
+}
+
+TEST(FitCollective, TimeNeverFallsWithSizeForAnyGroup) {
+  CollectiveCurve key;
+  const CollectiveCurve curve = fit_collective(key, points_of(one_node_file()), *vendor_chip("H200"), std::nullopt);
+  for (const std::int64_t ranks : {2, 4}) {
+    double before = 0;
+    for (double bytes = 256; bytes < 1e11; bytes *= 1.07) {
+      const double time = evaluate(curve, {key.kind, Bytes{bytes}, ranks, ranks, {}}, {curve.nvlink, curve.nic}).value();
+      EXPECT_GE(time, before * (1 - 1e-12)) << bytes << " bytes over " << ranks;
+      before = time;
+    }
+  }
+}
+
+// Another tool on another machine: what nccl-tests says of two H200s, which the profile has not seen.
+TEST(FitCollectiveValidation, NcclTestsOfAnotherHostAgreeAboveOneMebibyte) {
+  const std::filesystem::path root = TRILLION_SOURCE_DIR;
+  const Calibration profile = load_calibration((root / "calibration/profiles/h200.yaml").string());
+  const RawFile rows = read_raw_file((root / "calibration/raw/h200/crosscheck/nccl-tests-2gpu.jsonl").string());
+  std::vector<double> large, all;
+  for (const auto& row : rows.rows) {
+    const auto& c = std::get<Collective>(row.query.shape);
+    for (const CollectiveCurve& curve : profile.collectives) {
+      if (curve.kind != c.kind || c.bytes < 1 * kMiB) continue;
+      const double error = std::abs(evaluate(curve, c, {curve.nvlink, curve.nic}) / row.time - 1);
+      all.push_back(error);
+      if (c.bytes >= 64 * kMiB) large.push_back(error);
+    }
+  }
+  ASSERT_GE(all.size(), 18u);
+  EXPECT_LT(quantile(all, 0.5), 0.05);
+  EXPECT_LT(*std::max_element(large.begin(), large.end()), 0.05);
 }
 
 TEST(FitExpert, TakesTheRateAndTheSmsThatWereHeld) {

@@ -14,6 +14,7 @@ SHAPE = {"gemm": {"dtype", "m", "n", "k", "layout", "load"},
          "collective": {"kind", "bytes", "ranks", "ranks_per_node"},
          "interference": {"victim"}, "launch": {"kind"}, "host_copy": {"direction", "bytes"}, "survey": {"device"}}
 RESULT = {"time_s", "min_s", "p90_s", "samples", "clock_mhz", "power_w", "temperature_c"}
+OVERLAP = {"time_s", "alone_s", "beside_time_s", "beside_alone_s", "channels", "clock_mhz", "power_w", "temperature_c"}
 
 
 def shape_of(row):
@@ -39,8 +40,9 @@ def problems(path):
         seen.add(shape_of(row))
         if "unsupported" in row:
             continue
-        if row["op"] not in ("survey", "launch") and RESULT - row.keys() and "torch" not in path:
-            yield f"{at}: without {sorted(RESULT - row.keys())}"
+        wanted = OVERLAP if "beside" in row else RESULT
+        if row["op"] not in ("survey", "launch") and wanted - row.keys() and "torch" not in path:
+            yield f"{at}: without {sorted(wanted - row.keys())}"
         if not 1e-8 < row["time_s"] < 100 or row.get("min_s", 0) > row["time_s"]:
             yield f"{at}: time_s {row['time_s']} min_s {row.get('min_s')}"
     if len(lines) < 2:

@@ -21,6 +21,9 @@ TEST(CalibrationText, IsReadBackToTheLastBit) {
   c.memory_kernels[0].seconds = {1e-6, 1.1e-6};
   c.memory_kernels[0].sm_exponent = 0.7;
   c.attentions[0].throttle = 0.06;
+  c.collectives[0].local = BytesPerSecond{1e12 / 3};
+  c.collectives[0].sms = 24;
+  c.collectives[0].knots = {{2, {1024, 4096}, {1e-5, 1e-5 / 0.3}}, {4, {1024, 8192}, {1e-5, 2e-5}}};
   c.attentions[0].info.scale = 1.0625;
   const std::string text = calibration_text(c);
   Diagnostics diagnostics;
@@ -31,6 +34,8 @@ TEST(CalibrationText, IsReadBackToTheLastBit) {
   EXPECT_EQ(calibration_text(again), text);
   EXPECT_EQ(again.gemms[1].correction.ln_factor, grouped.correction.ln_factor);
   EXPECT_EQ(again.gemms[1].split_cost, grouped.split_cost);
+  ASSERT_EQ(again.collectives[0].knots.size(), 2u);
+  EXPECT_EQ(again.collectives[0].knots[1].seconds, c.collectives[0].knots[1].seconds);
   EXPECT_EQ(again.curves().size(), c.curves().size());
 }
 

@@ -168,6 +168,33 @@ TEST(Curve, APipelineCostsTwiceTheRootOfItsTwoTimes) {
   EXPECT_NEAR(evaluate(c, {c.kind, Bytes{1e9}, 2, 2, {}}, {c.nvlink, c.nic}).value(), 6e-6 + wire + 2 * std::sqrt(wire * 1e-6), 1e-12);
 }
 
+TEST(Curve, ARanksOwnDataCostsTimeOnOneNode) {
+  CollectiveCurve c = plain_collective(CollectiveKind::all_gather);
+  const auto time = [&](std::int64_t per_node) { return evaluate(c, {c.kind, Bytes{8e9}, 8, per_node, {}}, {c.nvlink, c.nic}).value(); };
+  const double without = time(8), apart = time(4);
+  c.local = BytesPerSecond{1e12};
+  EXPECT_NEAR(time(8), without + 1e9 / 1e12, 1e-12);
+  EXPECT_EQ(time(4), apart);
+}
+
+TEST(Curve, CollectiveKnotsAreWhatWasMeasuredAndScaleAsTheClosedFormDoes) {
+  const CollectiveCurve form = plain_collective(CollectiveKind::all_reduce);
+  CollectiveCurve c = form;
+  c.knots = {{2, {1e6, 4e6}, {2e-5, 8e-5}}, {4, {1e6, 4e6}, {3e-5, 9e-5}}};
+  const auto time = [&](const CollectiveCurve& curve, double bytes, std::int64_t ranks, std::int64_t per_node, double nvlink) {
+    return evaluate(curve, {c.kind, Bytes{bytes}, ranks, per_node, {}}, {BytesPerSecond{nvlink}, c.nic}).value();
+  };
+  EXPECT_NEAR(time(c, 1e6, 2, 2, 100e9), 2e-5, 1e-15);
+  EXPECT_NEAR(time(c, 2e6, 2, 2, 100e9), 4e-5, 1e-15);  // log-log
+  EXPECT_NEAR(time(c, 4e6, 4, 4, 100e9), 9e-5, 1e-15);
+  // Beyond the knots, for other group sizes and for other links: in the proportion of the closed form.
+  EXPECT_NEAR(time(c, 4e9, 2, 2, 100e9) / time(form, 4e9, 2, 2, 100e9), 8e-5 / time(form, 4e6, 2, 2, 100e9), 1e-9);
+  EXPECT_NEAR(time(c, 4e6, 8, 8, 100e9) / time(form, 4e6, 8, 8, 100e9), 9e-5 / time(form, 4e6, 4, 4, 100e9), 1e-9);
+  EXPECT_NEAR(time(c, 4e6, 2, 2, 50e9) / time(form, 4e6, 2, 2, 50e9), 8e-5 / time(form, 4e6, 2, 2, 100e9), 1e-9);
+  // Between nodes nothing was measured.
+  EXPECT_EQ(time(c, 4e6, 16, 8, 100e9), time(form, 4e6, 16, 8, 100e9));
+}
+
 TEST(Curve, ExpertsWaitForNicOrNvlinkWhicheverIsLater) {
   ExpertCurve c;
   c.latency = Seconds{10e-6};

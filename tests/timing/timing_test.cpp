@@ -218,6 +218,13 @@ TEST_F(TimingTest, SmsHeldAreTheLibrarysForExpertsAndTheStacksOtherwise) {
   EXPECT_EQ(timing_.sms_held(CollectiveKind::all_reduce), 16);
 }
 
+TEST_F(TimingTest, SmsHeldAreTheCurvesWhereTheyWereMeasured) {
+  Calibration calibration = calibration_;
+  calibration.collectives[0].sms = 24;
+  const Timing timing(calibration, cluster_);
+  EXPECT_EQ(timing.sms_held(calibration.collectives[0].kind), 24);
+}
+
 TEST_F(TimingTest, RedrawingMovesEachCurveByItsOwnResidual) {
   const Calibration again = redraw(calibration_, 7), other = redraw(calibration_, 8);
   EXPECT_EQ(again.gemms[0].info.scale, redraw(calibration_, 7).gemms[0].info.scale);
