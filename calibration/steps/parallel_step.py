@@ -9,7 +9,8 @@ usage: parallel_step.py --output DIR [--budget 3m] [--only NAME,...] [--traces D
 Each configuration runs in fresh processes, one a GPU (CUDA_VISIBLE_DEVICES chooses which), forked from this one so that PyTorch is
 imported once. 3 warm-up steps, then 10 measured ones back to back. time_s is the median over steps of the slowest rank. A
 configuration that needs more GPUs than there are is left out; files that exist are left alone: a run that was cut resumes. A rank that
-fails or hangs ends its configuration, not the run. --traces also profiles one step more: the kernels of every rank. --smoke runs
+fails or hangs ends its configuration, not the run. --traces also profiles one step more: the kernels of every rank, and in "traced" of the
+result what the device did with the time. --smoke runs
 two steps of toy sizes and writes nothing.
 """
 
@@ -267,6 +268,27 @@ def kernels_of(step):
     return {"names": list(names), "kernels": [[n, s, round((t - start) / 1e3, 2), round(d / 1e3, 2)] for n, s, t, d in sorted(rows, key=lambda r: r[2])]}
 
 
+def length_of_union(spans):
+    total, reached = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
+
+
+def busy_of(traced):
+    """What a traced step's device did, in seconds: computing, communicating, communicating with nothing else beside it, idle."""
+    spans = {True: [], False: []}
+    for name, _, start, length in traced["kernels"]:
+        spans[traced["names"][name].startswith("nccl")].append((start * 1e-6, (start + length) * 1e-6))
+    everything = spans[True] + spans[False]
+    compute, busy = length_of_union(spans[False]), length_of_union(everything)
+    span = max((end for _, end in everything), default=0.0)
+    figures = {"span_s": span, "compute_s": compute, "communication_s": length_of_union(spans[True]),
+               "exposed_communication_s": busy - compute, "idle_s": span - busy}
+    return {"kernels": len(everything), **{key: round(value, 6) for key, value in figures.items()}}
+
+
 def measure(settings, rank, smoke, trace):
     """This rank's figures and the header; all ranks' come together on rank 0."""
     import torch
@@ -309,6 +331,7 @@ def measure(settings, rank, smoke, trace):
     if trace:
         try:
             kernels = kernels_of(step)
+            mine["traced"] = busy_of(kernels)
         except (RuntimeError, AttributeError) as error:  # the figures above stand without it
             print(f"no trace: {error}", file=sys.stderr)
     everyone, traces = [None] * dist.get_world_size(), [None] * dist.get_world_size()
