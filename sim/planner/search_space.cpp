@@ -10,7 +10,7 @@ namespace trillion {
 namespace {
 
 template <class T>
-std::vector<T> or_usual(const Axis<T>& axis, std::vector<T> usual) {
+std::vector<T> or_usual(const SearchAxis<T>& axis, std::vector<T> usual) {
   std::vector<T> values = axis.value_or(std::move(usual));
   std::vector<T> once;  // in the order given
   for (const T& v : values) {
@@ -114,7 +114,7 @@ class Enumeration {
     for (std::size_t i = 0; i < kScheduleNames.size(); ++i) all.push_back(static_cast<ScheduleKind>(i));
     // Without a pipeline all schedules are one.
     if (layout.plan.pipeline_parallel == 1) all = {ScheduleKind::one_f_one_b};
-    for (const ScheduleKind schedule : or_usual(layout.plan.pipeline_parallel == 1 ? Axis<ScheduleKind>{} : q_.schedule, all)) {
+    for (const ScheduleKind schedule : or_usual(layout.plan.pipeline_parallel == 1 ? SearchAxis<ScheduleKind>{} : q_.schedule, all)) {
       layout.plan.schedule = schedule;
       std::vector<std::int64_t> chunks = {1};
       if (schedule == ScheduleKind::interleaved_1f1b)

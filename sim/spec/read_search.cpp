@@ -7,7 +7,7 @@ namespace trillion {
 namespace {
 
 // A value, a list, or {from, to}.
-Axis<std::int64_t> integers(YamlReader& r, const std::string& key) {
+SearchAxis<std::int64_t> integers(YamlReader& r, const std::string& key) {
   switch (r.kind_of(key)) {
     case YamlNode::Kind::null: return std::nullopt;
     case YamlNode::Kind::list: return r.integers(key);
@@ -29,16 +29,16 @@ Axis<std::int64_t> integers(YamlReader& r, const std::string& key) {
 
 // A word, or a list of them.
 template <class Enum, std::size_t kCount>
-Axis<Enum> words(YamlReader& r, const std::string& key, const std::array<std::string_view, kCount>& names) {
+SearchAxis<Enum> words(YamlReader& r, const std::string& key, const std::array<std::string_view, kCount>& names) {
   if (!r.has(key)) return std::nullopt;
   if (r.kind_of(key) == YamlNode::Kind::list) return r.choices<Enum>(key, names);
   return std::vector<Enum>{r.choice<Enum>(key, names)};
 }
 
-Axis<std::vector<RecomputeModule>> recompute(YamlReader& r) {
+SearchAxis<std::vector<RecomputeModule>> recompute(YamlReader& r) {
   enum class Amount { none, selective, full };
   static constexpr std::array<std::string_view, 3> kAmounts = {"none", "selective", "full"};
-  const Axis<Amount> amounts = words<Amount>(r, "recompute", kAmounts);
+  const SearchAxis<Amount> amounts = words<Amount>(r, "recompute", kAmounts);
   if (!amounts) return std::nullopt;
   std::vector<std::vector<RecomputeModule>> out;
   for (const Amount amount : *amounts) {
@@ -50,7 +50,7 @@ Axis<std::vector<RecomputeModule>> recompute(YamlReader& r) {
   return out;
 }
 
-Axis<bool> switches(YamlReader& r, const std::string& key) {
+SearchAxis<bool> switches(YamlReader& r, const std::string& key) {
   if (!r.has(key)) return std::nullopt;
   if (r.kind_of(key) != YamlNode::Kind::list) return std::vector<bool>{r.boolean(key)};
   static constexpr std::array<std::string_view, 2> kNames = {"false", "true"};

@@ -6,7 +6,7 @@ namespace trillion {
 
 std::vector<std::string> Search::validate() const {
   Problems p;
-  const auto check = [&](std::string_view key, const Axis<std::int64_t>& axis) {
+  const auto check = [&](std::string_view key, const SearchAxis<std::int64_t>& axis) {
     if (!axis) return;
     p.require(!axis->empty(), key, "must list at least one value");
     for (const std::int64_t value : *axis) {

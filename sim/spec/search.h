@@ -25,19 +25,19 @@ enum class Objective { gpu_hours, usd, days };
 inline constexpr std::array<std::string_view, 3> kObjectiveNames = {"gpu_hours", "usd", "days"};
 
 template <class T>
-using Axis = std::optional<std::vector<T>>;  // empty: the usual values
+using SearchAxis = std::optional<std::vector<T>>;  // empty: the usual values
 
 struct Search {
   Objective objective = Objective::gpu_hours;
-  Axis<std::int64_t> nodes;  // of the cluster
-  Axis<std::int64_t> tensor_parallel, context_parallel, pipeline_parallel, virtual_pipeline_stages, expert_parallel, expert_tensor_parallel,
-      micro_batch_size;
-  Axis<bool> sequence_parallel;
-  Axis<ScheduleKind> schedule;
-  Axis<std::vector<RecomputeModule>> recompute;
-  Axis<Sharding> sharding;
-  Axis<Precision> precision;
-  Axis<ExpertPlacement> expert_placement;
+  SearchAxis<std::int64_t> nodes;  // of the cluster
+  SearchAxis<std::int64_t> tensor_parallel, context_parallel, pipeline_parallel, virtual_pipeline_stages, expert_parallel,
+      expert_tensor_parallel, micro_batch_size;
+  SearchAxis<bool> sequence_parallel;
+  SearchAxis<ScheduleKind> schedule;
+  SearchAxis<std::vector<RecomputeModule>> recompute;
+  SearchAxis<Sharding> sharding;
+  SearchAxis<Precision> precision;
+  SearchAxis<ExpertPlacement> expert_placement;
 
   std::vector<std::string> validate() const;
 };
