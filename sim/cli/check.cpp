@@ -13,6 +13,7 @@
 #include "sim/spec/load.h"
 #include "sim/spec/load_calibration.h"
 #include "sim/workload/counts.h"
+#include "sim/workload/schedule.h"
 
 namespace trillion {
 namespace {
@@ -43,6 +44,7 @@ std::string summary(const Calibration& calibration) {
 std::string summary(const std::string& path, const Scenario& scenario) {
   std::string text = "scenario " + scenario.name + ": " + scenario.model.name + " on " + grouped_text(scenario.cluster.gpus()) + " " +
                      scenario.cluster.gpu.name;
+  if (const auto& schedule = scenario.plan.schedule_file) parse_schedule(schedule->text, schedule->path);
   if (has_expected(path)) text += ", " + counted(load_expected(path).size(), "published figure");
   return text;
 }

@@ -29,7 +29,7 @@ double hours_per_trillion_tokens(const StepResult& step, const Scenario& s) {
 std::int64_t runnable_micro_batches(const Plan& plan, std::int64_t wanted) {
   std::int64_t m = std::max<std::int64_t>(1, wanted);
   for (std::int64_t tries = 0; tries < 4 * plan.pipeline_parallel + 4; ++tries, ++m) {
-    if (!why_not(plan.schedule, plan.pipeline_parallel, m, plan.virtual_pipeline_stages)) return m;
+    if (!why_no_schedule(plan, m)) return m;
   }
   return wanted;
 }

@@ -25,8 +25,8 @@ std::vector<std::int64_t> even_split(const Scenario& s, const DeviceMesh& mesh, 
   if (s.model.num_nextn_predict_layers > 0) {
     last += static_cast<double>(s.model.num_nextn_predict_layers) * (cost(BlockKind::mtp_layer) + cost(BlockKind::mtp_head));
   }
-  const bool paired =
-      s.plan.schedule == ScheduleKind::dualpipe || s.plan.schedule == ScheduleKind::dualpipe_v || s.plan.schedule == ScheduleKind::zb_v;
+  const bool paired = !s.plan.schedule_file && (s.plan.schedule == ScheduleKind::dualpipe || s.plan.schedule == ScheduleKind::dualpipe_v ||
+                                                s.plan.schedule == ScheduleKind::zb_v);
   return split_layers(layers, cost(BlockKind::embedding), last, {.stages = stage_count(s.plan), .paired = paired});
 }
 
@@ -63,12 +63,7 @@ std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const T
   Scenario s = scenario;
   const DeviceMesh mesh(s.plan, s.cluster);
   if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);
-  PreparedStep step{s.plan,
-                    mesh,
-                    known ? *known : load_of(s, mesh),
-                    make_schedule(s.plan.schedule, s.plan.pipeline_parallel, micro_batches(s), s.plan.virtual_pipeline_stages),
-                    {},
-                    {}};
+  PreparedStep step{s.plan, mesh, known ? *known : load_of(s, mesh), schedule_of(s.plan, micro_batches(s)), {}, {}};
   step.plan.data_parallel = mesh.data_parallel();
   if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(s, mesh, step.load, timing);
   step.cut = {make_stages(s.model, *step.plan.layers_per_stage, s.plan.recomputed_layers), first_layers(*step.plan.layers_per_stage)};

@@ -44,17 +44,26 @@ Json plan_json(const Plan& plan) {
   return {
       {"tensor_parallel", plan.tensor_parallel},
       {"sequence_parallel", plan.sequence_parallel},
+      {"tensor_parallel_overlap", name_of(kTensorOverlapNames, plan.tensor_parallel_overlap)},
       {"context_parallel", plan.context_parallel},
+      {"context_parallel_method", name_of(kContextParallelMethodNames, plan.context_parallel_method)},
       {"pipeline_parallel", plan.pipeline_parallel},
       {"virtual_pipeline_stages", plan.virtual_pipeline_stages},
       {"expert_parallel", plan.expert_parallel},
       {"expert_tensor_parallel", plan.expert_tensor_parallel},
       {"data_parallel", plan.data_parallel ? Json(*plan.data_parallel) : Json(nullptr)},
       {"micro_batch_size", plan.micro_batch_size},
-      {"schedule", name_of(kScheduleNames, plan.schedule)},
+      {"schedule", plan.schedule_name()},
       {"layers_per_stage", plan.layers_per_stage ? Json(*plan.layers_per_stage) : Json(nullptr)},
+      {"rank_order", to_text(plan.rank_order)},
       {"sharding", name_of(kShardingNames, plan.sharding)},
+      {"sharding_group", plan.sharding_group ? Json(*plan.sharding_group) : Json(nullptr)},
+      {"overlap_gradient_reduce", plan.overlap_gradient_reduce},
+      {"overlap_parameter_gather", plan.overlap_parameter_gather},
+      {"bucket_parameters", plan.bucket_parameters ? Json(*plan.bucket_parameters) : Json(nullptr)},
       {"recompute", recompute},
+      {"recompute_method", name_of(kRecomputeMethodNames, plan.recomputed_layers.method)},
+      {"recompute_num_layers", plan.recomputed_layers.count},
       {"precision", name_of(kPrecisionNames, plan.precision)},
       {"expert_placement", name_of(kExpertPlacementNames, plan.expert_placement)},
   };
@@ -253,6 +262,19 @@ Json traffic_json(const StepResult& step) {
   return {{"links", links}};
 }
 
+Json groups_json(const StepResult& step) {
+  Json groups = Json::array();
+  for (const GroupPlacement& g : step.groups) {
+    groups.push_back({{"name", g.name},
+                      {"size", g.size},
+                      {"stride", g.stride},
+                      {"ranks_per_node", g.ranks_per_node},
+                      {"nodes", g.nodes},
+                      {"links", g.links}});
+  }
+  return groups;
+}
+
 Json routing_json(const Model& model, const RoutingResult& routing) {
   if (!model.moe) return nullptr;
   return {
@@ -333,6 +355,7 @@ std::string report_json(const Scenario& scenario, const Estimate& estimate, cons
   json["step"] = step_json(scenario, estimate);
   json["memory"] = memory_json(estimate.step, estimate.conventions.usable_memory);
   json["traffic"] = traffic_json(estimate.step);
+  json["groups"] = groups_json(estimate.step);
   json["routing"] = routing_json(scenario.model, estimate.step.routing);
   json["origins"] = origins_json(estimate.step);
   json["assumptions"] = scenario.model.assumed;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sim/base/quantity.h"
+#include "sim/estimate/group_placement.h"
 #include "sim/spec/infeasible.h"
 #include "sim/spec/origin.h"
 #include "sim/spec/plan.h"
@@ -65,6 +66,7 @@ struct StepResult {
   ComputeSeconds compute;
   std::vector<StageMemory> memory;  // per pipeline rank
   std::vector<LinkTraffic> traffic;
+  std::vector<GroupPlacement> groups;
   RoutingResult routing;             // meaningful for mixture-of-experts models only
   std::vector<OriginShare> origins;  // descending share
   std::vector<std::int64_t> layers_per_stage;

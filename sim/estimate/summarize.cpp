@@ -214,6 +214,7 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   r.memory = p.memory;
   r.routing = routing_of(s, p.load);
   r.traffic = traffic_of(s, p, t, r.time);
+  r.groups = group_placements(p.mesh, gradient_groups(p.mesh, copies_of_a_stage(p.schedule), s.plan), s.model);
   r.origins = origin_shares(t, timing);
   r.layers_per_stage = *p.plan.layers_per_stage;
   r.data_parallel = *p.plan.data_parallel;

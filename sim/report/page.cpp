@@ -34,9 +34,8 @@ std::string plan_line(const Scenario& scenario, const StepResult& step, const Te
   axis("tensor", p.tensor_parallel);
   axis("context", p.context_parallel);
   if (p.expert_parallel > 1) text += fmt::format("{}expert parallel {}", separator, p.expert_parallel);
-  text += fmt::format("{}{}{}{}{}{}", separator, kScheduleNames.at(static_cast<std::size_t>(p.schedule)), separator,
-                      kShardingNames.at(static_cast<std::size_t>(p.sharding)), separator,
-                      kPrecisionNames.at(static_cast<std::size_t>(p.precision)));
+  text += fmt::format("{}{}{}{}{}{}", separator, p.schedule_name(), separator, kShardingNames.at(static_cast<std::size_t>(p.sharding)),
+                      separator, kPrecisionNames.at(static_cast<std::size_t>(p.precision)));
   text += fmt::format("{}{} micro-batches of {} sequence{}", separator, step.micro_batches, p.micro_batch_size,
                       p.micro_batch_size == 1 ? "" : "s");
   if (!p.recompute.empty()) {
@@ -153,6 +152,7 @@ std::string report_page(const Scenario& scenario, const Estimate& estimate, cons
   text += exposed_section(step, style);
   text += compute_section(step, style);
   text += memory_section(step, estimate.conventions.usable_memory, style);
+  text += groups_section(step, style);
   text += traffic_section(step, style);
   text += routing_section(scenario.model, step.routing, style);
   text += evidence_section(scenario, step, style);

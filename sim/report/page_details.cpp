@@ -160,6 +160,15 @@ std::string memory_section(const StepResult& step, Bytes usable, const TextStyle
   return page_heading("MEMORY", remark, style) + table.to_text(kPageIndent, style) + modules_table(*fullest, style);
 }
 
+std::string groups_section(const StepResult& step, const TextStyle& style) {
+  Table table({{"group", Align::left}, {"GPUs"}, {"apart", Align::right, Fit::drop}, {"nodes"}, {"links", Align::left}});
+  for (const GroupPlacement& g : step.groups) {
+    table.add_row({g.name, std::to_string(g.size), std::to_string(g.stride), std::to_string(g.nodes), g.links});
+  }
+  if (table.empty()) return {};
+  return page_heading("GROUPS", "which GPUs talk to each other, as plan.rank_order places them", style) + table.to_text(kPageIndent, style);
+}
+
 std::string traffic_section(const StepResult& step, const TextStyle& style) {
   Table table({{"link", Align::left}, {"kind", Align::left, Fit::drop}, {"bytes per step"}, {"mean use"}, {"", Align::left, Fit::drop}});
   for (const LinkTraffic& link : step.traffic) {

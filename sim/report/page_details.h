@@ -27,6 +27,7 @@ std::string phases_section(const StepResult& step, const TextStyle& style);
 std::string exposed_section(const StepResult& step, const TextStyle& style);
 std::string compute_section(const StepResult& step, const TextStyle& style);
 std::string memory_section(const StepResult& step, Bytes usable, const TextStyle& style);
+std::string groups_section(const StepResult& step, const TextStyle& style);
 std::string traffic_section(const StepResult& step, const TextStyle& style);
 std::string routing_section(const Model& model, const RoutingResult& routing, const TextStyle& style);
 std::string evidence_section(const Scenario& scenario, const StepResult& step, const TextStyle& style);

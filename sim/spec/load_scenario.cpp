@@ -1,4 +1,6 @@
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <utility>
 
 #include "sim/base/closest_word.h"
@@ -117,6 +119,20 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
   return part;
 }
 
+// The schedule that a plan names a file for.
+void read_schedule_file(YamlReader& plan, Plan& p, const fs::path& scenario) {
+  if (!p.schedule_file || plan.failed("schedule_file")) return;
+  const fs::path path = resolve(plan, "schedule_file", scenario, p.schedule_file->path);
+  std::ifstream stream(path);
+  if (!stream) {
+    plan.problem("schedule_file", "there is no file " + normal(path));
+    return;
+  }
+  std::ostringstream text;
+  text << stream.rdbuf();
+  p.schedule_file = ScheduleFile{normal(path), text.str()};
+}
+
 void apply_part_overrides(Part& part, const std::string& key, const SplitOverrides& split, Diagnostics& diagnostics) {
   for (const auto& [name, text] : split.parts) {
     if (name != key || !part.document) continue;
@@ -174,6 +190,7 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   YamlReader training = root.mapping("training"), plan = root.mapping("plan");
   s.training = read_training(training);
   s.plan = read_plan(plan);
+  read_schedule_file(plan, s.plan, file);
   s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
   if (s.extent == Extent::overlapped_pair || root.has("pair_layers")) s.pair_layers = root.integer("pair_layers");
   root.ignore({"pair_layers"});

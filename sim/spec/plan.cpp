@@ -11,7 +11,27 @@ namespace {
 
 constexpr std::int64_t kMostRanks = 1 << 24;
 
+void check_sharding(const Plan& plan, Problems& p) {
+  if (plan.sharding_group) {
+    p.within("sharding_group", *plan.sharding_group, 1, kMostRanks);
+    p.require(plan.sharding != Sharding::none, "sharding_group", "there is nothing to share with sharding: none");
+  }
+  const bool gathers = plan.sharding == Sharding::zero_1 || plan.sharding == Sharding::zero_2;
+  p.require(gathers || !plan.overlap_parameter_gather, "overlap_parameter_gather",
+            plan.sharding == Sharding::none ? "nothing is gathered with sharding: none" : "zero-3 always gathers beside the layers");
+  const bool reduces_late = plan.sharding == Sharding::none || plan.sharding == Sharding::zero_1;
+  p.require(reduces_late || plan.overlap_gradient_reduce, "overlap_gradient_reduce",
+            "zero-2 and zero-3 cannot wait: they do not keep whole gradients");
+  if (plan.bucket_parameters) {
+    p.require(*plan.bucket_parameters >= 1, "bucket_parameters", "must be at least 1");
+  }
+}
+
 void check_stages(const Plan& plan, Problems& p) {
+  if (plan.schedule_file) {
+    p.require(plan.virtual_pipeline_stages == 1, "virtual_pipeline_stages", "the stages of a rank are what schedule_file says");
+    return;
+  }
   const bool interleaved = plan.schedule == ScheduleKind::interleaved_1f1b;
   p.require(interleaved || plan.virtual_pipeline_stages == 1, "virtual_pipeline_stages",
             "only schedule: interleaved-1f1b takes more than one, found " + std::to_string(plan.virtual_pipeline_stages));
@@ -48,6 +68,33 @@ void check_recompute(const Plan& plan, Problems& p) {
 
 }  // namespace
 
+std::string to_text(const RankOrder& order) {
+  std::string text;
+  for (const Axis axis : order) text += (text.empty() ? "" : "-") + std::string(kAxisNames[static_cast<std::size_t>(axis)]);
+  return text;
+}
+
+std::optional<RankOrder> rank_order_of_text(std::string_view text) {
+  RankOrder order{};
+  std::array<bool, kAxisNames.size()> seen{};
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const std::size_t end = std::min(text.find('-'), text.size());
+    const auto name = std::find(kAxisNames.begin(), kAxisNames.end(), text.substr(0, end));
+    if (name == kAxisNames.end()) return std::nullopt;
+    const auto axis = static_cast<std::size_t>(name - kAxisNames.begin());
+    if (std::exchange(seen[axis], true)) return std::nullopt;
+    order[i] = static_cast<Axis>(axis);
+    const bool last = i + 1 == order.size();
+    if (last != (end == text.size())) return std::nullopt;
+    text.remove_prefix(last ? end : end + 1);
+  }
+  return order;
+}
+
+std::string Plan::schedule_name() const {
+  return schedule_file ? schedule_file->path : std::string(kScheduleNames[static_cast<std::size_t>(schedule)]);
+}
+
 bool Plan::recomputes(RecomputeModule module) const { return std::find(recompute.begin(), recompute.end(), module) != recompute.end(); }
 
 std::vector<std::string> Plan::validate() const {
@@ -63,6 +110,7 @@ std::vector<std::string> Plan::validate() const {
   if (data_parallel) p.within("data_parallel", *data_parallel, 1, kMostRanks);
   p.within("micro_batch_size", micro_batch_size, 1, kMostRanks);
   if (stages && chunks) check_stages(*this, p);
+  check_sharding(*this, p);
   check_recompute(*this, p);
   return p.take();
 }

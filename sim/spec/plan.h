@@ -52,6 +52,21 @@ enum class ExpertPlacement { contiguous, round_robin, load_balanced, traffic_min
 inline constexpr std::array<std::string_view, 4> kExpertPlacementNames = {"contiguous", "round-robin", "load-balanced",
                                                                           "traffic-minimising"};
 
+// Axes of the rank order. Expert layers put their own sizes in the same order: etp where tp is, edp where dp is, and no cp; dense
+// layers leave ep out (Megatron-LM, --use-tp-pp-dp-mapping and RankGenerator).
+enum class Axis { tensor, context, expert, data, pipeline };
+inline constexpr std::array<std::string_view, 5> kAxisNames = {"tp", "cp", "ep", "dp", "pp"};
+using RankOrder = std::array<Axis, 5>;  // the first varies fastest
+inline constexpr RankOrder kMegatronOrder = {Axis::tensor, Axis::context, Axis::expert, Axis::data, Axis::pipeline};
+std::string to_text(const RankOrder& order);                         // "tp-cp-ep-dp-pp"
+std::optional<RankOrder> rank_order_of_text(std::string_view text);  // empty: not each axis once
+
+// A pipeline schedule that the user wrote (workload/schedule.h has the grammar), one line per pipeline rank.
+struct ScheduleFile {
+  std::string path;  // as messages name it
+  std::string text;
+};
+
 struct Plan {
   std::int64_t tensor_parallel = 1;
   bool sequence_parallel = false;  // activations outside attention and MLP split over the tensor-parallel group
@@ -64,9 +79,18 @@ struct Plan {
   std::int64_t expert_tensor_parallel = 1;
   std::optional<std::int64_t> data_parallel;  // empty: what remains, cluster GPUs / (tp cp pp)
   std::int64_t micro_batch_size = 1;          // sequences
+  RankOrder rank_order = kMegatronOrder;
   ScheduleKind schedule = ScheduleKind::one_f_one_b;
+  std::optional<ScheduleFile> schedule_file;                  // instead of `schedule`
   std::optional<std::vector<std::int64_t>> layers_per_stage;  // empty: split so that stage times are even
   Sharding sharding = Sharding::zero_1;
+  // GPUs that share one copy of what is sharded; further copies are reduced across (FSDP's hybrid sharding; Megatron-LM's
+  // num_distributed_optimizer_instances is data parallel / this). Empty: all replicas. Experts have as many copies.
+  std::optional<std::int64_t> sharding_group;
+  bool overlap_gradient_reduce = true;    // reduced while the last backward pass runs, not after it
+  bool overlap_parameter_gather = false;  // gathered while the next step's first forward pass runs, not before it
+  // Parameters that are reduced or gathered together; empty: Megatron-LM's max(40e6, 1e6 x group) (ddp_bucket_size).
+  std::optional<double> bucket_parameters;
   // `none` is an empty list, `full` is {layer}, `selective` is {attention} where attention is not fused, else {norm, activation}.
   std::vector<RecomputeModule> recompute;
   RecomputedLayers recomputed_layers;  // of recompute: full
@@ -75,6 +99,7 @@ struct Plan {
 
   friend bool operator==(const Plan&, const Plan&) = default;
   bool recomputes(RecomputeModule module) const;
+  std::string schedule_name() const;  // the schedule's, or the file's
   std::vector<std::string> validate() const;
 };
 

@@ -32,6 +32,29 @@ std::vector<RecomputeModule> read_recompute(YamlReader& r) {
   return {};
 }
 
+RankOrder read_rank_order(YamlReader& r) {
+  const std::string text = r.text("rank_order", to_text(kMegatronOrder));
+  if (const auto order = rank_order_of_text(text)) return *order;
+  if (!r.failed("rank_order"))
+    r.problem("rank_order", "'" + text + "' is not an order of the axes tp, cp, ep, dp, pp, such as tp-cp-ep-dp-pp");
+  return kMegatronOrder;
+}
+
+// The schedule moves the answer, so with a pipeline one is asked for; without one there is nothing to schedule. What a file says is
+// read where the scenario's folder is known (load_scenario.cpp).
+void read_schedule(YamlReader& r, Plan& p) {
+  if (r.has("schedule_file")) {
+    p.schedule_file = ScheduleFile{r.text("schedule_file"), {}};
+    if (r.has("schedule")) r.problem("schedule", "schedule_file says it all: one of the two");
+    r.ignore({"schedule"});
+    return;
+  }
+  const bool pipeline = p.pipeline_parallel > 1;
+  p.schedule =
+      pipeline ? r.choice<ScheduleKind>("schedule", kScheduleNames) : r.choice<ScheduleKind>("schedule", kScheduleNames, p.schedule);
+  r.ignore({"schedule_file"});
+}
+
 OptimizerState read_optimizer_state(YamlReader& r) {
   OptimizerState s;
   s.master_weight_bytes = r.integer("master_weight_bytes", s.master_weight_bytes);
@@ -100,18 +123,20 @@ Plan read_plan(YamlReader& r) {
   p.expert_tensor_parallel = r.integer("expert_tensor_parallel", p.expert_tensor_parallel);
   if (r.has("data_parallel")) p.data_parallel = r.integer("data_parallel");
   p.micro_batch_size = r.integer("micro_batch_size", p.micro_batch_size);
-  // Without a pipeline there is nothing to schedule; with one the schedule moves the answer, so it is asked for.
-  const bool pipeline = p.pipeline_parallel > 1;
-  p.schedule =
-      pipeline ? r.choice<ScheduleKind>("schedule", kScheduleNames) : r.choice<ScheduleKind>("schedule", kScheduleNames, p.schedule);
+  p.rank_order = read_rank_order(r);
+  read_schedule(r, p);
   p.layers_per_stage = r.integers("layers_per_stage");
   p.sharding = r.choice<Sharding>("sharding", kShardingNames, p.sharding);
+  if (r.has("sharding_group")) p.sharding_group = r.integer("sharding_group");
+  p.overlap_gradient_reduce = r.boolean("overlap_gradient_reduce", p.overlap_gradient_reduce);
+  p.overlap_parameter_gather = r.boolean("overlap_parameter_gather", p.overlap_parameter_gather);
+  if (r.has("bucket_parameters")) p.bucket_parameters = r.count("bucket_parameters");
   p.recompute = read_recompute(r);
   p.recomputed_layers.method = r.choice<RecomputeMethod>("recompute_method", kRecomputeMethodNames, p.recomputed_layers.method);
   p.recomputed_layers.count = r.integer("recompute_num_layers", p.recomputed_layers.count);
   p.precision = r.choice<Precision>("precision", kPrecisionNames, p.precision);
   p.expert_placement = r.choice<ExpertPlacement>("expert_placement", kExpertPlacementNames, p.expert_placement);
-  r.ignore({"data_parallel"});
+  r.ignore({"data_parallel", "sharding_group", "bucket_parameters"});
   r.report(p.validate());
   return p;
 }

@@ -68,6 +68,8 @@ std::vector<std::string> Scenario::validate() const {
   }
   check_recompute(*this, p);
   p.require(extent == Extent::step || perturbations.none(), "perturbations", "extent: overlapped_pair looks at one undisturbed GPU");
+  p.require(!plan.schedule_file || !training.batch_size_schedule, "plan.schedule_file",
+            "a written schedule runs one number of micro-batches, training.batch_size_schedule asks for several");
   p.require(plan.precision != Precision::fp8 || cluster.gpu.peak_fp8.value() > 0, "plan.precision",
             "fp8: " + cluster.gpu.name + " has no FP8 (gpu.peak_fp8)");
   if (model.position_encoding == PositionEncoding::learned) {

@@ -1,7 +1,9 @@
 #include "sim/workload/device_mesh.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -13,33 +15,33 @@ namespace trillion {
 namespace {
 
 // One factor of a product of sizes, by the plan's key.
-struct Axis {
+struct Factor {
   std::string name;
   std::int64_t size = 1;
 };
-using Axes = std::vector<Axis>;
+using Factors = std::vector<Factor>;
 
 // Saturates: sizes come from a user.
-std::int64_t product(const Axes& axes) {
+std::int64_t product(const Factors& axes) {
   std::int64_t result = 1;
-  for (const Axis& axis : axes) {
+  for (const Factor& axis : axes) {
     if (__builtin_mul_overflow(result, axis.size, &result)) return std::numeric_limits<std::int64_t>::max();
   }
   return result;
 }
 
 // "tensor_parallel 8 x pipeline_parallel 16 = 128"
-std::string product_text(const Axes& axes) {
+std::string product_text(const Factors& axes) {
   std::string text;
-  for (const Axis& axis : axes) text += (text.empty() ? "" : " x ") + axis.name + " " + std::to_string(axis.size);
+  for (const Factor& axis : axes) text += (text.empty() ? "" : " x ") + axis.name + " " + std::to_string(axis.size);
   return text + " = " + std::to_string(product(axes));
 }
 
 // One sentence per axis that alone could be changed so that the product of all is `wanted`.
-std::vector<std::string> exact_fits(const Axes& axes, std::int64_t wanted) {
+std::vector<std::string> exact_fits(const Factors& axes, std::int64_t wanted) {
   std::vector<std::string> help;
   for (std::size_t changed = 0; changed < axes.size(); ++changed) {
-    Axes others = axes;
+    Factors others = axes;
     others[changed].size = 1;
     const std::int64_t rest = product(others);
     if (rest > wanted || wanted % rest != 0) continue;
@@ -67,10 +69,10 @@ std::vector<std::int64_t> divisors_around(std::int64_t number, std::int64_t near
 }
 
 // The same where the product only has to divide `number`.
-std::vector<std::string> dividing_fits(const Axes& axes, std::int64_t number) {
+std::vector<std::string> dividing_fits(const Factors& axes, std::int64_t number) {
   std::vector<std::string> help;
   for (std::size_t changed = 0; changed < axes.size(); ++changed) {
-    Axes others = axes;
+    Factors others = axes;
     others[changed].size = 1;
     const std::int64_t rest = product(others);
     if (rest > number || number % rest != 0) continue;
@@ -109,18 +111,95 @@ std::int64_t members_per_domain(std::int64_t size, std::int64_t stride, const Cl
   return fewest;
 }
 
-Axes replica_axes(const Plan& plan) {
+// One axis of a grid.
+struct Span {
+  std::int64_t size = 1, stride = 1;
+};
+
+// Fewest members that a domain which has any holds, over all groups along two axes, counted GPU by GPU.
+std::int64_t members_per_domain(const Span& a, const Span& b, const Cluster& cluster) {
+  const std::int64_t domain = std::max<std::int64_t>(cluster.scale_up.domain_gpus, 1);
+  std::int64_t fewest = a.size * b.size;
+  for (std::int64_t base = 0; base < cluster.gpus(); ++base) {
+    if (base / a.stride % a.size != 0 || base / b.stride % b.size != 0) continue;  // not a group's first member
+    std::map<std::int64_t, std::int64_t> members;
+    for (std::int64_t i = 0; i < a.size; ++i) {
+      for (std::int64_t j = 0; j < b.size; ++j) ++members[(base + i * a.stride + j * b.stride) / domain];
+    }
+    for (const auto& [where, count] : members) fewest = std::min(fewest, count);
+  }
+  return fewest;
+}
+
+Group group_of(const Span& s, const Cluster& cluster) { return {s.size, s.stride, members_per_domain(s.size, s.stride, cluster)}; }
+
+// A group along two axes; where they lie next to each other it is one.
+Group group_of(Span a, Span b, const Cluster& cluster) {
+  if (b.size == 1) return group_of(a, cluster);
+  if (a.size == 1) return group_of(b, cluster);
+  if (a.stride > b.stride) std::swap(a, b);
+  if (b.stride == a.stride * a.size) return group_of({a.size * b.size, a.stride}, cluster);
+  return {a.size * b.size, a.stride, members_per_domain(a, b, cluster)};
+}
+
+// The axes of one grid, by plan.rank_order; an axis that the grid does not have has size 1.
+using Grid = std::array<Span, kAxisNames.size()>;
+
+Grid grid_of(const RankOrder& order, const std::array<std::int64_t, kAxisNames.size()>& sizes) {
+  Grid grid{};
+  std::int64_t stride = 1;
+  for (const Axis axis : order) {
+    const auto i = static_cast<std::size_t>(axis);
+    grid[i] = {sizes[i], stride};
+    stride *= sizes[i];
+  }
+  return grid;
+}
+
+const Span& at(const Grid& grid, Axis axis) { return grid[static_cast<std::size_t>(axis)]; }
+
+// REQUIRES: the sizes fit the cluster.
+Grid dense_grid(const Plan& plan, std::int64_t gpus) {
+  const std::int64_t others = plan.tensor_parallel * plan.context_parallel * plan.pipeline_parallel;
+  return grid_of(plan.rank_order, {plan.tensor_parallel, plan.context_parallel, 1, gpus / others, plan.pipeline_parallel});
+}
+
+Grid expert_grid(const Plan& plan, std::int64_t gpus) {
+  const std::int64_t others = plan.expert_tensor_parallel * plan.expert_parallel * plan.pipeline_parallel;
+  return grid_of(plan.rank_order, {plan.expert_tensor_parallel, 1, plan.expert_parallel, gpus / others, plan.pipeline_parallel});
+}
+
+// All GPUs of a pipeline stage: two runs of axes, before and after pp.
+Group whole_stage(const Grid& dense, const Cluster& cluster) {
+  const Span pipeline = at(dense, Axis::pipeline);
+  const std::int64_t outer = cluster.gpus() / (pipeline.size * pipeline.stride);
+  return group_of({pipeline.stride, 1}, {outer, pipeline.size * pipeline.stride}, cluster);
+}
+
+bool has_experts_apart(const Plan& plan) { return plan.expert_parallel > 1 || plan.expert_tensor_parallel > 1; }
+
+// A GPU must be in the same pipeline stage in both grids.
+std::optional<Infeasible> why_grids_disagree(const Plan& plan, std::int64_t gpus) {
+  if (plan.pipeline_parallel == 1 || !has_experts_apart(plan)) return std::nullopt;
+  const std::int64_t dense = at(dense_grid(plan, gpus), Axis::pipeline).stride, expert = at(expert_grid(plan, gpus), Axis::pipeline).stride;
+  if (dense == expert) return std::nullopt;
+  return Infeasible{"plan.rank_order " + to_text(plan.rank_order) + " puts pipeline neighbours " + std::to_string(dense) +
+                        " GPUs apart in dense layers and " + std::to_string(expert) + " in expert layers",
+                    {"plan.rank_order: tp-cp-ep-dp-pp, or any other order with pp last, would do"}};
+}
+
+Factors replica_axes(const Plan& plan) {
   return {{"tensor_parallel", plan.tensor_parallel},
           {"context_parallel", plan.context_parallel},
           {"pipeline_parallel", plan.pipeline_parallel}};
 }
 
-Axes expert_axes(const Plan& plan) {
+Factors expert_axes(const Plan& plan) {
   return {{"expert_tensor_parallel", plan.expert_tensor_parallel}, {"expert_parallel", plan.expert_parallel}};
 }
 
 std::optional<Infeasible> why_dense_impossible(const Plan& plan, std::int64_t gpus) {
-  Axes axes = replica_axes(plan);
+  Factors axes = replica_axes(plan);
   if (plan.data_parallel) {
     axes.push_back({"data_parallel", *plan.data_parallel});
     if (product(axes) == gpus) return std::nullopt;
@@ -134,7 +213,7 @@ std::optional<Infeasible> why_dense_impossible(const Plan& plan, std::int64_t gp
 
 std::optional<Infeasible> why_expert_impossible(const Plan& plan, std::int64_t gpus) {
   const std::int64_t stage = gpus / plan.pipeline_parallel;
-  const Axes axes = expert_axes(plan);
+  const Factors axes = expert_axes(plan);
   const std::int64_t expert = product(axes);
   if (expert <= stage && stage % expert == 0) return std::nullopt;
   const std::string reason = product_text(axes) + " GPUs of one set of experts, which does not divide the " + std::to_string(stage) +
@@ -146,31 +225,32 @@ std::optional<Infeasible> why_expert_impossible(const Plan& plan, std::int64_t g
 
 DeviceMesh::DeviceMesh(const Plan& plan, const Cluster& cluster) : gpus_(cluster.gpus()) {
   if (const auto why = why_mesh_impossible(plan, cluster)) CHECK(false, why->reason);
-  const auto group = [&](std::int64_t size, std::int64_t stride) { return Group{size, stride, members_per_domain(size, stride, cluster)}; };
-  const std::int64_t stage = gpus_ / plan.pipeline_parallel;
-  data_parallel_ = stage / (plan.tensor_parallel * plan.context_parallel);
-  tensor_ = group(plan.tensor_parallel, 1);
-  context_ = group(plan.context_parallel, plan.tensor_parallel);
-  data_ = group(plan.context_parallel * data_parallel_, plan.tensor_parallel);
-  pipeline_ = group(plan.pipeline_parallel, stage);
-  const std::int64_t expert_set = plan.expert_tensor_parallel * plan.expert_parallel;
-  expert_tensor_ = group(plan.expert_tensor_parallel, 1);
-  expert_ = group(plan.expert_parallel, plan.expert_tensor_parallel);
-  expert_data_ = group(stage / expert_set, expert_set);
+  const Grid dense = dense_grid(plan, gpus_), expert = expert_grid(plan, gpus_);
+  data_parallel_ = at(dense, Axis::data).size;
+  tensor_ = group_of(at(dense, Axis::tensor), cluster);
+  context_ = group_of(at(dense, Axis::context), cluster);
+  data_ = group_of(at(dense, Axis::context), at(dense, Axis::data), cluster);
+  pipeline_ = group_of(at(dense, Axis::pipeline), cluster);
+  expert_tensor_ = group_of(at(expert, Axis::tensor), cluster);
+  expert_ = group_of(at(expert, Axis::expert), cluster);
+  expert_data_ = group_of(at(expert, Axis::data), cluster);
+  // Experts that are nowhere apart are replicated over the stage, wherever its GPUs are.
+  if (!has_experts_apart(plan)) expert_data_ = whole_stage(dense, cluster);
 }
 
 std::optional<Infeasible> why_mesh_impossible(const Plan& plan, const Cluster& cluster) {
-  Axes all = replica_axes(plan);
-  const Axes expert = expert_axes(plan);
+  Factors all = replica_axes(plan);
+  const Factors expert = expert_axes(plan);
   all.insert(all.end(), expert.begin(), expert.end());
   if (plan.data_parallel) all.push_back({"data_parallel", *plan.data_parallel});
-  for (const Axis& axis : all) {
+  for (const Factor& axis : all) {
     if (axis.size < 1) return Infeasible{axis.name + " is " + std::to_string(axis.size), {"plan." + axis.name + ": 1 or more"}};
   }
   const std::int64_t gpus = cluster.gpus();
   if (gpus < 1) return Infeasible{"the cluster has no GPU", {}};
   if (auto why = why_dense_impossible(plan, gpus)) return why;
-  return why_expert_impossible(plan, gpus);
+  if (auto why = why_expert_impossible(plan, gpus)) return why;
+  return why_grids_disagree(plan, gpus);
 }
 
 }  // namespace trillion

@@ -1,8 +1,10 @@
 // Who talks to whom: two grids over the same GPUs, as in Megatron-LM. Dense layers: tp-cp-dp-pp. Expert layers: etp-ep-edp-pp.
-// Rank order: the first named axis varies fastest, so tensor-parallel neighbours share a node; pp is outermost in both, so a
-// pipeline stage is one run of consecutive GPUs in either grid (Megatron-LM parallel_state.py, RankGenerator, order tp-cp-ep-dp-pp).
 //
 //   tp cp dp pp = etp ep edp pp = GPUs of the cluster; dp and edp follow from the others
+//
+// plan.rank_order says which axis varies fastest; the usual tp-cp-ep-dp-pp makes tensor-parallel neighbours share a node and a
+// pipeline stage one run of consecutive GPUs in either grid. Where pp is not the last axis its neighbours must lie equally far apart
+// in both grids (Megatron-LM parallel_state.py, RankGenerator).
 //
 // Example, DeepSeek-V3 on 2048 GPUs in nodes of 8 with pp 16 and ep 64: dp 128 with stride 1, ep 64 with stride 1 over 8 nodes,
 // edp 2 with stride 64, pipeline neighbours 128 GPUs apart.
@@ -22,7 +24,7 @@ namespace trillion {
 // One axis's communication group, as any of its members sees it.
 struct Group {
   std::int64_t size = 1;
-  std::int64_t stride = 1;  // distance in GPUs between neighbours
+  std::int64_t stride = 1;  // distance in GPUs between neighbours; of several axes, between the closest
   // Members that share one scale-up domain. Where domains cut groups unevenly: the fewest that any domain with a member holds.
   std::int64_t ranks_per_node = 1;
   bool within_node() const { return ranks_per_node >= size; }
@@ -45,6 +47,10 @@ class DeviceMesh {
   Group expert_tensor() const { return expert_tensor_; }
   Group expert_data() const { return expert_data_; }  // replicas of the same experts
   std::int64_t data_parallel() const { return data_parallel_; }
+  // The GPU of a pipeline rank that is its so-and-so-many-th: consecutive numbers where pp is the last axis.
+  std::int64_t gpu(std::int64_t pipeline_rank, std::int64_t replica) const {
+    return replica / pipeline_.stride * pipeline_.stride * pipeline_.size + pipeline_rank * pipeline_.stride + replica % pipeline_.stride;
+  }
   std::int64_t gpus() const { return gpus_; }
 
  private:

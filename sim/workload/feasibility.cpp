@@ -23,6 +23,14 @@ std::string nearest(std::int64_t wanted, std::int64_t most, const Accepts& accep
   return above > most || above == below ? std::to_string(below) : std::to_string(below) + " or " + std::to_string(above);
 }
 
+// The same where 1 may not do, but `most` does.
+template <class Accepts>
+std::string nearest_at_most(std::int64_t wanted, std::int64_t most, const Accepts& accepts) {
+  std::int64_t above = std::min(std::max<std::int64_t>(1, wanted), most);
+  while (!accepts(above)) ++above;
+  return std::to_string(above);
+}
+
 std::string does_not_divide(const char* key, std::int64_t parts, const char* what, std::int64_t whole) {
   return "plan." + std::string(key) + " " + std::to_string(parts) + " does not divide the " + std::to_string(whole) + " " + what;
 }
@@ -122,6 +130,21 @@ std::optional<Infeasible> why_stages_do_not_fit(const Scenario& s) {
                     {}};
 }
 
+// Both kinds of parameters have as many copies of what is sharded.
+std::optional<Infeasible> why_states_do_not_split(const Scenario& s, const DeviceMesh& mesh) {
+  if (!s.plan.sharding_group) return std::nullopt;
+  const std::int64_t group = *s.plan.sharding_group, dense = mesh.data().size, expert = s.model.moe ? mesh.expert_data().size : dense;
+  const auto splits = [&](std::int64_t g) { return g <= dense && dense % g == 0 && expert % (dense / g) == 0; };
+  if (splits(group)) return std::nullopt;
+  std::string reason = "plan.sharding_group " + std::to_string(group) + " does not divide the " + std::to_string(dense) +
+                       " replicas of dense parameters (context x data)";
+  if (dense % group == 0) {
+    reason = "plan.sharding_group " + std::to_string(group) + " makes " + std::to_string(dense / group) +
+             " copies of what is sharded, which do not divide the " + std::to_string(expert) + " replicas of the experts";
+  }
+  return Infeasible{reason, {would_do("sharding_group", nearest_at_most(group, dense, splits))}};
+}
+
 }  // namespace
 
 std::optional<Infeasible> why_layout_impossible(const Scenario& s) {
@@ -138,10 +161,8 @@ std::optional<Infeasible> why_layout_impossible(const Scenario& s) {
             std::to_string(mesh.data_parallel()) + " x micro_batch_size " + std::to_string(s.plan.micro_batch_size),
         {"training.global_batch_size: " + std::to_string(std::max<std::int64_t>(1, s.training.global_batch_size / sequences) * sequences)}};
   }
-  if (auto why = why_not(s.plan.schedule, s.plan.pipeline_parallel, micro_batches(s), s.plan.virtual_pipeline_stages)) {
-    return Infeasible{*why, {}};
-  }
-  return std::nullopt;
+  if (auto why = why_no_schedule(s.plan, micro_batches(s))) return why;
+  return why_states_do_not_split(s, mesh);
 }
 
 std::int64_t micro_batches(const Scenario& s) {

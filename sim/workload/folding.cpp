@@ -19,24 +19,38 @@ Colours numbered(const std::vector<Key>& keys) {
   return out;
 }
 
-Colours by_condition(const Scenario& s, std::int64_t replicas) {
+Colours by_condition(const Scenario& s, const DeviceMesh& mesh, std::int64_t replicas) {
   std::vector<std::vector<GpuCondition>> conditions(static_cast<std::size_t>(replicas));
-  for (std::int64_t gpu = 0; gpu < replicas * s.plan.pipeline_parallel; ++gpu) {
-    conditions[static_cast<std::size_t>(gpu % replicas)].push_back(condition_of(s.perturbations, gpu, s.seed));
+  for (std::int64_t q = 0; q < replicas; ++q) {
+    for (std::int64_t rank = 0; rank < s.plan.pipeline_parallel; ++rank) {
+      conditions[static_cast<std::size_t>(q)].push_back(condition_of(s.perturbations, mesh.gpu(rank, q), s.seed));
+    }
   }
   return numbered(conditions);
 }
 
-std::array<Group, kMeetingCount> groups_of(const DeviceMesh& mesh) {
-  return {mesh.tensor(), mesh.context(), mesh.expert(), mesh.data(), mesh.expert_data()};
+// [replica] which of the groups of one kind it is in.
+using Membership = std::vector<std::int64_t>;
+
+// Gradients meet where the same parameters are: at one place of the tensor-parallel axis, or of both expert axes.
+std::array<Membership, kMeetingCount> groups_of(const DeviceMesh& mesh, std::int64_t replicas) {
+  std::array<Membership, kMeetingCount> groups;
+  for (std::int64_t q = 0; q < replicas; ++q) {
+    const std::int64_t gpu = mesh.gpu(0, q);
+    const std::array<std::int64_t, kMeetingCount> own = {
+        mesh.tensor().first_member(gpu), mesh.context().first_member(gpu), mesh.expert().first_member(gpu), mesh.tensor().place(gpu),
+        mesh.expert().place(gpu) * mesh.expert_tensor().size + mesh.expert_tensor().place(gpu)};
+    for (std::size_t m = 0; m < kMeetingCount; ++m) groups[m].push_back(own[m]);
+  }
+  return groups;
 }
 
-Colours refined(const Colours& colours, const std::array<Group, kMeetingCount>& groups) {
+Colours refined(const Colours& colours, const std::array<Membership, kMeetingCount>& groups) {
   std::vector<std::vector<std::int32_t>> keys;
   for (const std::int32_t colour : colours) keys.push_back({colour});
-  for (const Group& group : groups) {
-    std::map<std::int64_t, std::vector<std::int32_t>> met;  // first member -> colours in the group
-    for (std::size_t q = 0; q < colours.size(); ++q) met[group.first_member(static_cast<std::int64_t>(q))].push_back(colours[q]);
+  for (const Membership& group : groups) {
+    std::map<std::int64_t, std::vector<std::int32_t>> met;  // colours in each group
+    for (std::size_t q = 0; q < colours.size(); ++q) met[group[q]].push_back(colours[q]);
     std::map<std::int64_t, std::int32_t> numbers;
     std::vector<std::vector<std::int32_t>> contents;
     for (auto& [first, content] : met) {
@@ -46,7 +60,7 @@ Colours refined(const Colours& colours, const std::array<Group, kMeetingCount>& 
     }
     const Colours content_number = numbered(contents);
     for (std::size_t q = 0; q < colours.size(); ++q) {
-      const std::int32_t number = numbers[group.first_member(static_cast<std::int64_t>(q))];
+      const std::int32_t number = numbers[group[q]];
       keys[q].push_back(content_number[static_cast<std::size_t>(number)]);
     }
   }
@@ -63,11 +77,11 @@ Colours all_different(std::int64_t replicas) {
   return out;
 }
 
-Colours classes(const Scenario& s, const std::array<Group, kMeetingCount>& groups, std::int64_t replicas) {
+Colours classes(const Scenario& s, const DeviceMesh& mesh, const std::array<Membership, kMeetingCount>& groups, std::int64_t replicas) {
   if (s.extent == Extent::overlapped_pair) return {0};
   if (s.fidelity == Fidelity::full || s.perturbations.kernel_jitter > 0) return all_different(replicas);
   if (s.perturbations.none()) return Colours(static_cast<std::size_t>(replicas), 0);
-  Colours colours = by_condition(s, replicas);
+  Colours colours = by_condition(s, mesh, replicas);
   for (;;) {
     Colours next = refined(colours, groups);
     if (count_of(next) == count_of(colours)) return colours;
@@ -76,15 +90,15 @@ Colours classes(const Scenario& s, const std::array<Group, kMeetingCount>& group
 }
 
 // Per class, the part of the classes that it shares groups with: a union of all classes of every group.
-Colours parts(const Colours& colours, const Group& group, std::size_t class_count) {
+Colours parts(const Colours& colours, const Membership& group, std::size_t class_count) {
   Colours root = all_different(static_cast<std::int64_t>(class_count));
   const auto root_of = [&](std::int32_t c) {
     while (root[static_cast<std::size_t>(c)] != c) c = root[static_cast<std::size_t>(c)];
     return c;
   };
+  std::map<std::int64_t, std::int32_t> first;  // colour of each group's first member
   for (std::size_t q = 0; q < colours.size(); ++q) {
-    const auto first = static_cast<std::size_t>(group.first_member(static_cast<std::int64_t>(q)));
-    const std::int32_t a = root_of(colours[first]), b = root_of(colours[q]);
+    const std::int32_t a = root_of(first.try_emplace(group[q], colours[q]).first->second), b = root_of(colours[q]);
     root[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
   }
   Colours roots;
@@ -95,10 +109,10 @@ Colours parts(const Colours& colours, const Group& group, std::size_t class_coun
 }  // namespace
 
 Folding fold(const Scenario& s, const DeviceMesh& mesh) {
-  const std::array<Group, kMeetingCount> groups = groups_of(mesh);
   Folding folding;
   folding.replicas = s.extent == Extent::step ? mesh.gpus() / s.plan.pipeline_parallel : 1;
-  const Colours colours = classes(s, groups, folding.replicas);
+  const std::array<Membership, kMeetingCount> groups = groups_of(mesh, folding.replicas);
+  const Colours colours = classes(s, mesh, groups, folding.replicas);
   for (std::size_t q = 0; q < colours.size(); ++q) {
     const auto colour = static_cast<std::size_t>(colours[q]);  // numbered by first appearance
     if (colour == folding.classes.size()) folding.classes.push_back({static_cast<std::int64_t>(q), 0, {}});

@@ -31,11 +31,8 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   for (const Stage& s : in.cut.stages) {
     for (const BlockKind k : s) resolver_->add(k, make_block(k, context));
   }
-  for (std::size_t r = 0; r < ranks; ++r) {
-    const auto held = in.schedule.stages_of(static_cast<std::int32_t>(r));
-    copies_ += std::count(held.begin(), held.end(), 0);
-  }
-  groups_ = gradient_groups(in.mesh, copies_);
+  copies_ = copies_of_a_stage(in.schedule);
+  groups_ = gradient_groups(in.mesh, copies_, in.scenario.plan);
   const std::size_t slots = static_cast<std::size_t>(in.schedule.stages) * static_cast<std::size_t>(in.schedule.micro_batches);
   arrived_forward_.resize(slots * static_cast<std::size_t>(out_.replicas));
   arrived_backward_.resize(slots * static_cast<std::size_t>(out_.replicas));
@@ -44,6 +41,9 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   host_lead_ = in.host_lead;
   host_lead_.resize(gpus);
   host_waits_for_.resize(gpus);
+  last_weight_.resize(gpus);
+  unreduced_.resize(gpus);
+  late_.resize(gpus);
   reserve();
   for (std::size_t r = 0; r < ranks; ++r) {
     for (const Action& a : in.schedule.ranks[r]) {
@@ -59,7 +59,7 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
 void Lowering::add_gpu(std::int32_t g) {
   const Cluster& cluster = in_.scenario.cluster;
   const ReplicaClass& replicas = out_.folding.classes[static_cast<std::size_t>(replica(g))];
-  const std::int64_t number = rank(g) * out_.folding.replicas + replicas.replica;
+  const std::int64_t number = in_.mesh.gpu(rank(g), replicas.replica);
   const GpuCondition condition = condition_of(in_.scenario.perturbations, number, in_.scenario.seed);
   const std::string name = out_.replicas > 1 ? "GPU " + std::to_string(number) : "rank " + std::to_string(g);
   auto& lanes = out_.streams.emplace_back();
@@ -73,7 +73,7 @@ void Lowering::add_gpu(std::int32_t g) {
     links.nic_receive = out_.graph.add_link(name + " nic receive", nic * condition.nic);
   }
   const bool own_tokens = in_.scenario.fidelity == Fidelity::full && in_.scenario.extent == Extent::step;
-  const auto expert_rank = static_cast<std::int32_t>(in_.mesh.expert().place(replicas.replica));
+  const auto expert_rank = static_cast<std::int32_t>(in_.mesh.expert().place(number));
   views_.push_back({links, {condition.slowdown, own_tokens ? expert_rank : Runner::kBusiest}});
 }
 

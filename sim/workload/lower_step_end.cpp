@@ -9,9 +9,27 @@
 namespace trillion {
 
 void Lowering::gather_parameters(Chunk& c, std::size_t i) {
-  if (in_.scenario.plan.sharding != Sharding::zero_3) return;
-  const BlockReduction g = parameter_gather(resolver_->block(kind(c, i)).parameters, groups_, in_.scenario.plan);
-  // Prefetched: the gather starts with the first kernel of the block before, so that two blocks' parameters are in memory.
+  const Plan& plan = in_.scenario.plan;
+  if (plan.sharding == Sharding::zero_3) gather(c, resolver_->block(kind(c, i)).parameters);
+  if (plan.overlap_parameter_gather && in_.scenario.extent == Extent::step && c.pass.kind == ActionKind::forward) gather_first(c, i);
+}
+
+// The step's first forward pass of a stage gathers what the step before has updated, bucket by bucket ahead of the blocks.
+void Lowering::gather_first(Chunk& c, std::size_t i) {
+  std::size_t& gathered = gathered_[{c.gpu, c.pass.stage}];
+  if (gathered > i) return;
+  BlockParameters bucket;
+  const auto filled = [&] {
+    return bucket.dense >= bucket_parameters(in_.scenario.plan, groups_.dense) ||
+           bucket.expert >= bucket_parameters(in_.scenario.plan, groups_.expert);
+  };
+  for (; gathered < stage(c.pass.stage).size() && !filled(); ++gathered) bucket += resolver_->block(kind(c, gathered)).parameters;
+  gather(c, bucket);
+}
+
+// Prefetched: it starts with the first kernel of the block before, so that two blocks' parameters are in memory.
+void Lowering::gather(Chunk& c, const BlockParameters& parameters) {
+  const BlockReduction g = parameter_gather(parameters, groups_, in_.scenario.plan);
   TaskId& previous = block_start_[static_cast<std::size_t>(c.gpu)];
   for (const std::optional<Operation>& op : {g.dense, g.expert}) {
     if (!op) continue;
@@ -35,21 +53,47 @@ RendezvousId Lowering::reduction_meeting(const Chunk& c, std::size_t i, bool exp
   return entry->second;
 }
 
+TaskId Lowering::reduce(std::int32_t gpu, const Reduction& r, TaskId after) {
+  RendezvousId meeting = r.meeting;
+  for (const Operation& op : r.steps) after = push_shared(gpu, op, after, std::exchange(meeting, RendezvousId{}));
+  return after;
+}
+
+// Blocks fill a bucket from the last to the first; it is reduced when it is full, and at the stage's first block.
 void Lowering::reduce_gradients(const Chunk& c, std::size_t i) {
-  const Sharding sharding = in_.scenario.plan.sharding;
-  const bool every_micro_batch = sharding == Sharding::zero_2 || sharding == Sharding::zero_3;
+  const Plan& plan = in_.scenario.plan;
+  const bool every_micro_batch = plan.sharding == Sharding::zero_2 || plan.sharding == Sharding::zero_3;
   const bool last = weights_left_[{rank(c.gpu), c.pass.stage}] == 1;
   if (in_.scenario.extent != Extent::step || !(last || every_micro_batch)) return;
-  const BlockReduction r = gradient_reduction(resolver_->block(kind(c, i)).parameters, groups_, in_.scenario.plan, in_.scenario.training);
-  const TaskId computed = c.last_weight.valid() ? c.last_weight : TaskId{static_cast<std::uint32_t>(out_.graph.task_count() - 1)};
+  const auto gpu = static_cast<std::size_t>(c.gpu);
+  last_weight_[gpu] = c.last_weight.valid() ? c.last_weight : TaskId{static_cast<std::uint32_t>(out_.graph.task_count() - 1)};
+  unreduced_[gpu] += resolver_->block(kind(c, i)).parameters;
   for (const bool expert : {false, true}) {
-    const std::optional<Operation>& op = expert ? r.expert : r.dense;
-    if (!op) continue;
-    reduced_[static_cast<std::size_t>(c.gpu)] = push_shared(c.gpu, *op, computed, reduction_meeting(c, i, expert));
+    double& waiting = expert ? unreduced_[gpu].expert : unreduced_[gpu].dense;
+    const bool full = waiting >= bucket_parameters(plan, expert ? groups_.expert : groups_.dense);
+    if (!(full || every_micro_batch || i == 0)) continue;
+    BlockParameters bucket;
+    (expert ? bucket.expert : bucket.dense) = std::exchange(waiting, 0);
+    const BlockReduction r = gradient_reduction(bucket, groups_, plan, in_.scenario.training);
+    Reduction reduction;
+    for (const auto& op : {expert ? r.expert : r.dense, expert ? r.expert_copies : r.dense_copies}) {
+      if (op) reduction.steps.push_back(*op);
+    }
+    if (reduction.steps.empty()) continue;
+    reduction.meeting = reduction_meeting(c, i, expert);
+    if (plan.overlap_gradient_reduce || every_micro_batch) {
+      reduced_[gpu] = reduce(c.gpu, reduction, last_weight_[gpu]);
+    } else {
+      late_[gpu].push_back(std::move(reduction));
+    }
   }
 }
 
 void Lowering::end_step(std::int32_t gpu, RendezvousId norm) {
+  for (const Reduction& r : late_[static_cast<std::size_t>(gpu)]) {
+    reduced_[static_cast<std::size_t>(gpu)] = reduce(gpu, r, last_weight_[static_cast<std::size_t>(gpu)]);
+  }
+  const bool gathers_now = in_.scenario.plan.sharding != Sharding::zero_3 && !in_.scenario.plan.overlap_parameter_gather;
   HeldParameters held;
   std::vector<BlockReduction> gathers;
   for (const std::int32_t s : in_.schedule.stages_of(rank(gpu))) {
@@ -57,7 +101,7 @@ void Lowering::end_step(std::int32_t gpu, RendezvousId norm) {
       const BlockParameters& p = resolver_->block(k).parameters;
       held.shard += optimizer_shard(p, groups_, in_.scenario.plan);
       held.whole += p.total();
-      if (in_.scenario.plan.sharding != Sharding::zero_3) gathers.push_back(parameter_gather(p, groups_, in_.scenario.plan));
+      if (gathers_now) gathers.push_back(parameter_gather(p, groups_, in_.scenario.plan));
     }
   }
   const Cluster& cluster = in_.scenario.cluster;

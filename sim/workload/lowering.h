@@ -38,6 +38,12 @@ struct Chunk {
   TaskId last_weight;
 };
 
+// Gradients of one bucket on their way.
+struct Reduction {
+  std::vector<Operation> steps;
+  RendezvousId meeting;  // of the first step
+};
+
 class Lowering {
  public:
   Lowering(const LoweringInput& in, Detail detail);
@@ -87,6 +93,9 @@ class Lowering {
 
   // Data parallelism.
   void gather_parameters(Chunk& chunk, std::size_t i);
+  void gather_first(Chunk& chunk, std::size_t i);
+  void gather(Chunk& chunk, const BlockParameters& parameters);
+  TaskId reduce(std::int32_t gpu, const Reduction& reduction, TaskId after);
   void reduce_gradients(const Chunk& chunk, std::size_t i);
   void end_step(std::int32_t gpu, RendezvousId norm);
   TaskId push_shared(std::int32_t gpu, const Operation& op, TaskId after, RendezvousId meeting = {});
@@ -138,10 +147,14 @@ class Lowering {
   std::array<std::size_t, kMeetingCount> next_meeting_{};
   // (stage, block, passes to come, expert?, part) of the ranks whose gradients meet
   std::map<std::tuple<std::int32_t, std::size_t, std::int32_t, bool, std::int32_t>, RendezvousId> reductions_;
-  std::vector<TaskId> block_start_;     // per GPU: first kernel of the block last begun
-  std::vector<TaskId> reduced_;         // per GPU: the last gradient reduction
-  std::vector<SimTime> host_lead_;      // per GPU: host time that has passed before the device begins, not yet used
-  std::vector<TaskId> host_waits_for_;  // per GPU: the kernel whose result the host needs before it issues more
+  std::vector<TaskId> block_start_;           // per GPU: first kernel of the block last begun
+  std::vector<TaskId> reduced_;               // per GPU: the last gradient reduction
+  std::vector<SimTime> host_lead_;            // per GPU: host time that has passed before the device begins, not yet used
+  std::vector<TaskId> host_waits_for_;        // per GPU: the kernel whose result the host needs before it issues more
+  std::vector<TaskId> last_weight_;           // per GPU
+  std::vector<BlockParameters> unreduced_;    // per GPU: gradients that wait for their bucket to fill
+  std::vector<std::vector<Reduction>> late_;  // per GPU: buckets that wait for the last backward pass to end
+  std::map<std::pair<std::int32_t, std::int32_t>, std::size_t> gathered_;  // (GPU, stage) -> blocks whose parameters are on their way
   std::map<std::tuple<std::int32_t, std::int32_t, Lane>, KindId> send_kinds_;
 };
 

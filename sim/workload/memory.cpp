@@ -187,16 +187,6 @@ Holding holding(const MemoryInput& in, const StageBlocks& blocks, const Gradient
   return h;
 }
 
-// Pipeline ranks that hold the same stage.
-std::int64_t copies_of_a_stage(const PipelineSchedule& schedule) {
-  std::int64_t copies = 0;
-  for (std::size_t r = 0; r < schedule.ranks.size(); ++r) {
-    const auto held = schedule.stages_of(static_cast<std::int32_t>(r));
-    copies += std::count(held.begin(), held.end(), 0);
-  }
-  return copies;
-}
-
 std::vector<const Block*> blocks_of(const StageCut& cut, const StageBlocks& blocks, const std::vector<std::int32_t>& stages) {
   std::vector<const Block*> all;
   for (const std::int32_t stage : stages) {
@@ -272,7 +262,7 @@ void add_overhead(StageMemory& m, const Scenario& s) {
 std::vector<StageMemory> memory_of_ranks(const MemoryInput& in) {
   const BlockContext context = block_context(in.scenario, in.mesh, in.routing);
   const StageBlocks blocks(in, context);
-  const GradientGroups groups = gradient_groups(in.mesh, copies_of_a_stage(in.schedule));
+  const GradientGroups groups = gradient_groups(in.mesh, copies_of_a_stage(in.schedule), in.scenario.plan);
   const bool neighbours = in.schedule.ranks.size() > 1;
 
   std::vector<StageMemory> ranks;

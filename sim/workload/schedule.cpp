@@ -85,6 +85,15 @@ std::vector<std::int32_t> PipelineSchedule::stages_of(std::int32_t rank) const {
   return found;
 }
 
+std::int64_t copies_of_a_stage(const PipelineSchedule& schedule) {
+  std::int64_t copies = 0;
+  for (std::size_t r = 0; r < schedule.ranks.size(); ++r) {
+    const auto held = schedule.stages_of(static_cast<std::int32_t>(r));
+    copies += std::count(held.begin(), held.end(), 0);
+  }
+  return copies;
+}
+
 std::optional<std::string> why_not(ScheduleKind kind, std::int64_t ranks, std::int64_t micro_batches, std::int64_t virtual_stages) {
   for (const auto& [name, value] : {std::pair{"pipeline_parallel", ranks}, std::pair{"micro-batches per step", micro_batches},
                                     std::pair{"virtual_pipeline_stages", virtual_stages}}) {
@@ -125,6 +134,53 @@ PipelineSchedule make_schedule(ScheduleKind kind, std::int64_t ranks, std::int64
     case ScheduleKind::dualpipe_v: return make_dualpipe_v(p, m);
   }
   CHECK(false, "unknown schedule kind");
+}
+
+namespace {
+
+// Pipeline ranks that hold each stage; a written schedule may put one on several, but all stages on as many.
+std::optional<std::string> why_uneven(const PipelineSchedule& schedule) {
+  std::vector<std::int64_t> holders(static_cast<std::size_t>(schedule.stages));
+  for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+    for (const std::int32_t stage : schedule.stages_of(static_cast<std::int32_t>(rank))) ++holders[static_cast<std::size_t>(stage)];
+  }
+  for (std::size_t stage = 1; stage < holders.size(); ++stage) {
+    if (holders[stage] == holders[0]) continue;
+    return "stage 0 is on " + text(holders[0]) + " pipeline ranks and stage " + std::to_string(stage) + " on " + text(holders[stage]);
+  }
+  return std::nullopt;
+}
+
+std::optional<Infeasible> why_file_cannot_run(const Plan& plan, std::int64_t micro_batches) {
+  const std::string& file = plan.schedule_file->path;
+  const PipelineSchedule schedule = parse_schedule(plan.schedule_file->text, file);
+  const auto ranks = static_cast<std::int64_t>(schedule.ranks.size());
+  if (ranks != plan.pipeline_parallel) {
+    return Infeasible{
+        file + " schedules " + text(ranks) + " pipeline ranks, one a line, and plan.pipeline_parallel is " + text(plan.pipeline_parallel),
+        {"plan.pipeline_parallel: " + text(ranks) + " would do"}};
+  }
+  if (schedule.micro_batches != micro_batches) {
+    return Infeasible{file + " schedules " + text(schedule.micro_batches) +
+                          (schedule.micro_batches == 1 ? " micro-batch; " : " micro-batches; ") + there_are(micro_batches) + " per step",
+                      {}};
+  }
+  if (const auto why = why_uneven(schedule)) return Infeasible{file + ": " + *why, {}};
+  if (const auto why = find_deadlock(schedule)) return Infeasible{file + " cannot run: " + *why, {}};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Infeasible> why_no_schedule(const Plan& plan, std::int64_t micro_batches) {
+  if (plan.schedule_file) return why_file_cannot_run(plan, micro_batches);
+  const auto why = why_not(plan.schedule, plan.pipeline_parallel, micro_batches, plan.virtual_pipeline_stages);
+  return why ? std::optional(Infeasible{*why, {}}) : std::nullopt;
+}
+
+PipelineSchedule schedule_of(const Plan& plan, std::int64_t micro_batches) {
+  if (plan.schedule_file) return parse_schedule(plan.schedule_file->text, plan.schedule_file->path);
+  return make_schedule(plan.schedule, plan.pipeline_parallel, micro_batches, plan.virtual_pipeline_stages);
 }
 
 }  // namespace trillion

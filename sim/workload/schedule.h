@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sim/spec/infeasible.h"
 #include "sim/spec/plan.h"
 
 namespace trillion {
@@ -56,11 +57,19 @@ struct PipelineSchedule {
   std::vector<std::int32_t> stages_of(std::int32_t rank) const;
 };
 
+// Pipeline ranks that hold the same stage: 2 with DualPipe.
+std::int64_t copies_of_a_stage(const PipelineSchedule& schedule);
+
 // Why `kind` cannot run with these numbers, and which numbers would do; empty when it can.
 std::optional<std::string> why_not(ScheduleKind kind, std::int64_t ranks, std::int64_t micro_batches, std::int64_t virtual_stages);
 
 // REQUIRES: !why_not(...).
 PipelineSchedule make_schedule(ScheduleKind kind, std::int64_t ranks, std::int64_t micro_batches, std::int64_t virtual_stages);
+
+// The same for a plan, whose schedule may be a file. A file's text that is none throws InputError; one that deadlocks, or that has other
+// numbers of ranks or micro-batches than the plan, is why it cannot run.
+std::optional<Infeasible> why_no_schedule(const Plan& plan, std::int64_t micro_batches);
+PipelineSchedule schedule_of(const Plan& plan, std::int64_t micro_batches);
 
 std::string to_text(const Action& action);
 std::string to_text(const PipelineSchedule& schedule);  // one line per rank, actions separated by commas

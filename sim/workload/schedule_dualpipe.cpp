@@ -19,9 +19,9 @@ struct Chunk {
 };
 
 // One rank's list of actions. Phase 0 is the chunk whose micro-batches arrive first.
-class RankOrder {
+class ActionOrder {
  public:
-  RankOrder(std::vector<Action>& actions, std::array<Chunk, 2> chunks) : actions_(actions), chunks_(chunks) {}
+  ActionOrder(std::vector<Action>& actions, std::array<Chunk, 2> chunks) : actions_(actions), chunks_(chunks) {}
 
   void forward(int phase) { actions_.push_back({chunk(phase).next_forward(), {}}); }
   void backward(int phase) { actions_.push_back({chunk(phase).next_backward(ActionKind::backward), {}}); }
@@ -61,7 +61,7 @@ struct Position {
   bool innermost() const { return depth == width - 1; }
 };
 
-void add_steps(RankOrder order, const Position& at) {
+void add_steps(ActionOrder order, const Position& at) {
   const std::int32_t to_innermost = at.width - at.depth - 1;
   // 1. nF0
   for (std::int32_t i = 0; i < 2 * to_innermost; ++i) order.forward(0);
@@ -116,8 +116,8 @@ PipelineSchedule make_dualpipe(std::int32_t ranks, std::int32_t micro_batches) {
     const Chunk from_first{rank, 0};
     const Chunk from_last{ranks - 1 - rank, half};
     const bool near_first = rank < ranks / 2;
-    RankOrder order(schedule.ranks[static_cast<std::size_t>(rank)],
-                    near_first ? std::array{from_first, from_last} : std::array{from_last, from_first});
+    ActionOrder order(schedule.ranks[static_cast<std::size_t>(rank)],
+                      near_first ? std::array{from_first, from_last} : std::array{from_last, from_first});
     add_steps(std::move(order), {ranks / 2, std::min(rank, ranks - 1 - rank), half});
   }
   return schedule;
@@ -126,7 +126,7 @@ PipelineSchedule make_dualpipe(std::int32_t ranks, std::int32_t micro_batches) {
 PipelineSchedule make_dualpipe_v(std::int32_t ranks, std::int32_t micro_batches) {
   PipelineSchedule schedule = empty_schedule(ranks, 2 * ranks, micro_batches);
   for (std::int32_t rank = 0; rank < ranks; ++rank) {
-    RankOrder order(schedule.ranks[static_cast<std::size_t>(rank)], {Chunk{rank, 0}, Chunk{2 * ranks - 1 - rank, 0}});
+    ActionOrder order(schedule.ranks[static_cast<std::size_t>(rank)], {Chunk{rank, 0}, Chunk{2 * ranks - 1 - rank, 0}});
     add_steps(std::move(order), {ranks, rank, micro_batches});
   }
   return schedule;

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "sim/base/error.h"
+#include "sim/workload/schedule.h"
 
 namespace trillion {
 
@@ -27,6 +28,7 @@ std::vector<Stage> make_stages(const Model& model, const std::vector<std::int64_
 }
 
 std::int64_t stage_count(const Plan& plan) {
+  if (plan.schedule_file) return parse_schedule(plan.schedule_file->text, plan.schedule_file->path).stages;
   switch (plan.schedule) {
     case ScheduleKind::zb_v:
     case ScheduleKind::dualpipe_v: return 2 * plan.pipeline_parallel;

@@ -1,5 +1,7 @@
 #include "sim/workload/step_end.h"
 
+#include <algorithm>
+
 #include "sim/workload/linear.h"
 
 namespace trillion {
@@ -21,15 +23,36 @@ Group copied(Group group, std::int64_t copies) {
 
 }  // namespace
 
-GradientGroups gradient_groups(const DeviceMesh& mesh, std::int64_t copies) {
-  return {copied(mesh.data(), copies), copied(mesh.expert_data(), copies)};
+GradientGroups gradient_groups(const DeviceMesh& mesh, std::int64_t copies, const Plan& plan) {
+  const std::int64_t parts = plan.sharding_group ? mesh.data().size / *plan.sharding_group : 1;
+  const auto shards = [&](Group g) {
+    g.size /= parts;
+    g.ranks_per_node = std::min(g.ranks_per_node, g.size);
+    return copied(g, copies);
+  };
+  // Neighbours lie a whole group of shards apart.
+  const auto across = [&](const Group& g) {
+    const std::int64_t shard = g.size / parts;
+    return Group{parts, g.stride * shard, std::max<std::int64_t>(1, g.ranks_per_node / shard)};
+  };
+  return {shards(mesh.data()), shards(mesh.expert_data()), across(mesh.data()), across(mesh.expert_data())};
 }
 
 BlockReduction gradient_reduction(const BlockParameters& p, const GradientGroups& groups, const Plan& plan, const Training& training) {
   const CollectiveKind kind = plan.sharding == Sharding::none ? CollectiveKind::all_reduce : CollectiveKind::reduce_scatter;
   const Bytes each{static_cast<double>(training.optimizer_state.gradient_reduce_bytes)};
-  return {collective("reduce gradients", Category::gradient_reduce, Lane::reduce, kind, each * p.dense, groups.dense),
-          collective("reduce expert gradients", Category::gradient_reduce, Lane::reduce, kind, each * p.expert, groups.expert)};
+  const auto reduce = [&](const char* label, CollectiveKind what, double parameters, const Group& group) {
+    return collective(label, Category::gradient_reduce, Lane::reduce, what, each * parameters, group);
+  };
+  const double dense_shard = p.dense / static_cast<double>(groups.dense.size),
+               expert_shard = p.expert / static_cast<double>(groups.expert.size);
+  return {reduce("reduce gradients", kind, p.dense, groups.dense), reduce("reduce expert gradients", kind, p.expert, groups.expert),
+          reduce("reduce gradients over copies", CollectiveKind::all_reduce, dense_shard, groups.dense_copies),
+          reduce("reduce expert gradients over copies", CollectiveKind::all_reduce, expert_shard, groups.expert_copies)};
+}
+
+double bucket_parameters(const Plan& plan, const Group& group) {
+  return plan.bucket_parameters.value_or(std::max(40e6, 1e6 * static_cast<double>(group.size)));
 }
 
 BlockReduction parameter_gather(const BlockParameters& p, const GradientGroups& groups, const Plan& plan) {

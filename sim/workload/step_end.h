@@ -13,21 +13,28 @@
 
 namespace trillion {
 
-// The two kinds of parameters have groups of their own.
+// The two kinds of parameters have groups of their own. States are shared within `dense` and `expert`; with plan.sharding_group there
+// are several such groups, whose members of the same place form `dense_copies` and `expert_copies`.
 struct GradientGroups {
   Group dense, expert;
+  Group dense_copies = {}, expert_copies = {};
 };
 // `copies`: pipeline ranks that hold the same stage (DualPipe: 2).
-GradientGroups gradient_groups(const DeviceMesh& mesh, std::int64_t copies);
+GradientGroups gradient_groups(const DeviceMesh& mesh, std::int64_t copies, const Plan& plan);
 
-// Gradients of one block; empty where there is nobody to share with.
+// Gradients of one block, or of a bucket of blocks; empty where there is nobody to share with. With copies, every member's share of
+// the sum is then added up over them.
 struct BlockReduction {
   std::optional<Operation> dense, expert;
+  std::optional<Operation> dense_copies = {}, expert_copies = {};
 };
 BlockReduction gradient_reduction(const BlockParameters& p, const GradientGroups& groups, const Plan& plan, const Training& training);
 
 // Parameters of one block, gathered in BF16.
 BlockReduction parameter_gather(const BlockParameters& p, const GradientGroups& groups, const Plan& plan);
+
+// Parameters that are reduced or gathered in one collective at least.
+double bucket_parameters(const Plan& plan, const Group& group);
 
 // Parameters whose optimizer state one rank holds.
 double optimizer_shard(const BlockParameters& p, const GradientGroups& groups, const Plan& plan);

@@ -46,6 +46,17 @@ class LoadScenario : public testing::Test {
   std::string text_;
 };
 
+TEST_F(LoadScenario, AWrittenScheduleLiesBesideTheScenario) {
+  write("mine.csv", "0F0,0B0\n");
+  write("scenario.yaml", replaced(text_, "  schedule: dualpipe\n", "  schedule_file: mine.csv\n"));
+  const Scenario s = load({"training.batch_size_schedule=null"});
+  EXPECT_EQ(s.plan.schedule_file->text, "0F0,0B0\n");
+  EXPECT_EQ(fs::path(s.plan.schedule_file->path).filename(), "mine.csv");
+  EXPECT_THAT(mistakes(), ElementsAre(HasSubstr("a written schedule runs one number of micro-batches")));
+  fs::remove(folder_ / "mine.csv");
+  EXPECT_THAT(mistakes({"training.batch_size_schedule=null"}), ElementsAre(HasSubstr("'plan.schedule_file': there is no file")));
+}
+
 TEST_F(LoadScenario, FolderAndFileAreTheSame) {
   for (const fs::path& path : {folder_, folder_ / "scenario.yaml", folder_ / ""}) {
     const Scenario s = load_scenario(path.string());

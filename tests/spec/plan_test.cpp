@@ -44,6 +44,34 @@ TEST(Plan, PiecesOfCollectivesNeedSequenceParallelism) {
   EXPECT_THAT(pipelined(false, 1), IsEmpty());
 }
 
+TEST(Plan, ARankOrderNamesEveryAxisOnce) {
+  EXPECT_EQ(rank_order_of_text("tp-cp-ep-dp-pp"), kMegatronOrder);
+  for (const char* order : {"tp-cp-ep-dp-pp", "dp-tp-pp-ep-cp", "pp-dp-ep-cp-tp"}) EXPECT_EQ(to_text(*rank_order_of_text(order)), order);
+  for (const char* wrong :
+       {"", "tp", "tp-cp-ep-dp", "tp-cp-ep-dp-dp", "tp-cp-ep-dp-pp-tp", "tp-cp-ep-dp-pp-", "tp cp ep dp pp", "-tp-cp-ep-dp-pp"}) {
+    EXPECT_FALSE(rank_order_of_text(wrong)) << wrong;
+  }
+}
+
+TEST(Plan, OverlapsMustHaveSomethingToOverlap) {
+  EXPECT_THAT(broken([](Plan& p) {
+                p.sharding = Sharding::none;
+                p.overlap_parameter_gather = true;
+              }),
+              ElementsAre(StartsWith("overlap_parameter_gather: nothing is gathered")));
+  EXPECT_THAT(broken([](Plan& p) {
+                p.sharding = Sharding::zero_3;
+                p.overlap_gradient_reduce = false;
+              }),
+              ElementsAre(StartsWith("overlap_gradient_reduce: zero-2 and zero-3 cannot wait")));
+  EXPECT_THAT(broken([](Plan& p) {
+                p.sharding = Sharding::none;
+                p.sharding_group = 8;
+              }),
+              ElementsAre(StartsWith("sharding_group: there is nothing to share")));
+  EXPECT_THAT(broken([](Plan& p) { p.bucket_parameters = 0; }), ElementsAre("bucket_parameters: must be at least 1"));
+}
+
 TEST(Plan, StagesFollowTheSchedule) {
   EXPECT_THAT(broken([](Plan& p) { p.virtual_pipeline_stages = 2; }),
               ElementsAre(StartsWith("virtual_pipeline_stages: only schedule: interleaved-1f1b")));

@@ -44,7 +44,12 @@ data_parallel: 3
 micro_batch_size: 5
 schedule: interleaved-1f1b
 layers_per_stage: [4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 1]
-sharding: zero-3
+rank_order: tp-ep-cp-dp-pp
+sharding: zero-1
+sharding_group: 8
+overlap_gradient_reduce: false
+overlap_parameter_gather: true
+bucket_parameters: 25M
 recompute: [norm, mla_up_projection]
 precision: fp8
 expert_placement: round-robin
@@ -62,7 +67,12 @@ expert_placement: round-robin
   EXPECT_EQ(p.micro_batch_size, 5);
   EXPECT_EQ(p.schedule, ScheduleKind::interleaved_1f1b);
   EXPECT_EQ(p.layers_per_stage->size(), 16u);
-  EXPECT_EQ(p.sharding, Sharding::zero_3);
+  EXPECT_EQ(p.sharding, Sharding::zero_1);
+  EXPECT_EQ(to_text(p.rank_order), "tp-ep-cp-dp-pp");
+  EXPECT_EQ(p.sharding_group, 8);
+  EXPECT_FALSE(p.overlap_gradient_reduce);
+  EXPECT_TRUE(p.overlap_parameter_gather);
+  EXPECT_EQ(p.bucket_parameters, 25e6);
   EXPECT_THAT(p.recompute, ElementsAre(RecomputeModule::norm, RecomputeModule::mla_up_projection));
   EXPECT_EQ(p.precision, Precision::fp8);
   EXPECT_EQ(p.expert_placement, ExpertPlacement::round_robin);
@@ -89,7 +99,17 @@ TEST(ReadPlan, APipelineNeedsASchedule) {
   EXPECT_THAT(plan_mistakes("pipeline_parallel: 2\n"), ElementsAre("1:1 missing key 'schedule'"));
 }
 
+TEST(ReadPlan, AWrittenScheduleIsOneOfTwo) {
+  const Plan p = plan_of("pipeline_parallel: 2\nschedule_file: mine.csv\n");
+  EXPECT_EQ(p.schedule_file->path, "mine.csv");
+  EXPECT_EQ(p.schedule_name(), "mine.csv");
+  EXPECT_THAT(plan_mistakes("schedule: 1f1b\nschedule_file: mine.csv\n"),
+              ElementsAre(HasSubstr("1:11 'schedule': schedule_file says it all")));
+}
+
 TEST(ReadPlan, MistakesHavePlaces) {
+  EXPECT_THAT(plan_mistakes("rank_order: tp-cp-dp-pp\n"),
+              ElementsAre(HasSubstr("1:13 'rank_order': 'tp-cp-dp-pp' is not an order of the axes")));
   EXPECT_THAT(plan_mistakes("tensor_paralel: 8\n"), ElementsAre("1:1 unknown key 'tensor_paralel' | did you mean 'tensor_parallel'?"));
   EXPECT_THAT(plan_mistakes("tensor_parallel: 0\n"), ElementsAre("1:18 'tensor_parallel': must be at least 1, found 0"));
   EXPECT_THAT(plan_mistakes("recompute: fully\n"),

@@ -26,8 +26,7 @@ struct LaidOutStep {
       : scenario(with_even_stages(std::move(s))),
         timing(scenario.calibration, scenario.cluster),
         mesh(scenario.plan, scenario.cluster),
-        schedule(make_schedule(scenario.plan.schedule, scenario.plan.pipeline_parallel, micro_batches(scenario),
-                               scenario.plan.virtual_pipeline_stages)),
+        schedule(schedule_of(scenario.plan, micro_batches(scenario))),
         cut{make_stages(scenario.model, *scenario.plan.layers_per_stage, scenario.plan.recomputed_layers),
             first_layers(*scenario.plan.layers_per_stage)} {}
   LaidOutStep(const LaidOutStep&) = delete;

@@ -8,7 +8,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -74,6 +76,63 @@ TEST(DeviceMeshTest, TensorNeighboursShareANodeAndExpertsIgnoreTheTensorGrid) {
   EXPECT_THAT(numbers(mesh.expert_tensor()), ElementsAre(2, 1, 2));
   EXPECT_THAT(numbers(mesh.expert()), ElementsAre(8, 2, 4));
   EXPECT_THAT(numbers(mesh.expert_data()), ElementsAre(4, 16, 1));
+}
+
+// Any order: an axis's neighbours are the product of the axes before it apart, and counting every GPU's group agrees.
+TEST(DeviceMeshPropertyTest, EveryOrderPlacesItsAxesInTurn) {
+  Plan plan;
+  plan.tensor_parallel = 2;
+  plan.context_parallel = 2;
+  plan.pipeline_parallel = 2;
+  const Cluster cluster = cluster_of(6);  // 48 GPUs: data parallel 6
+  std::array<Axis, 5> axes = kMegatronOrder;
+  std::sort(axes.begin(), axes.end());
+  do {
+    plan.rank_order = axes;
+    const DeviceMesh mesh(plan, cluster);
+    std::int64_t stride = 1;
+    for (const Axis axis : axes) {
+      const Group g = axis == Axis::tensor     ? mesh.tensor()
+                      : axis == Axis::context  ? mesh.context()
+                      : axis == Axis::pipeline ? mesh.pipeline()
+                                               : Group{axis == Axis::data ? mesh.data_parallel() : 1, stride, 0};
+      EXPECT_EQ(g.stride, stride) << to_text(axes);
+      stride *= g.size;
+      if (g.ranks_per_node == 0) continue;
+      EXPECT_EQ(g.ranks_per_node, counted_ranks_per_node(g, cluster)) << to_text(axes);
+    }
+    // Context x data: all GPUs of a pipeline rank with the same place on the tensor-parallel axis.
+    EXPECT_EQ(mesh.data().size, 12);
+    std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> members;
+    std::set<std::int64_t> seen;
+    for (std::int64_t rank = 0; rank < 2; ++rank) {
+      for (std::int64_t replica = 0; replica < 24; ++replica) {
+        const std::int64_t gpu = mesh.gpu(rank, replica);
+        EXPECT_TRUE(seen.insert(gpu).second) << "every GPU once";
+        EXPECT_EQ(gpu / mesh.pipeline().stride % 2, rank);
+        const std::int64_t place = gpu / mesh.tensor().stride % 2;
+        ++members[{2 * rank + place, gpu / 8}];
+      }
+    }
+    EXPECT_EQ(*seen.rbegin(), 47);
+    std::int64_t fewest = 12;
+    for (const auto& [where, count] : members) fewest = std::min(fewest, count);
+    EXPECT_EQ(mesh.data().ranks_per_node, fewest) << to_text(axes);
+  } while (std::next_permutation(axes.begin(), axes.end()));
+}
+
+TEST(DeviceMeshTest, BothGridsMustAgreeOnThePipeline) {
+  Plan plan;
+  plan.tensor_parallel = 2;
+  plan.pipeline_parallel = 2;
+  plan.expert_parallel = 4;
+  plan.rank_order = *rank_order_of_text("tp-pp-cp-ep-dp");
+  const auto why = why_mesh_impossible(plan, cluster_of(2));
+  ASSERT_TRUE(why);
+  EXPECT_EQ(why->reason, "plan.rank_order tp-pp-cp-ep-dp puts pipeline neighbours 2 GPUs apart in dense layers and 1 in expert layers");
+  plan.expert_tensor_parallel = 2;
+  plan.expert_parallel = 2;
+  EXPECT_FALSE(why_mesh_impossible(plan, cluster_of(2)));
 }
 
 TEST(DeviceMeshTest, AScaleUpDomainMayBeLargerThanANode) {

@@ -216,8 +216,13 @@ std::vector<TaskId> reductions(const LoweredStep& step, std::size_t rank) {
   return out;
 }
 
+Scenario unbucketed(Scenario s) {
+  s.plan.bucket_parameters = 1;
+  return s;
+}
+
 TEST(Lower, GradientsAreReducedOnceAfterTheLastMicroBatch) {
-  const LaidOutStep laid(pipeline(ScheduleKind::one_f_one_b, 4));
+  const LaidOutStep laid(unbucketed(pipeline(ScheduleKind::one_f_one_b, 4)));
   const LoweredStep step = laid.lowered();
   for (std::size_t rank = 0; rank < 4; ++rank) {
     const std::vector<TaskId> reduced = reductions(step, rank);
@@ -247,7 +252,7 @@ TEST(Lower, ShardedGradientsAreReducedEveryMicroBatch) {
 }
 
 TEST(Lower, TheTwoCopiesOfAStageReduceTogether) {
-  const LaidOutStep laid(pipeline(ScheduleKind::dualpipe, 4));
+  const LaidOutStep laid(unbucketed(pipeline(ScheduleKind::dualpipe, 4)));
   const LoweredStep step = laid.lowered();
   for (std::size_t rank = 0; rank < 4; ++rank) {
     const std::vector<TaskId> reduced = reductions(step, rank);
@@ -256,6 +261,81 @@ TEST(Lower, TheTwoCopiesOfAStageReduceTogether) {
       ASSERT_TRUE(step.graph.rendezvous_of(t).valid());
       EXPECT_EQ(step.graph.member_count(step.graph.rendezvous_of(t)), 2u);
     }
+  }
+}
+
+double reduced_bytes(const LoweredStep& step, std::size_t rank, Lane lane = Lane::reduce) {
+  double sum = 0;
+  for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(lane)])) {
+    const WireBytes wire = step.evidence[step.graph.kind_id_of(t).value].wire;
+    sum += wire.nic.value() + wire.nvlink.value();
+  }
+  return sum;
+}
+
+// Buckets move the same bytes in fewer pieces; the last one holds what is left.
+TEST(Lower, BucketsGatherBlocksUntilTheyAreFull) {
+  Scenario s = unbucketed(pipeline(ScheduleKind::one_f_one_b, 2));  // four layers a rank
+  const double layer = LaidOutStep(s).block(BlockKind::dense_layer).parameters.total();
+  const LoweredStep pieces = LaidOutStep(s).lowered();
+  for (const auto& [bucket, expected] : {std::pair{layer / 2, 4u}, {1.5 * layer, 2u}, {2.5 * layer, 2u}, {100 * layer, 1u}}) {
+    s.plan.bucket_parameters = bucket;
+    const LoweredStep step = LaidOutStep(s).lowered();
+    EXPECT_EQ(reductions(step, 1).size(), expected) << bucket / layer << " layers";  // rank 1: the head's go with the last layer's
+    EXPECT_NEAR(reduced_bytes(step, 1) / reduced_bytes(pieces, 1), 1, 1e-12);
+  }
+}
+
+TEST(Lower, WithoutOverlapReductionsWaitForTheLastBackwardPass) {
+  Scenario s = unbucketed(pipeline(ScheduleKind::one_f_one_b, 2));
+  const LoweredStep early = LaidOutStep(s).lowered();
+  const SimTime overlapped = run(early.graph).makespan;
+  s.plan.overlap_gradient_reduce = false;
+  const LoweredStep late = LaidOutStep(s).lowered();
+  const Trace trace = run(late.graph);
+  EXPECT_GT(trace.makespan, overlapped);
+  EXPECT_EQ(reductions(late, 1).size(), 0u);  // all of them belong to the step's end
+  EXPECT_DOUBLE_EQ(reduced_bytes(late, 1), reduced_bytes(early, 1));
+  SimTime computed;
+  for (const TaskId t : late.graph.tasks_of(late.streams[1][0])) {
+    if (t < late.step_end) computed = std::max(computed, trace.end[t.value]);
+  }
+  EXPECT_GE(trace.start[late.graph.first_of(late.streams[1][static_cast<std::size_t>(Lane::reduce)]).value], computed);
+}
+
+TEST(Lower, GatheredBesideTheFirstForwardPassEachBlockWaitsForItsOwn) {
+  Scenario s = unbucketed(pipeline(ScheduleKind::one_f_one_b, 2));
+  const LoweredStep late = LaidOutStep(s).lowered();
+  s.plan.overlap_parameter_gather = true;
+  const LaidOutStep laid(s);
+  const LoweredStep step = laid.lowered();
+  const Trace trace = run(step.graph);
+  EXPECT_LT(trace.makespan, run(late.graph).makespan);
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    EXPECT_DOUBLE_EQ(reduced_bytes(step, rank, Lane::gather), reduced_bytes(late, rank, Lane::gather));
+    std::vector<SimTime> there;
+    for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::gather)])) {
+      EXPECT_LT(t, step.step_end);
+      there.push_back(trace.end[t.value]);
+    }
+    ASSERT_EQ(there.size(), laid.cut.stages[rank].size());
+    std::size_t layer = rank == 0 ? 1 : 0;  // the embedding comes before rank 0's layers
+    for (const TaskId t : step.graph.tasks_of(step.streams[rank][0])) {
+      if (step.graph.kind_of(t).label != "attention norm" || layer == there.size()) continue;
+      EXPECT_GE(trace.start[t.value], there[layer++]);
+    }
+  }
+}
+
+TEST(Lower, HybridShardingReducesItsSharesOverTheCopies) {
+  Scenario s = unbucketed(pipeline(ScheduleKind::one_f_one_b, 2));
+  s.plan.sharding_group = 4;  // of 8 replicas
+  const LoweredStep step = LaidOutStep(s).lowered();
+  const std::vector<std::string> order = labels_on(step, 1, Lane::reduce);
+  ASSERT_GE(order.size(), 4u);
+  for (std::size_t i = 0; i + 1 < order.size(); i += 2) {  // the norm's exchange is last
+    EXPECT_EQ(order[i], "reduce gradients");
+    EXPECT_EQ(order[i + 1], "reduce gradients over copies");
   }
 }
 

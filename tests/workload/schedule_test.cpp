@@ -114,5 +114,59 @@ TEST(ScheduleTest, DualPipeStagesLiveOnTwoRanksOnePerDirection) {
   EXPECT_THROW(schedule.rank_of(8, 0), InternalError);
 }
 
+Plan written(const std::string& text, std::int64_t ranks) {
+  Plan plan;
+  plan.pipeline_parallel = ranks;
+  plan.schedule_file = ScheduleFile{"mine.csv", text};
+  return plan;
+}
+
+TEST(WrittenSchedule, RunsWhatItSays) {
+  for (std::size_t k = 0; k < kScheduleNames.size(); ++k) {
+    const auto kind = static_cast<ScheduleKind>(k);
+    const PipelineSchedule schedule = make_schedule(kind, 4, 16, kind == ScheduleKind::interleaved_1f1b ? 2 : 1);
+    const Plan plan = written(to_text(schedule), 4);
+    EXPECT_FALSE(why_no_schedule(plan, 16)) << kScheduleNames[k];
+    EXPECT_EQ(schedule_of(plan, 16), schedule) << kScheduleNames[k];
+  }
+}
+
+TEST(WrittenSchedule, AcceptsWhatPyTorchExports) {
+  // A row a rank; idle cells are empty, an overlapped pair carries its name.
+  const Plan plan = written("0F0,0F1,,\"(0F2;0B0)OVERLAP_F_B\",0B1,0B2\n,1F0,1F1,1B0,1F2,1I1,1W1,1B2\n", 2);
+  EXPECT_FALSE(why_no_schedule(plan, 3));
+  EXPECT_EQ(schedule_of(plan, 3).ranks[0].size(), 5u);
+}
+
+TEST(WrittenSchedule, SaysWhyItCannotRun) {
+  EXPECT_EQ(why_no_schedule(written("0F0,0B0\n1F0,1B0\n", 4), 1)->reason,
+            "mine.csv schedules 2 pipeline ranks, one a line, and plan.pipeline_parallel is 4");
+  EXPECT_EQ(why_no_schedule(written("0F0,0B0\n1F0,1B0\n", 2), 8)->reason, "mine.csv schedules 1 micro-batch; there are 8 per step");
+  EXPECT_EQ(why_no_schedule(written("0F0,0B0,0F1,0B1,1F1,1B1\n1F0,1B0\n", 2), 2)->reason,
+            "mine.csv: stage 0 is on 1 pipeline ranks and stage 1 on 2");
+  const std::string deadlock = why_no_schedule(written("0B0,0F0\n1F0,1B0\n", 2), 1)->reason;
+  EXPECT_NE(deadlock.find("mine.csv cannot run: "), std::string::npos);
+  EXPECT_NE(deadlock.find("rank 0 stops at 0B0"), std::string::npos) << deadlock;
+  EXPECT_NE(deadlock.find("rank 1 stops at 1F0"), std::string::npos) << deadlock;
+}
+
+TEST(WrittenSchedule, MistakesAreInputErrorsWithTheirPlace) {
+  try {
+    why_no_schedule(written("0F0,0B0\n1F0,1X0\n", 2), 1);
+    FAIL();
+  } catch (const InputError& e) {
+    EXPECT_NE(std::string(e.what()).find("mine.csv:2:6"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("unknown kind of action 'X'"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Schedule, OnlyDualPipeHoldsAStageTwice) {
+  for (std::size_t k = 0; k < kScheduleNames.size(); ++k) {
+    const auto kind = static_cast<ScheduleKind>(k);
+    const PipelineSchedule schedule = make_schedule(kind, 4, 16, kind == ScheduleKind::interleaved_1f1b ? 2 : 1);
+    EXPECT_EQ(copies_of_a_stage(schedule), kind == ScheduleKind::dualpipe ? 2 : 1);
+  }
+}
+
 }  // namespace
 }  // namespace trillion

@@ -68,6 +68,13 @@ TEST(Stage, SchedulesAgreeWithTheirCount) {
   }
 }
 
+TEST(Stage, AWrittenScheduleBringsItsOwnStages) {
+  Plan plan;
+  plan.pipeline_parallel = 2;
+  plan.schedule_file = ScheduleFile{"mine.csv", "0F0,3F0,3B0,0B0\n1F0,2F0,2B0,1B0\n"};
+  EXPECT_EQ(stage_count(plan), 4);
+}
+
 TEST(Stage, FirstLayersAreTheLayersBefore) { EXPECT_THAT(first_layers({4, 3, 0, 5}), ElementsAre(0, 4, 7, 7)); }
 
 }  // namespace

@@ -30,12 +30,44 @@ TEST(StepEnd, ASecondCopyOfEveryStageDoublesTheGroups) {
   plan.pipeline_parallel = 4;
   plan.expert_parallel = 8;
   const DeviceMesh mesh(plan, linear_cluster(16));
-  const GradientGroups one = gradient_groups(mesh, 1), two = gradient_groups(mesh, 2);
+  const GradientGroups one = gradient_groups(mesh, 1, plan), two = gradient_groups(mesh, 2, plan);
   EXPECT_EQ(one.dense.size, 32);
   EXPECT_EQ(one.expert.size, 4);
   EXPECT_EQ(two.dense.size, 64);
   EXPECT_EQ(two.expert.size, 8);
   EXPECT_EQ(two.dense.ranks_per_node, one.dense.ranks_per_node);  // the other copy lives on other nodes
+}
+
+// Hybrid sharding: shards within a group, then every shard's sum over the copies. The wire carries (s - 1) / s + 2 (r - 1) / r / s.
+TEST(StepEnd, SharesMeetInTheirGroupThenOverTheCopies) {
+  Plan plan;
+  plan.pipeline_parallel = 4;
+  plan.expert_parallel = 2;
+  plan.sharding_group = 8;
+  const DeviceMesh mesh(plan, linear_cluster(16));  // 32 replicas of dense parameters, 16 of experts
+  const GradientGroups g = gradient_groups(mesh, 1, plan);
+  EXPECT_EQ(g.dense.size, 8);
+  EXPECT_EQ(g.dense_copies.size, 4);
+  EXPECT_EQ(g.dense_copies.stride, 8);
+  EXPECT_EQ(g.dense_copies.ranks_per_node, 1);
+  EXPECT_EQ(g.expert.size, 4);
+  EXPECT_EQ(g.expert_copies.size, 4);
+  const BlockReduction r = gradient_reduction(kParameters, g, plan, {});
+  EXPECT_EQ(collective(r.dense).kind, CollectiveKind::reduce_scatter);
+  EXPECT_EQ(collective(r.dense).bytes, Bytes{4e6});
+  EXPECT_EQ(collective(r.dense_copies).kind, CollectiveKind::all_reduce);
+  EXPECT_EQ(collective(r.dense_copies).bytes, Bytes{4e6 / 8});
+  EXPECT_EQ(collective(r.expert_copies).bytes, Bytes{12e6 / 4});
+  EXPECT_DOUBLE_EQ(optimizer_shard(kParameters, g, plan), 1e6 / 8 + 3e6 / 4);
+  EXPECT_EQ(collective(parameter_gather(kParameters, g, plan).dense).ranks, 8);
+}
+
+TEST(StepEnd, BucketsAreMegatronsUnlessSaid) {
+  Plan plan;
+  EXPECT_EQ(bucket_parameters(plan, {8, 1, 8}), 40e6);
+  EXPECT_EQ(bucket_parameters(plan, {128, 1, 8}), 128e6);
+  plan.bucket_parameters = 5e6;
+  EXPECT_EQ(bucket_parameters(plan, {128, 1, 8}), 5e6);
 }
 
 TEST(StepEnd, GradientsMeetOverTheirOwnGroups) {
