@@ -78,6 +78,22 @@ TEST(Folding, ReplicasWithTheSameFateStayTogether) {
   EXPECT_THAT(counts(folded(s)), ElementsAre(32));
 }
 
+// With another order of the axes other GPUs meet, and a slow one sets others apart.
+TEST(Folding, GroupsAreWhereTheRankOrderPutsThem) {
+  Scenario s = setting();
+  s.plan.rank_order = *rank_order_of_text("dp-ep-tp-cp-pp");  // expert ranks lie 2 apart
+  s.perturbations.slow_gpus = {{32 + 20, 1.5}};
+  const Folding f = folded(s);
+  EXPECT_THAT(counts(f), testing::UnorderedElementsAre(15, 1, 15, 1));
+  for (const ReplicaClass& c : f.classes) {
+    if (c.count > 1) continue;
+    EXPECT_THAT(c.replica, testing::AnyOf(20, 21));  // 21 shares 20's experts
+  }
+  s.plan.rank_order = *rank_order_of_text("tp-cp-pp-ep-dp");  // stages alternate: GPU 52 is replica 26 of the first stage
+  s.plan.expert_parallel = 1;
+  EXPECT_THAT(counts(folded(s)), testing::UnorderedElementsAre(31, 1));
+}
+
 TEST(Folding, PropertyClassesPartitionTheReplicasAndGroupsLieInOnePart) {
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));

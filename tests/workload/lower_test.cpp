@@ -403,6 +403,23 @@ TEST(Lower, EveryGpuTakesAsLongAsTheFoldedOne) {
   }
 }
 
+TEST(Lower, AnyRankOrderFolds) {
+  for (const char* order : {"tp-cp-ep-dp-pp", "cp-tp-dp-ep-pp", "dp-cp-ep-tp-pp", "tp-pp-cp-ep-dp"}) {
+    Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(4));
+    s.plan.tensor_parallel = 2;
+    s.plan.sequence_parallel = true;
+    s.plan.context_parallel = 2;
+    s.plan.expert_parallel = 2;
+    s.plan.expert_tensor_parallel = 2;
+    s.plan.overlap_parameter_gather = true;
+    s.plan.sharding_group = 2;
+    s.plan.rank_order = *rank_order_of_text(order);
+    const SimTime folded = run(LaidOutStep(s).lowered(Detail::runs).graph).makespan;
+    s.fidelity = Fidelity::full;
+    EXPECT_EQ(run(LaidOutStep(s).lowered(Detail::runs).graph).makespan, folded) << order;
+  }
+}
+
 TEST(Lower, KernelsRunOnTheSmsThatExchangesLeave) {
   Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(8));
   const Timing timing(s.calibration, s.cluster);
