@@ -39,7 +39,8 @@ Json name_of(const Names& names, Enum value) {
 std::int64_t gpus_of(const Scenario& scenario) { return scenario.extent == Extent::step ? scenario.cluster.gpus() : 1; }
 
 Json plan_json(const Plan& plan) {
-  Json recompute = Json::array();
+  Json recompute = Json::array(), offload = Json::array();
+  for (const Offload what : plan.offload) offload.push_back(name_of(kOffloadNames, what));
   for (const RecomputeModule module : plan.recompute) recompute.push_back(name_of(kRecomputeModuleNames, module));
   return {
       {"tensor_parallel", plan.tensor_parallel},
@@ -62,6 +63,7 @@ Json plan_json(const Plan& plan) {
       {"overlap_parameter_gather", plan.overlap_parameter_gather},
       {"bucket_parameters", plan.bucket_parameters ? Json(*plan.bucket_parameters) : Json(nullptr)},
       {"recompute", recompute},
+      {"offload", offload},
       {"recompute_method", name_of(kRecomputeMethodNames, plan.recomputed_layers.method)},
       {"recompute_num_layers", plan.recomputed_layers.count},
       {"precision", name_of(kPrecisionNames, plan.precision)},
@@ -150,13 +152,10 @@ Json phases_json(const PhaseSeconds& phases) {
 
 Json exposed_json(const ExposedSeconds& exposed) {
   return {
-      {"expert_all_to_all", number(exposed.expert_all_to_all)},
-      {"pipeline_p2p", number(exposed.pipeline_p2p)},
-      {"tensor_parallel", number(exposed.tensor_parallel)},
-      {"context_parallel", number(exposed.context_parallel)},
-      {"gradient_reduce", number(exposed.gradient_reduce)},
-      {"parameter_gather", number(exposed.parameter_gather)},
-      {"straggler", number(exposed.straggler)},
+      {"expert_all_to_all", number(exposed.expert_all_to_all)}, {"pipeline_p2p", number(exposed.pipeline_p2p)},
+      {"tensor_parallel", number(exposed.tensor_parallel)},     {"context_parallel", number(exposed.context_parallel)},
+      {"gradient_reduce", number(exposed.gradient_reduce)},     {"parameter_gather", number(exposed.parameter_gather)},
+      {"host_offload", number(exposed.host_offload)},           {"straggler", number(exposed.straggler)},
   };
 }
 
@@ -237,6 +236,7 @@ Json memory_json(const StepResult& step, Bytes capacity) {
         {"overhead_bytes", number(stage.overhead)},
         {"peak_bytes", number(stage.peak())},
         {"micro_batches_in_flight", stage.in_flight},
+        {"host_bytes", number(stage.host)},
         {"modules", modules_json(stage)},
         {"buffers", parts_json(stage.buffer_parts)},
         {"overhead", parts_json(stage.overhead_parts)},

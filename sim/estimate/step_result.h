@@ -23,7 +23,7 @@ struct PhaseSeconds {
 
 // Communication that no computation hides, on the slowest pipeline rank.
 struct ExposedSeconds {
-  Seconds expert_all_to_all, pipeline_p2p, tensor_parallel, context_parallel, gradient_reduce, parameter_gather, straggler;
+  Seconds expert_all_to_all, pipeline_p2p, tensor_parallel, context_parallel, gradient_reduce, parameter_gather, host_offload, straggler;
 };
 
 // Busy time per GPU, mean over ranks.

@@ -143,6 +143,7 @@ class Account {
       case Category::context_parallel: e.context_parallel += t; break;
       case Category::gradient_reduce: e.gradient_reduce += t; break;
       case Category::parameter_gather: e.parameter_gather += t; break;
+      case Category::host_offload: e.host_offload += t; break;
       default: break;
     }
   }
@@ -152,7 +153,7 @@ class Account {
 // Sources of communication by falling priority; each is a list of disjoint intervals in order, read once from the front.
 class Communication {
  public:
-  explicit Communication(std::array<std::vector<Interval>, 6> sources) : sources_(std::move(sources)) {}
+  explicit Communication(std::array<std::vector<Interval>, 9> sources) : sources_(std::move(sources)) {}
 
   // Charges the idle time [from, to) to what was in flight.
   void charge(SimTime from, SimTime to, bool chunks_done, Account& account) {
@@ -186,16 +187,16 @@ class Communication {
   // Gradients on the wire while the pipeline drains cost nothing: the rank waits for its neighbours, not for them.
   static bool counts(const Interval& i, bool chunks_done) { return i.category != Category::gradient_reduce || chunks_done; }
 
-  std::array<std::vector<Interval>, 6> sources_;
-  std::array<std::size_t, 6> at_{};
+  std::array<std::vector<Interval>, 9> sources_;
+  std::array<std::size_t, 9> at_{};
 };
 
 }  // namespace
 
 RankTimeline rank_timeline(const LoweredStep& step, const PipelineSchedule& schedule, const Trace& trace, std::int32_t gpu) {
   const auto of = [&](Lane lane) { return intervals(step, schedule, trace, gpu, lane); };
-  Communication communication(
-      {of(Lane::expert), of(Lane::tensor), of(Lane::context), of(Lane::gather), of(Lane::reduce), incoming(step, trace, gpu)});
+  Communication communication({of(Lane::expert), of(Lane::tensor), of(Lane::context), of(Lane::gather), of(Lane::reduce), of(Lane::host_in),
+                               of(Lane::host_update), of(Lane::host_out), incoming(step, trace, gpu)});
   const std::vector<Interval> compute = of(Lane::compute);
   Account account;
   SimTime now;

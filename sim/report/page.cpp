@@ -42,6 +42,7 @@ std::string plan_line(const Scenario& scenario, const StepResult& step, const Te
     text += separator + "recomputes";
     for (const RecomputeModule module : p.recompute) text += fmt::format(" {}", kRecomputeModuleNames.at(static_cast<std::size_t>(module)));
   }
+  for (const Offload what : p.offload) text += fmt::format("{}{} on the host", separator, kOffloadNames.at(static_cast<std::size_t>(what)));
   return page_line("plan", text, style);
 }
 

@@ -80,6 +80,7 @@ std::string exposed_section(const StepResult& step, const TextStyle& style) {
                                          {"context parallel", e.context_parallel},
                                          {"gradient reduction", e.gradient_reduce},
                                          {"parameter gather", e.parameter_gather},
+                                         {"offload to the host", e.host_offload},
                                          {"straggling ranks", e.straggler}},
                                         step.time, style);
   const std::string heading = page_heading("EXPOSED COMMUNICATION", "that no computation hides, on the slowest pipeline rank", style);
@@ -127,6 +128,7 @@ std::string modules_table(const StageMemory& m, const TextStyle& style) {
   text += table.to_text(kPageIndent, style);
   if (const std::string parts = parts_text(m.buffer_parts); !parts.empty()) text += page_line("buffers", parts, style);
   if (const std::string parts = parts_text(m.overhead_parts); !parts.empty()) text += page_line("overhead", parts, style);
+  if (m.host.value() > 0) text += page_line("on the host", gib_text(m.host) + " GiB of each GPU's", style);
   return text;
 }
 

@@ -97,6 +97,8 @@ std::string Plan::schedule_name() const {
 
 bool Plan::recomputes(RecomputeModule module) const { return std::find(recompute.begin(), recompute.end(), module) != recompute.end(); }
 
+bool Plan::offloads(Offload what) const { return std::find(offload.begin(), offload.end(), what) != offload.end(); }
+
 std::vector<std::string> Plan::validate() const {
   Problems p;
   p.within("tensor_parallel", tensor_parallel, 1, kMostRanks);
@@ -111,6 +113,8 @@ std::vector<std::string> Plan::validate() const {
   p.within("micro_batch_size", micro_batch_size, 1, kMostRanks);
   if (stages && chunks) check_stages(*this, p);
   check_sharding(*this, p);
+  const bool twice = offload.size() > 1 && offload.front() == offload.back();
+  p.require(!twice && offload.size() <= kOffloadNames.size(), "offload", "something is listed twice");
   check_recompute(*this, p);
   return p.take();
 }

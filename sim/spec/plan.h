@@ -47,6 +47,11 @@ struct RecomputedLayers {
   friend bool operator==(const RecomputedLayers&, const RecomputedLayers&) = default;
 };
 
+// What lives on the host instead of the GPU. `optimizer`: master weights and moments, which the host updates; `activations`: of the
+// decoder layers, copied out after the forward pass and back before the backward pass.
+enum class Offload { optimizer, activations };
+inline constexpr std::array<std::string_view, 2> kOffloadNames = {"optimizer", "activations"};
+
 // Which rank of the expert-parallel group holds which expert (moe/placement.h).
 enum class ExpertPlacement { contiguous, round_robin, load_balanced, traffic_minimising };
 inline constexpr std::array<std::string_view, 4> kExpertPlacementNames = {"contiguous", "round-robin", "load-balanced",
@@ -94,11 +99,13 @@ struct Plan {
   // `none` is an empty list, `full` is {layer}, `selective` is {attention} where attention is not fused, else {norm, activation}.
   std::vector<RecomputeModule> recompute;
   RecomputedLayers recomputed_layers;  // of recompute: full
+  std::vector<Offload> offload;
   Precision precision = Precision::bf16;
   ExpertPlacement expert_placement = ExpertPlacement::contiguous;
 
   friend bool operator==(const Plan&, const Plan&) = default;
   bool recomputes(RecomputeModule module) const;
+  bool offloads(Offload what) const;
   std::string schedule_name() const;  // the schedule's, or the file's
   std::vector<std::string> validate() const;
 };

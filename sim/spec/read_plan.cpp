@@ -55,6 +55,15 @@ void read_schedule(YamlReader& r, Plan& p) {
   r.ignore({"schedule_file"});
 }
 
+std::vector<Offload> read_offload(YamlReader& r) {
+  if (r.kind_of("offload") == YamlNode::Kind::list) return r.choices<Offload>("offload", kOffloadNames).value_or(std::vector<Offload>{});
+  enum class Amount { none, optimizer, activations };
+  static constexpr std::array<std::string_view, 3> kAmounts = {"none", "optimizer", "activations"};
+  const Amount amount = r.choice<Amount>("offload", kAmounts, Amount::none);
+  if (amount == Amount::none) return {};
+  return {amount == Amount::optimizer ? Offload::optimizer : Offload::activations};
+}
+
 OptimizerState read_optimizer_state(YamlReader& r) {
   OptimizerState s;
   s.master_weight_bytes = r.integer("master_weight_bytes", s.master_weight_bytes);
@@ -134,6 +143,7 @@ Plan read_plan(YamlReader& r) {
   p.recompute = read_recompute(r);
   p.recomputed_layers.method = r.choice<RecomputeMethod>("recompute_method", kRecomputeMethodNames, p.recomputed_layers.method);
   p.recomputed_layers.count = r.integer("recompute_num_layers", p.recomputed_layers.count);
+  p.offload = read_offload(r);
   p.precision = r.choice<Precision>("precision", kPrecisionNames, p.precision);
   p.expert_placement = r.choice<ExpertPlacement>("expert_placement", kExpertPlacementNames, p.expert_placement);
   r.ignore({"data_parallel", "sharding_group", "bucket_parameters"});

@@ -44,6 +44,26 @@ Timing::Timing(const Calibration& calibration, const Cluster& cluster)
   fill_attentions();
   fill_memory_kernels();
   fill_collectives();
+  add_host_curves();
+}
+
+namespace {
+// Parameters that one node's processors update a second. The ZeRO-Offload paper's own Adam takes 2.6 s for 10^10 of them.
+constexpr double kHostAdam = 1e10 / 2.6;
+}  // namespace
+
+// One figure each, without a shape: it says nothing about latency, which is microseconds beside milliseconds.
+void Timing::add_host_curves() {
+  host_curves_ = static_cast<std::uint32_t>(curves_.size());
+  const Stack& stack = calibration_.stack;
+  curves_.push_back({"host copy to host", stack.device_to_host.provenance, {0.05, 0.1, 0}, 1});
+  curves_.push_back({"host copy to device", stack.host_to_device.provenance, {0.05, 0.1, 0}, 1});
+  curves_.push_back({"host adam",
+                     {Origin::assumed,
+                      "about what the ZeRO-Offload paper reports of its Adam on two Xeon sockets (arXiv:2101.06840, "
+                      "table 4), shared by the node's GPUs; today's hosts have more memory bandwidth"},
+                     {0.3, 0.5, 0},
+                     1});
 }
 
 template <class Curve>
@@ -256,6 +276,19 @@ KernelTime Timing::ask(const MemoryBound& k, const Conditions& conditions) const
   const auto& curve = memory_kernels_.curves[static_cast<std::size_t>(place)];
   const bool outside = !curve.measured.contains((k.read + k.written).value());
   return answer(evaluate(curve, k, sms(conditions)), memory_kernels_.index[static_cast<std::size_t>(place)], outside);
+}
+
+KernelTime Timing::host_copy(Bytes bytes, HostDirection direction) const {
+  const bool out = direction == HostDirection::to_host;
+  BytesPerSecond rate = out ? calibration_.stack.device_to_host.value : calibration_.stack.host_to_device.value;
+  if (cluster_.gpu.host_bandwidth.value() > 0) rate = std::min(rate, cluster_.gpu.host_bandwidth);
+  if (rate.value() <= 0) nothing_related(calibration_, "copies between host and device (stack.host_to_device, stack.device_to_host)");
+  return answer(bytes / rate, host_curves_ + (out ? 0 : 1), false);
+}
+
+KernelTime Timing::host_update(double parameters) const {
+  const double own_share = kHostAdam / static_cast<double>(std::max<std::int64_t>(1, cluster_.gpus_per_node));
+  return answer(Seconds{parameters / own_share}, host_curves_ + 2, false);
 }
 
 double Timing::sms(const Conditions& conditions) const {

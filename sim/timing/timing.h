@@ -39,6 +39,8 @@ struct KernelTime {
   bool extrapolated = false;  // the shape lies outside the measured range
 };
 
+enum class HostDirection { to_host, to_device };
+
 class Timing {
  public:
   // Both must outlive the Timing.
@@ -51,6 +53,11 @@ class Timing {
   // The group alone on an idle fabric. `load` matters to expert_dispatch and expert_combine only: burst is the library alone,
   // sustained is the library overlapped with computation, as in a training step.
   KernelTime time(const Collective& collective, Load load = Load::sustained) const;
+
+  // Pinned memory over PCIe, at the stack's measured rate, no faster than the cluster's link.
+  KernelTime host_copy(Bytes bytes, HostDirection direction) const;
+  // Adam on the node's processors, which its GPUs share.
+  KernelTime host_update(double parameters) const;
 
   // Every curve that can speak: those of the calibration in the order of Calibration::curves(), then the fallbacks.
   const std::vector<CurveInfo>& curves() const { return curves_; }
@@ -74,6 +81,7 @@ class Timing {
   void fill_attentions();
   void fill_memory_kernels();
   void fill_collectives();
+  void add_host_curves();
 
   KernelTime ask(const Gemm& gemm, const Conditions& conditions) const;
   KernelTime ask(const GroupedGemm& gemm, const Conditions& conditions) const;
@@ -91,6 +99,7 @@ class Timing {
   Shelf<MemoryCurve> memory_kernels_;
   Shelf<CollectiveCurve> collectives_;
   Shelf<ExpertCurve> experts_;
+  std::uint32_t host_curves_ = 0;  // to host, to device, update
   Table gemm_table_, memory_table_, collective_table_, expert_table_;
 };
 

@@ -124,6 +124,12 @@ void add_module(Block& b, const Passes& p, Module module) {
 
 }  // namespace
 
+Bytes saved_bytes(const Block& block, const LayerRouting& routing) {
+  Bytes sum;
+  for (const SavedTensor& t : block.saved) sum += t.bytes * (t.scale == LoadScale::rank_load ? routing.rank_load_max_over_mean : 1.0);
+  return sum;
+}
+
 BlockKind kept(BlockKind layer) {
   CHECK(is_layer(layer));
   const bool moe = layer == BlockKind::moe_layer || layer == BlockKind::kept_moe_layer;

@@ -109,6 +109,9 @@ struct BlockContext {
 
 Block make_block(BlockKind kind, const BlockContext& context);
 
+// What one micro-batch leaves behind in a block, on the busiest rank.
+Bytes saved_bytes(const Block& block, const LayerRouting& routing);
+
 // The layer as it is without recomputation: what plan.recompute_method: block leaves alone.
 BlockKind kept(BlockKind layer);
 bool is_layer(BlockKind kind);  // a decoder layer, of the model proper

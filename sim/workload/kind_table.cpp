@@ -168,6 +168,22 @@ KindId KindTable::add_launch(const std::string& label, SimTime duration) {
   return id;
 }
 
+KindId KindTable::host_kind(const char* label, const KernelTime& time) {
+  const KindId id = graph_.add_kind({label, static_cast<std::uint16_t>(Category::host_offload), SimTime::from(time.time), {}});
+  if (id.value == evidence_.size()) {
+    const double t = std::max(time.time.value(), 1e-12);
+    evidence_.push_back({time.curve,
+                         time.extrapolated,
+                         static_cast<float>(time.low.value() / t),
+                         static_cast<float>(time.high.value() / t),
+                         SimTime::from(time.time),
+                         {},
+                         {}});
+    parts_.emplace_back();
+  }
+  return id;
+}
+
 KindId KindTable::run_of(const std::vector<KindId>& parts) {
   CHECK(!parts.empty());
   if (parts.size() == 1) return parts.front();

@@ -83,6 +83,9 @@ class KindTable {
   // The same, of which `before` has happened earlier. REQUIRES: launch is one of launch_of, before < its duration.
   KindId rest_of_launch(KindId launch, SimTime before);
 
+  // Work of the host, or a copy to or from it.
+  KindId host_kind(const char* label, const KernelTime& time);
+
   // Kernels that follow each other on one stream with nothing in between: one task that takes as long as all of them. The same parts
   // give the same kind. REQUIRES: parts have no links, none is a run itself; one part is its own run.
   KindId run_of(const std::vector<KindId>& parts);

@@ -42,6 +42,8 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   host_lead_.resize(gpus);
   host_waits_for_.resize(gpus);
   last_weight_.resize(gpus);
+  last_sent_.resize(gpus);
+  backward_start_.resize(gpus);
   unreduced_.resize(gpus);
   late_.resize(gpus);
   reserve();

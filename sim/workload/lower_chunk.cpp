@@ -43,12 +43,13 @@ void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain)
 void Lowering::push(std::int32_t gpu, const ResolvedOperation& op, Chain& chain, Beside& beside) {
   const StreamId s = stream(gpu, op.lane);
   const bool ahead = op.order == Order::ahead || op.order == Order::before_weights;
-  std::array<TaskId, 4> dependencies;
+  std::array<TaskId, 5> dependencies;
   std::size_t count = 0;
   if (const TaskId issued = issue(gpu, op); issued.valid()) dependencies[count++] = issued;
   // Within one stream the order says it already.
   if (chain.last.valid() && chain.stream != s) dependencies[count++] = chain.last;
   if (chain.parameters.valid() && !ahead) dependencies[count++] = std::exchange(chain.parameters, TaskId{});
+  if (chain.restored.valid() && !ahead) dependencies[count++] = std::exchange(chain.restored, TaskId{});
   if (beside.met < beside.tasks.size() && (op.order == Order::meets || op.order == Order::meets_all)) {
     // Operations ahead share a stream: the last one ends last.
     beside.met = op.order == Order::meets ? beside.met + 1 : beside.tasks.size();
@@ -121,6 +122,7 @@ void Lowering::forward_from_dispatch(Chunk& c, std::size_t i) {
   push_all(c.gpu, block(c, i).experts, c.chain);
   note("mlp(F)", c, first);
   exchange("combine(F)", c, wires(c, i).combine, c.chain);
+  send_activations(c, i);
 }
 
 void Lowering::gradient_to_experts(Chunk& c, std::size_t i) {
@@ -130,6 +132,7 @@ void Lowering::gradient_to_experts(Chunk& c, std::size_t i) {
 
 void Lowering::backward_to_experts(Chunk& c, std::size_t i) {
   gather_parameters(c, i);
+  fetch_activations(c, i);
   const TaskId first = next_task();
   push_all(c.gpu, wires(c, i).recompute, c.chain);
   push_backward(c, block(c, i).experts_backward, block(c, i).experts_weight);
@@ -197,6 +200,7 @@ void Lowering::leave(const Chunk& c) {
   if (next < 0) return;
   const std::int32_t to = places_.rank_of(next, c.pass.micro_batch) * out_.replicas + replica(c.gpu);
   Chain chain = c.chain;
+  chain.restored = {};  // what is sent is no block's to drop
   const Lane lane = forward ? Lane::pipeline_forward : Lane::pipeline_backward;
   if (to != c.gpu) push(c.gpu, {send_kind(c.gpu, to, lane), lane}, chain);
   (forward ? arrived_forward_ : arrived_backward_)[slot(next, c.pass.micro_batch, c.gpu)] = chain;

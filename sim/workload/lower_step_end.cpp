@@ -96,12 +96,14 @@ void Lowering::end_step(std::int32_t gpu, RendezvousId norm) {
   const bool gathers_now = in_.scenario.plan.sharding != Sharding::zero_3 && !in_.scenario.plan.overlap_parameter_gather;
   HeldParameters held;
   std::vector<BlockReduction> gathers;
+  std::vector<BlockParameters> blocks;
   for (const std::int32_t s : in_.schedule.stages_of(rank(gpu))) {
     for (const BlockKind k : stage(s)) {
       const BlockParameters& p = resolver_->block(k).parameters;
       held.shard += optimizer_shard(p, groups_, in_.scenario.plan);
       held.whole += p.total();
-      if (gathers_now) gathers.push_back(parameter_gather(p, groups_, in_.scenario.plan));
+      blocks.push_back(p);
+      gathers.push_back(gathers_now ? parameter_gather(p, groups_, in_.scenario.plan) : BlockReduction{});
     }
   }
   const Cluster& cluster = in_.scenario.cluster;
@@ -114,11 +116,17 @@ void Lowering::end_step(std::int32_t gpu, RendezvousId norm) {
     chain = {
         out_.graph.add(stream(gpu, Lane::reduce), kinds_.kind(*k.norm_exchange), {&chain.last, 1}, norm), stream(gpu, Lane::reduce), {}};
   }
-  push(gpu, resolved(gpu, k.update), chain);
-  const TaskId updated = chain.last;
-  for (const BlockReduction& g : gathers) {
-    for (const std::optional<Operation>& op : {g.dense, g.expert}) {
-      if (op) chain = {push_shared(gpu, *op, updated), stream(gpu, Lane::gather), {}};
+  const bool on_host = in_.scenario.plan.offloads(Offload::optimizer);
+  const TaskId clipped = chain.last;
+  if (!on_host) push(gpu, resolved(gpu, k.update), chain);
+  TaskId updated = chain.last;
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    if (on_host) {
+      updated = update_on_host(gpu, blocks[b], clipped);
+      chain = {updated, stream(gpu, Lane::host_in)};
+    }
+    for (const std::optional<Operation>& op : {gathers[b].dense, gathers[b].expert}) {
+      if (op) chain = {push_shared(gpu, *op, updated), stream(gpu, Lane::gather)};
     }
   }
   if (k.quantise) push(gpu, resolved(gpu, *k.quantise), chain);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -20,7 +21,8 @@ namespace trillion {
 struct Chain {
   TaskId last;
   StreamId stream;
-  TaskId parameters;  // the gather that the next kernel waits for as well
+  TaskId parameters = {};  // the gather that the next kernel waits for as well
+  TaskId restored = {};    // and the copy from the host, or to it
 };
 
 // Operations of one part of a block that run beside its chain; the first `met` of them have been waited for.
@@ -91,6 +93,12 @@ class Lowering {
   void leave(const Chunk& chunk);
   KindId send_kind(std::int32_t from, std::int32_t to, Lane lane);
 
+  // Offloading (lower_offload.cpp).
+  TaskId copy(std::int32_t gpu, Lane lane, const char* label, Bytes bytes, std::span<const TaskId> after);
+  void send_activations(Chunk& chunk, std::size_t i);
+  void fetch_activations(Chunk& chunk, std::size_t i);
+  TaskId update_on_host(std::int32_t gpu, const BlockParameters& parameters, TaskId after);
+
   // Data parallelism.
   void gather_parameters(Chunk& chunk, std::size_t i);
   void gather_first(Chunk& chunk, std::size_t i);
@@ -156,6 +164,8 @@ class Lowering {
   std::vector<std::vector<Reduction>> late_;  // per GPU: buckets that wait for the last backward pass to end
   std::map<std::pair<std::int32_t, std::int32_t>, std::size_t> gathered_;  // (GPU, stage) -> blocks whose parameters are on their way
   std::map<std::tuple<std::int32_t, std::int32_t, Lane>, KindId> send_kinds_;
+  std::vector<TaskId> last_sent_, backward_start_;  // per GPU: activations last sent to the host, kernel that the next fetch waits for
+  std::map<std::tuple<std::int32_t, std::int32_t, std::int32_t, std::int32_t>, TaskId> sent_;  // (GPU, stage, micro-batch, block)
 };
 
 }  // namespace trillion

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "sim/workload/passes.h"
 #include "sim/workload/step_end.h"
@@ -21,7 +22,7 @@ Bytes sum(const ModuleBytes& bytes) {
 }
 
 // What one micro-batch leaves behind in a block.
-ModuleBytes saved_bytes(const Block& block, const LayerRouting& routing) {
+ModuleBytes saved_by_module(const Block& block, const LayerRouting& routing) {
   ModuleBytes bytes{};
   for (const SavedTensor& t : block.saved) {
     bytes[static_cast<std::size_t>(t.module)] += t.bytes * (t.scale == LoadScale::rank_load ? routing.rank_load_max_over_mean : 1.0);
@@ -118,14 +119,25 @@ class StageBlocks {
         const auto i = static_cast<std::size_t>(k);
         if (of_kind_[i]) continue;
         of_kind_[i] = make_block(k, context);
-        saved_[i] = saved_bytes(*of_kind_[i], in.routing);
-        restored_[i] = restored_bytes(saved_bytes(make_block(k, keeping), in.routing), saved_[i], whole_layers());
+        saved_[i] = saved_by_module(*of_kind_[i], in.routing);
+        restored_[i] = restored_bytes(saved_by_module(make_block(k, keeping), in.routing), saved_[i], whole_layers());
       }
-      saved_of_stage_.push_back(saved_of(stage));
+      saved_of_stage_.push_back(saved_of(stage, false));
+      host_of_stage_.push_back(saved_of(stage, true));
     }
   }
   const Block& at(BlockKind k) const { return *of_kind_[static_cast<std::size_t>(k)]; }
   const std::vector<ModuleBytes>& saved_of_stage() const { return saved_of_stage_; }
+  const std::vector<ModuleBytes>& host_of_stage() const { return host_of_stage_; }
+
+  // Two layers' activations are on their way to the host or back.
+  Bytes travelling(const Stage& stage) const {
+    Bytes most;
+    for (const BlockKind k : stage) {
+      if (is_layer(k) && in_.scenario.plan.offloads(Offload::activations)) most = std::max(most, sum(saved_[static_cast<std::size_t>(k)]));
+    }
+    return 2 * most;
+  }
 
   // The most that recomputation brings back at once in a stage.
   Bytes restored(const Stage& stage) const {
@@ -143,12 +155,14 @@ class StageBlocks {
   bool uniform() const { return whole_layers() && in_.scenario.plan.recomputed_layers.method == RecomputeMethod::uniform; }
   std::int64_t unit() const { return in_.scenario.plan.recomputed_layers.count; }
 
-  // Under recompute_method: uniform only the first layer of each unit keeps its input.
-  ModuleBytes saved_of(const Stage& stage) const {
+  // Under recompute_method: uniform only the first layer of each unit keeps its input. `on_host`: what plan.offload takes away.
+  ModuleBytes saved_of(const Stage& stage, bool on_host) const {
     ModuleBytes sum{};
     std::int64_t layer = 0;
     for (const BlockKind k : stage) {
       if (is_layer(k) && uniform() && layer++ % unit() != 0) continue;
+      const bool leaves = is_layer(k) && in_.scenario.plan.offloads(Offload::activations);
+      if (leaves != on_host) continue;
       for (std::size_t m = 0; m < kModuleCount; ++m) sum[m] += saved_[static_cast<std::size_t>(k)][m];
     }
     return sum;
@@ -158,14 +172,14 @@ class StageBlocks {
   std::array<std::optional<Block>, kBlockKindCount> of_kind_;
   std::array<ModuleBytes, kBlockKindCount> saved_{};
   std::array<Bytes, kBlockKindCount> restored_{};
-  std::vector<ModuleBytes> saved_of_stage_;
+  std::vector<ModuleBytes> saved_of_stage_, host_of_stage_;
 };
 
 // What one rank holds of the model: its parameters, those whose optimizer state it keeps, and its largest pieces.
 struct Holding {
   double whole = 0, shard = 0, largest_block = 0;
   std::array<double, kModuleCount> whole_of{}, shard_of{};  // the same by module
-  Bytes largest_kernel, restored;
+  Bytes largest_kernel, restored, travelling;
 };
 
 Holding holding(const MemoryInput& in, const StageBlocks& blocks, const GradientGroups& groups, const std::vector<std::int32_t>& stages) {
@@ -183,6 +197,7 @@ Holding holding(const MemoryInput& in, const StageBlocks& blocks, const Gradient
       h.largest_kernel = std::max(h.largest_kernel, largest_kernel(b));
     }
     h.restored = std::max(h.restored, blocks.restored(in.cut.stages[static_cast<std::size_t>(stage)]));
+    h.travelling = std::max(h.travelling, blocks.travelling(in.cut.stages[static_cast<std::size_t>(stage)]));
   }
   return h;
 }
@@ -280,9 +295,12 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in) {
       const TorchRank rank{blocks_of(in.cut, blocks, m.stages), walk.peak, held.shard};
       take_over(m, torch_memory(rank, context, in.scenario.calibration.stack.workspace.value));
     }
+    m.buffer_parts.push_back({"activations on their way", held.travelling});
     m.buffer_parts.push_back({"pipeline messages", neighbours ? 4 * Sizes(context).residual() : Bytes{}});
     m.buffers = add_up(m.buffer_parts);
+    if (in.scenario.plan.offloads(Offload::optimizer)) m.host = std::exchange(m.optimizer, Bytes{});
     add_model_states_by_module(m, held);
+    m.host += walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.host_of_stage()).peak;
     add_overhead(m, in.scenario);
     ranks.push_back(std::move(m));
   }

@@ -8,6 +8,7 @@
 //                gradient, where it is split off) frees it
 //   buffers      received and sent activations of the pipeline, operands of the largest kernel, and what recomputation brings back
 //                while a backward pass runs: of one module at a time, or of a whole layer (of recompute_num_layers) at once
+//   offload      the optimizer's state, or what decoder layers save but for two of them on their way, are in the host's memory instead
 //   overhead     context, communicator buffers, workspaces, and the allocator's fragmentation as a fraction of all of the above
 #pragma once
 
@@ -34,6 +35,7 @@ struct StageMemory {
   Bytes parameters, gradients, optimizer, activations, buffers, overhead;
   std::int64_t in_flight = 0;                            // micro-batches whose activations are held at the peak
   std::array<ModuleMemory, kModuleCount> modules{};      // parameters ... activations by module
+  Bytes host;                                            // what plan.offload keeps on the host
   std::vector<NamedBytes> buffer_parts, overhead_parts;  // buffers and overhead by purpose
   Bytes peak() const { return parameters + gradients + optimizer + activations + buffers + overhead; }
 };

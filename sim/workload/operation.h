@@ -31,10 +31,11 @@ enum class Category : std::uint8_t {
   context_parallel,
   gradient_reduce,
   parameter_gather,
+  host_offload,  // copies to and from the host, and its optimizer
   // The host's work: issuing what the device runs.
   host_launch,
 };
-inline constexpr std::size_t kCategoryCount = 16;
+inline constexpr std::size_t kCategoryCount = 17;
 constexpr bool is_communication(Category c) { return c >= Category::expert_all_to_all && c != Category::host_launch; }
 
 // The stream of its rank that an operation runs on. Streams are in order; between streams only dependencies order.
@@ -48,11 +49,15 @@ enum class Lane : std::uint8_t {
   gather,             // parameter all-gather
   reduce,             // gradient reduction
   host,               // launches of the compute stream's kernels, where the host issues them one by one (calibration stack.framework)
+  host_out,           // copies to the host
+  host_update,        // the host's optimizer
+  host_in,            // copies from the host
 };
-inline constexpr std::size_t kLaneCount = 9;
+inline constexpr std::size_t kLaneCount = 12;
 inline constexpr std::array<std::string_view, kLaneCount> kLaneNames = {"compute",          "expert all-to-all", "tensor parallel",
                                                                         "context parallel", "pipeline forward",  "pipeline backward",
-                                                                        "parameter gather", "gradient reduce",   "host"};
+                                                                        "parameter gather", "gradient reduce",   "host",
+                                                                        "copies to host",   "host optimizer",    "copies from host"};
 
 // How the work of an operation grows with the routing of its micro-batch (moe/expert_load.h).
 enum class LoadScale : std::uint8_t {

@@ -44,7 +44,7 @@ double step_clock_mhz(const LoweringInput& in) {
     for (const BlockKind k : stage) count[static_cast<std::size_t>(k)] += static_cast<double>(in.schedule.micro_batches);
   }
   const BlockContext context = block_context(s, in.mesh, in.load.mean);
-  const GradientGroups groups = gradient_groups(in.mesh, 1);
+  const GradientGroups groups = gradient_groups(in.mesh, 1, in.scenario.plan);
   Loads loads(in.timing, kernel_conditions(s, in.timing).sms);
   HeldParameters held;
   for (std::size_t k = 0; k < kBlockKindCount; ++k) {

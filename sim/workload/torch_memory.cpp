@@ -4,16 +4,6 @@
 
 namespace trillion {
 
-namespace {
-
-Bytes saved_bytes(const Block& block, const LayerRouting& routing) {
-  Bytes sum;
-  for (const SavedTensor& t : block.saved) sum += t.bytes * (t.scale == LoadScale::rank_load ? routing.rank_load_max_over_mean : 1.0);
-  return sum;
-}
-
-}  // namespace
-
 StageMemory torch_memory(const TorchRank& rank, const BlockContext& c, Bytes workspace) {
   const Bytes parameter{c.autocast() ? 4.0 : 2.0};
   double whole = 0;

@@ -72,6 +72,11 @@ TEST(Plan, OverlapsMustHaveSomethingToOverlap) {
   EXPECT_THAT(broken([](Plan& p) { p.bucket_parameters = 0; }), ElementsAre("bucket_parameters: must be at least 1"));
 }
 
+TEST(Plan, OffloadsEachThingOnce) {
+  EXPECT_THAT(broken([](Plan& p) { p.offload = {Offload::optimizer, Offload::optimizer}; }), ElementsAre(StartsWith("offload: ")));
+  EXPECT_THAT(broken([](Plan& p) { p.offload = {Offload::optimizer, Offload::activations}; }), IsEmpty());
+}
+
 TEST(Plan, StagesFollowTheSchedule) {
   EXPECT_THAT(broken([](Plan& p) { p.virtual_pipeline_stages = 2; }),
               ElementsAre(StartsWith("virtual_pipeline_stages: only schedule: interleaved-1f1b")));

@@ -86,6 +86,9 @@ TEST(ReadPlan, NamesAreInterfaceNames) {
   EXPECT_THAT(plan_of("recompute: selective").recompute, ElementsAre(RecomputeModule::norm, RecomputeModule::activation));
   EXPECT_THAT(plan_of("recompute: full").recompute, ElementsAre(RecomputeModule::layer));
   EXPECT_THAT(plan_of("recompute: []").recompute, IsEmpty());
+  EXPECT_THAT(plan_of("offload: none").offload, IsEmpty());
+  EXPECT_THAT(plan_of("offload: optimizer").offload, ElementsAre(Offload::optimizer));
+  EXPECT_THAT(plan_of("offload: [activations, optimizer]").offload, ElementsAre(Offload::activations, Offload::optimizer));
   using enum RecomputeModule;
   EXPECT_THAT(plan_of("recompute: [core_attn, layernorm, mla_up_proj, mlp]").recompute,
               ElementsAre(attention, norm, mla_up_projection, mlp));

@@ -240,5 +240,26 @@ TEST_F(TimingTest, RedrawingMovesEachCurveByItsOwnResidual) {
   EXPECT_NEAR(inside / 2000.0, 0.9, 0.02);
 }
 
+TEST(HostTiming, CopiesRunAtTheStacksRateAndNoFasterThanTheLink) {
+  Calibration calibration = bench_calibration();
+  Cluster cluster;
+  cluster.gpus_per_node = 8;
+  calibration.stack.device_to_host.value = BytesPerSecond{50e9};
+  calibration.stack.host_to_device.value = BytesPerSecond{40e9};
+  const Timing timing(calibration, cluster);
+  EXPECT_DOUBLE_EQ(timing.host_copy(Bytes{1e9}, HostDirection::to_host).time.value(), 1e9 / 50e9);
+  EXPECT_DOUBLE_EQ(timing.host_copy(Bytes{1e9}, HostDirection::to_device).time.value(), 1e9 / 40e9);
+  EXPECT_EQ(timing.curve(timing.host_copy(Bytes{1}, HostDirection::to_device).curve).name, "host copy to device");
+  cluster.gpu.host_bandwidth = BytesPerSecond{32e9};
+  EXPECT_DOUBLE_EQ(timing.host_copy(Bytes{1e9}, HostDirection::to_host).time.value(), 1e9 / 32e9);
+  // A node's GPUs share its processors.
+  const double eight = timing.host_update(1e9).time.value();
+  cluster.gpus_per_node = 1;
+  EXPECT_DOUBLE_EQ(timing.host_update(1e9).time.value() * 8, eight);
+  EXPECT_EQ(timing.curve(timing.host_update(1).curve).provenance.origin, Origin::assumed);
+  calibration.stack.device_to_host.value = BytesPerSecond{};
+  EXPECT_THROW(timing.host_copy(Bytes{1}, HostDirection::to_host), InputError);
+}
+
 }  // namespace
 }  // namespace trillion

@@ -206,5 +206,65 @@ TEST(Memory, ModulesAndPartsAddUp) {
   EXPECT_GT(of(last, Module::head).activations, Bytes{});  // the logits
 }
 
+// Korthikanti et al. 2022, table 2 and figure 1: bytes of a GPT layer with t-way tensor parallelism, s b tokens, h hidden. With fused
+// attention nothing of the scores is kept ("selective"), but the log-sum-exp, 4 a a token. We keep no dropout masks, 2 h.
+struct GptCase {
+  const char* model;
+  std::int64_t ranks, virtual_stages, micro_batch;
+  double states_gib, activations_gib;  // figure 1: parameters with gradients and optimizer; sequence parallel with selective recompute
+};
+constexpr GptCase kGpt[] = {{"megatron-22b", 1, 1, 4, 45.56, 9.56},
+                            {"gpt3-175b", 8, 3, 1, 45.56, 12.35},
+                            {"megatron-530b", 35, 3, 1, 31.64, 23.08},
+                            {"megatron-1t", 64, 1, 1, 32.96, 26.56}};
+
+Scenario gpt(const GptCase& c) {
+  Plan plan;
+  plan.tensor_parallel = 8;
+  plan.sequence_parallel = true;
+  plan.pipeline_parallel = c.ranks;
+  plan.schedule = c.virtual_stages > 1 ? ScheduleKind::interleaved_1f1b : ScheduleKind::one_f_one_b;
+  plan.virtual_pipeline_stages = c.virtual_stages;
+  plan.micro_batch_size = c.micro_batch;
+  plan.sharding = Sharding::none;
+  Scenario s = linear_scenario(shipped_model(c.model), plan, c.ranks, 4 * c.ranks * c.micro_batch);
+  s.training.sequence_length = 2048;
+  return s;
+}
+
+TEST(Memory, GptLayersKeepWhatTheFormulasSay) {
+  for (const GptCase& c : kGpt) {
+    Scenario s = gpt(c);
+    const double h = static_cast<double>(s.model.hidden_size), a = static_cast<double>(s.model.num_attention_heads);
+    const double tokens = 2048.0 * static_cast<double>(c.micro_batch);
+    const auto layer = [&] { return total_bytes(LaidOutStep(s).block(BlockKind::dense_layer).saved); };
+    EXPECT_NEAR(layer() / (tokens * ((34 - 2) * h + 4 * a) / 8), 1, 1e-9) << c.model;
+    s.plan.recompute = {RecomputeModule::layer};
+    EXPECT_NEAR(layer() / (tokens * 2 * h / 8), 1, 1e-9) << c.model;
+    s.plan.recompute = {};
+    s.plan.sequence_parallel = false;
+    EXPECT_NEAR(layer() / (tokens * ((10 - 2) * h + 24 * h / 8 + 4 * a / 8)), 1, 1e-9) << c.model;
+    s.plan.tensor_parallel = 1;
+    s.cluster.nodes *= 8;
+    s.training.global_batch_size *= 64;
+    EXPECT_NEAR(layer() / (tokens * ((34 - 2) * h + 4 * a)), 1, 1e-9) << c.model;
+  }
+}
+
+TEST(Memory, PublishedGptModelsHoldWhatWasPublished) {
+  for (const GptCase& c : kGpt) {
+    const std::vector<StageMemory> ranks = memory_of(gpt(c));
+    Bytes states;
+    for (const StageMemory& m : ranks) states += m.parameters + m.gradients + m.optimizer;
+    EXPECT_NEAR(states / kGiB / static_cast<double>(c.ranks) / c.states_gib, 1, 0.02) << c.model;  // mean rank; the paper pads vocabularies
+    const StageMemory& first = ranks.front();
+    Bytes layers;
+    for (const Module m : {Module::norms, Module::attention, Module::feed_forward}) {
+      layers += first.modules[static_cast<std::size_t>(m)].activations;
+    }
+    EXPECT_NEAR(layers / kGiB / (c.activations_gib * 32 / 34), 1, 0.01) << c.model;  // without the dropout masks
+  }
+}
+
 }  // namespace
 }  // namespace trillion
