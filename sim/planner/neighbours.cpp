@@ -99,7 +99,7 @@ void add_recompute(Neighbourhood& n, const Scenario& s) {
 std::vector<Change> neighbours(const Scenario& s) {
   Neighbourhood n(s);
   n.scale("micro_batch_size", &Plan::micro_batch_size);
-  if (s.plan.pipeline_parallel > 1) add_schedules(n, s);
+  if (s.plan.pipeline_parallel > 1 && !s.plan.schedule_file) add_schedules(n, s);
   n.scale("pipeline_parallel", &Plan::pipeline_parallel);
   n.scale("tensor_parallel", &Plan::tensor_parallel);
   if (s.plan.tensor_parallel > 1) {

@@ -70,20 +70,20 @@ void check_recompute(const Plan& plan, Problems& p) {
 
 std::string to_text(const RankOrder& order) {
   std::string text;
-  for (const Axis axis : order) text += (text.empty() ? "" : "-") + std::string(kAxisNames[static_cast<std::size_t>(axis)]);
+  for (const RankAxis axis : order) text += (text.empty() ? "" : "-") + std::string(kRankAxisNames[static_cast<std::size_t>(axis)]);
   return text;
 }
 
 std::optional<RankOrder> rank_order_of_text(std::string_view text) {
   RankOrder order{};
-  std::array<bool, kAxisNames.size()> seen{};
+  std::array<bool, kRankAxisNames.size()> seen{};
   for (std::size_t i = 0; i < order.size(); ++i) {
     const std::size_t end = std::min(text.find('-'), text.size());
-    const auto name = std::find(kAxisNames.begin(), kAxisNames.end(), text.substr(0, end));
-    if (name == kAxisNames.end()) return std::nullopt;
-    const auto axis = static_cast<std::size_t>(name - kAxisNames.begin());
+    const auto name = std::find(kRankAxisNames.begin(), kRankAxisNames.end(), text.substr(0, end));
+    if (name == kRankAxisNames.end()) return std::nullopt;
+    const auto axis = static_cast<std::size_t>(name - kRankAxisNames.begin());
     if (std::exchange(seen[axis], true)) return std::nullopt;
-    order[i] = static_cast<Axis>(axis);
+    order[i] = static_cast<RankAxis>(axis);
     const bool last = i + 1 == order.size();
     if (last != (end == text.size())) return std::nullopt;
     text.remove_prefix(last ? end : end + 1);

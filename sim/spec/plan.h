@@ -59,10 +59,10 @@ inline constexpr std::array<std::string_view, 4> kExpertPlacementNames = {"conti
 
 // Axes of the rank order. Expert layers put their own sizes in the same order: etp where tp is, edp where dp is, and no cp; dense
 // layers leave ep out (Megatron-LM, --use-tp-pp-dp-mapping and RankGenerator).
-enum class Axis { tensor, context, expert, data, pipeline };
-inline constexpr std::array<std::string_view, 5> kAxisNames = {"tp", "cp", "ep", "dp", "pp"};
-using RankOrder = std::array<Axis, 5>;  // the first varies fastest
-inline constexpr RankOrder kMegatronOrder = {Axis::tensor, Axis::context, Axis::expert, Axis::data, Axis::pipeline};
+enum class RankAxis { tensor, context, expert, data, pipeline };
+inline constexpr std::array<std::string_view, 5> kRankAxisNames = {"tp", "cp", "ep", "dp", "pp"};
+using RankOrder = std::array<RankAxis, 5>;  // the first varies fastest
+inline constexpr RankOrder kMegatronOrder = {RankAxis::tensor, RankAxis::context, RankAxis::expert, RankAxis::data, RankAxis::pipeline};
 std::string to_text(const RankOrder& order);                         // "tp-cp-ep-dp-pp"
 std::optional<RankOrder> rank_order_of_text(std::string_view text);  // empty: not each axis once
 

@@ -143,12 +143,12 @@ Group group_of(Span a, Span b, const Cluster& cluster) {
 }
 
 // The axes of one grid, by plan.rank_order; an axis that the grid does not have has size 1.
-using Grid = std::array<Span, kAxisNames.size()>;
+using Grid = std::array<Span, kRankAxisNames.size()>;
 
-Grid grid_of(const RankOrder& order, const std::array<std::int64_t, kAxisNames.size()>& sizes) {
+Grid grid_of(const RankOrder& order, const std::array<std::int64_t, kRankAxisNames.size()>& sizes) {
   Grid grid{};
   std::int64_t stride = 1;
-  for (const Axis axis : order) {
+  for (const RankAxis axis : order) {
     const auto i = static_cast<std::size_t>(axis);
     grid[i] = {sizes[i], stride};
     stride *= sizes[i];
@@ -156,7 +156,7 @@ Grid grid_of(const RankOrder& order, const std::array<std::int64_t, kAxisNames.s
   return grid;
 }
 
-const Span& at(const Grid& grid, Axis axis) { return grid[static_cast<std::size_t>(axis)]; }
+const Span& at(const Grid& grid, RankAxis axis) { return grid[static_cast<std::size_t>(axis)]; }
 
 // REQUIRES: the sizes fit the cluster.
 Grid dense_grid(const Plan& plan, std::int64_t gpus) {
@@ -171,7 +171,7 @@ Grid expert_grid(const Plan& plan, std::int64_t gpus) {
 
 // All GPUs of a pipeline stage: two runs of axes, before and after pp.
 Group whole_stage(const Grid& dense, const Cluster& cluster) {
-  const Span pipeline = at(dense, Axis::pipeline);
+  const Span pipeline = at(dense, RankAxis::pipeline);
   const std::int64_t outer = cluster.gpus() / (pipeline.size * pipeline.stride);
   return group_of({pipeline.stride, 1}, {outer, pipeline.size * pipeline.stride}, cluster);
 }
@@ -181,7 +181,8 @@ bool has_experts_apart(const Plan& plan) { return plan.expert_parallel > 1 || pl
 // A GPU must be in the same pipeline stage in both grids.
 std::optional<Infeasible> why_grids_disagree(const Plan& plan, std::int64_t gpus) {
   if (plan.pipeline_parallel == 1 || !has_experts_apart(plan)) return std::nullopt;
-  const std::int64_t dense = at(dense_grid(plan, gpus), Axis::pipeline).stride, expert = at(expert_grid(plan, gpus), Axis::pipeline).stride;
+  const std::int64_t dense = at(dense_grid(plan, gpus), RankAxis::pipeline).stride,
+                     expert = at(expert_grid(plan, gpus), RankAxis::pipeline).stride;
   if (dense == expert) return std::nullopt;
   return Infeasible{"plan.rank_order " + to_text(plan.rank_order) + " puts pipeline neighbours " + std::to_string(dense) +
                         " GPUs apart in dense layers and " + std::to_string(expert) + " in expert layers",
@@ -226,14 +227,14 @@ std::optional<Infeasible> why_expert_impossible(const Plan& plan, std::int64_t g
 DeviceMesh::DeviceMesh(const Plan& plan, const Cluster& cluster) : gpus_(cluster.gpus()) {
   if (const auto why = why_mesh_impossible(plan, cluster)) CHECK(false, why->reason);
   const Grid dense = dense_grid(plan, gpus_), expert = expert_grid(plan, gpus_);
-  data_parallel_ = at(dense, Axis::data).size;
-  tensor_ = group_of(at(dense, Axis::tensor), cluster);
-  context_ = group_of(at(dense, Axis::context), cluster);
-  data_ = group_of(at(dense, Axis::context), at(dense, Axis::data), cluster);
-  pipeline_ = group_of(at(dense, Axis::pipeline), cluster);
-  expert_tensor_ = group_of(at(expert, Axis::tensor), cluster);
-  expert_ = group_of(at(expert, Axis::expert), cluster);
-  expert_data_ = group_of(at(expert, Axis::data), cluster);
+  data_parallel_ = at(dense, RankAxis::data).size;
+  tensor_ = group_of(at(dense, RankAxis::tensor), cluster);
+  context_ = group_of(at(dense, RankAxis::context), cluster);
+  data_ = group_of(at(dense, RankAxis::context), at(dense, RankAxis::data), cluster);
+  pipeline_ = group_of(at(dense, RankAxis::pipeline), cluster);
+  expert_tensor_ = group_of(at(expert, RankAxis::tensor), cluster);
+  expert_ = group_of(at(expert, RankAxis::expert), cluster);
+  expert_data_ = group_of(at(expert, RankAxis::data), cluster);
   // Experts that are nowhere apart are replicated over the stage, wherever its GPUs are.
   if (!has_experts_apart(plan)) expert_data_ = whole_stage(dense, cluster);
 }

@@ -85,17 +85,17 @@ TEST(DeviceMeshPropertyTest, EveryOrderPlacesItsAxesInTurn) {
   plan.context_parallel = 2;
   plan.pipeline_parallel = 2;
   const Cluster cluster = cluster_of(6);  // 48 GPUs: data parallel 6
-  std::array<Axis, 5> axes = kMegatronOrder;
+  std::array<RankAxis, 5> axes = kMegatronOrder;
   std::sort(axes.begin(), axes.end());
   do {
     plan.rank_order = axes;
     const DeviceMesh mesh(plan, cluster);
     std::int64_t stride = 1;
-    for (const Axis axis : axes) {
-      const Group g = axis == Axis::tensor     ? mesh.tensor()
-                      : axis == Axis::context  ? mesh.context()
-                      : axis == Axis::pipeline ? mesh.pipeline()
-                                               : Group{axis == Axis::data ? mesh.data_parallel() : 1, stride, 0};
+    for (const RankAxis axis : axes) {
+      const Group g = axis == RankAxis::tensor     ? mesh.tensor()
+                      : axis == RankAxis::context  ? mesh.context()
+                      : axis == RankAxis::pipeline ? mesh.pipeline()
+                                                   : Group{axis == RankAxis::data ? mesh.data_parallel() : 1, stride, 0};
       EXPECT_EQ(g.stride, stride) << to_text(axes);
       stride *= g.size;
       if (g.ranks_per_node == 0) continue;
