@@ -70,6 +70,7 @@ std::optional<RankOrder> rank_order_of_text(std::string_view text);  // empty: n
 struct ScheduleFile {
   std::string path;  // as messages name it
   std::string text;
+  friend bool operator==(const ScheduleFile&, const ScheduleFile&) = default;
 };
 
 struct Plan {
