@@ -63,7 +63,7 @@ struct Beside {
 
 // What the rows of host.cu, interference.cu, overlap.cu and collective.cu say.
 struct Measured {
-  Samples issue, gap, graph_gap, product, elementwise, host_to_device, device_to_host;
+  Samples issue, gap, graph_gap, round_trip, product, elementwise, host_to_device, device_to_host;
   Beside stand_in, real;  // beside a kernel that only holds SMs and copies; beside a collective
   Samples channels;       // blocks of large ring collectives
 
@@ -71,6 +71,7 @@ struct Measured {
     const std::string kind = text_of(line, "kind");
     if (kind == "issue") issue.add(number_of(line, "time_s"), file);
     if (kind == "gap") gap.add(number_of(line, "time_s"), file);
+    if (kind == "round_trip") round_trip.add(number_of(line, "time_s"), file);
     if (kind == "graph_gap") graph_gap.add(number_of(line, "time_s"), file);
     if (kind == "torch_linear_autograd") product.add(number_of(line, "time_s"), file);
     if (kind == "torch_add_autograd") elementwise.add(number_of(line, "time_s"), file);
@@ -153,6 +154,7 @@ Stack assumed_stack() {
   s.host_launch = assumed(Seconds{5e-6}, "PyTorch eager issues an operator in 4 to 10 us");
   s.host_product = assumed(Seconds{20e-6}, "PyTorch eager: a linear layer with its autograd node");
   s.host_elementwise = assumed(Seconds{10e-6}, "PyTorch eager issues an operator in 4 to 10 us");
+  s.host_wait = assumed(Seconds{10e-6}, "launch an empty kernel and wait for it, on hosts with an H100");
   s.sustained_gemm = assumed(1.12, "an H100 at its 700 W limit runs large GEMMs 10 to 15 % below its burst clock");
   s.sustained_attention = assumed(1.08, "attention draws less power than GEMM and throttles less");
   s.sustained_memory = assumed(1.0, "memory-bound kernels do not reach the power limit");
@@ -202,6 +204,7 @@ void apply_measured_figures(const std::vector<RawFile>& files, const Chip& chip,
     stack.kernel_gap.provenance.source += "; beyond the gap in a graph, which the kernels' own rows hold";
   }
   measured.product.into(stack.host_product);
+  measured.round_trip.into(stack.host_wait);
   measured.elementwise.into(stack.host_elementwise);
   measured.host_to_device.into(stack.host_to_device);
   measured.device_to_host.into(stack.device_to_host);

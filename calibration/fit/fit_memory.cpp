@@ -63,6 +63,24 @@ MemoryCurve with_knots(MemoryCurve curve, const Points& points) {
   return curve;
 }
 
+constexpr std::size_t kEnoughForKnots = 6;
+constexpr double kMiss = 0.02;  // a line that is further from a point above 16 MiB is not that kernel's
+
+bool misses(const MemoryCurve& line, const Points& points) {
+  return std::any_of(points.begin(), points.end(), [&](const Point& p) {
+    return bytes_of(p) >= 16 * kMiB.value() && std::abs(std::log(predict(line, p) / p.seconds)) > kMiss;
+  });
+}
+
+// Too few points to judge a bent curve by: the line through them, and beyond the last one at its rate.
+MemoryCurve through_points(const MemoryCurve& line, const Points& points) {
+  MemoryCurve curve = with_knots(line, points);
+  if (curve.bytes.empty()) return line;
+  const double after_launch = std::max(curve.seconds.back() - curve.launch.value(), 0.5 * curve.seconds.back());
+  curve.rate = BytesPerSecond{curve.bytes.back() / after_launch};
+  return curve;
+}
+
 }  // namespace
 
 double predict(const MemoryCurve& curve, const Point& point) {
@@ -79,7 +97,12 @@ MemoryCurve fit_memory(const MemoryCurve& key, const Points& points, const Chip&
   };
   MemoryCurve curve = line(points);
   curve.info.residuals = cross_validate(points, line);
-  if (points.size() >= 6) {
+  if (points.size() >= 2 && points.size() < kEnoughForKnots && misses(curve, points)) {
+    const Residuals held_out = curve.info.residuals;
+    curve = through_points(curve, points);
+    curve.info.residuals = held_out;
+  }
+  if (points.size() >= kEnoughForKnots) {
     const Residuals residuals = cross_validate(points, knots);
     if (score(residuals) < 0.95 * score(curve.info.residuals)) {
       curve = knots(points);

@@ -137,11 +137,15 @@ def eager_cases(rows_, columns):
     yield "torch_silu", 2 * n, 2 * n, x2, lambda a, b: F.silu(a)
     yield "torch_rms_norm", 2 * n, 2 * n, x2, lambda a, b: F.rms_norm(a, (columns,), weight)
     yield "torch_cast_fp32", 2 * n, 4 * n, x2, lambda a, b: a.float()
+    yield "torch_cast_bf16", 4 * n, 2 * n, lambda: (normal(rows_, columns, dtype=torch.float32), weight), lambda a, b: a.to(BF16)
     yield "torch_cat", 2 * n, 2 * n, x2, lambda a, b: torch.cat((a[:, : columns // 2], b[:, columns // 2:]), dim=1)
     yield "torch_neg", 2 * n, 2 * n, x2, lambda a, b: -a
     yield "torch_index_select", 2 * n, 2 * n, x2, lambda a, b: a.index_select(0, index)
     yield "torch_index_add", 6 * n, 4 * n, lambda: (normal(rows_, columns, dtype=torch.float32), normal(rows_, columns, dtype=torch.float32)), \
         lambda a, b: a.index_add_(0, index, b)
+    # As a router adds its experts' rows up: BF16 rows, several of them to one token. Bytes counted as in torch_index_add.
+    token = torch.arange(rows_, device="cuda") % max(1, rows_ // 6)
+    yield "torch_index_add_bf16", 6 * n, 4 * n, x2, lambda a, b: a.index_add_(0, token, b)
     yield "torch_zero", 0, 2 * n, x2, lambda a, b: a.zero_()
     yield "torch_accumulate", 4 * n, 2 * n, x2, lambda a, b: a.add_(b)
     yield "torch_copy", 2 * n, 2 * n, x2, lambda a, b: a.copy_(b)
@@ -182,6 +186,21 @@ def eager(rows):
                 lambda: (normal(rows_, columns, grad=True), normal(rows_, columns, grad=needs_b)), read + written)))
 
 
+def routers(rows):
+    """Selecting and sorting of a router: `rows` tokens, `columns` experts."""
+    for tokens, experts, chosen in ((4096, 64, 6), (8192, 64, 6), (8192, 128, 8), (16384, 8, 2)):
+        scores = [(torch.rand(tokens, experts, device="cuda"),) for _ in range(4)]
+        experts_of = [(torch.randint(experts, (tokens * chosen,), device="cuda"),) for _ in range(4)]
+        base = {"rows": tokens, "columns": experts, "load": "burst"}
+        copies = tokens * chosen
+        for name, read, written, sets, function in (
+                ("torch_topk", 4 * tokens * experts, 12 * copies, scores, lambda s: s.topk(chosen, dim=-1)),
+                ("torch_softmax", 4 * tokens * experts, 4 * tokens * experts, scores, lambda s: F.softmax(s, dim=-1)),
+                ("torch_argsort", 8 * copies, 8 * copies, experts_of, lambda e: e.argsort())):
+            rows.point({"op": "memory_bound", "kernel": name, "read_bytes": read, "written_bytes": written, **base},
+                       lambda: lambda index: function(*sets[index % 4]))
+
+
 def losses_and_optimizers(rows):
     for tokens, vocabulary in ((4096, 128256), (4096, 32000), (2048, 151936)):
         n = tokens * vocabulary
@@ -207,7 +226,7 @@ def losses_and_optimizers(rows):
         rows.point({"op": "memory_bound", "kernel": "torch_embedding_backward", "read_bytes": 2 * n,
                     "written_bytes": 2 * vocabulary * hidden, **base},
                    lambda: backward_of(lambda w: F.embedding(ids, w), [(table,), (table,)]))
-    for parameters, dtype, width in ((2**28, BF16, 2), (2**27, torch.float32, 4), (2**24, BF16, 2)):
+    for parameters, dtype, width in ((2**28, BF16, 2), (2**30, BF16, 2), (2**27, torch.float32, 4), (2**24, BF16, 2)):
         def optimizer(fused):
             weights = [torch.nn.Parameter(normal(parameters // 16, dtype=dtype)) for _ in range(16)]
             for weight in weights:
@@ -227,8 +246,26 @@ def host_cost(rows):
     """Host seconds per operation that PyTorch dispatches, the device never the limit."""
     x, w = normal(8, 64), normal(64, 64)
     xg, wg = normal(8, 64, grad=True), normal(64, 64, grad=True)
+    heads = normal(1, 8, 2, 64, grad=True)
+    gain, layer, empty = normal(64, grad=True), torch.nn.Linear(64, 64, bias=False, device="cuda", dtype=BF16), torch.nn.Identity()
+
+    def sdpa():
+        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+            F.scaled_dot_product_attention(*(heads.transpose(1, 2),) * 3, is_causal=True)
+
+    def chain(backward):
+        y = xg
+        for _ in range(10):
+            y = y * x
+        if backward:
+            torch.autograd.grad(y, xg, x)
+
     cases = {"torch_add": lambda: x + x, "torch_linear": lambda: F.linear(x, w),
-             "torch_add_autograd": lambda: xg + xg, "torch_linear_autograd": lambda: F.linear(xg, wg)}
+             "torch_add_autograd": lambda: xg + xg, "torch_linear_autograd": lambda: F.linear(xg, wg),
+             # What a module adds, a view, SDPA with its context manager, and ten multiplications without and with their backward.
+             "torch_module": lambda: empty(xg), "torch_view": lambda: xg.view(2, 4, 64), "torch_linear_module": lambda: layer(xg),
+             "torch_rms_norm": lambda: F.rms_norm(xg, (64,), gain), "torch_sdpa": sdpa,
+             "torch_chain_10": lambda: chain(False), "torch_chain_10_backward": lambda: chain(True)}
     for kind, operation in cases.items():
         shape = {"op": "launch", "kind": kind}
         if rows.out_of_time() or rows.key(shape) in rows.done:
@@ -254,6 +291,7 @@ def main():
     host_cost(rows)
     grouped(rows)
     eager(rows)
+    routers(rows)
     losses_and_optimizers(rows)
     attention(rows)
 

@@ -48,7 +48,8 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
     const std::int64_t n = weight[step.graph.stream_of(TaskId{i}).value];
     count[k.value] += n;
     busy[k.value] += (trace.end[i] - trace.start[i]).seconds() * static_cast<double>(n);
-    t.kernels += std::max<std::size_t>(1, step.parts[k.value].size());
+    const bool launch = static_cast<Category>(step.graph.kind(k).tag) == Category::host_launch;
+    if (!launch) t.kernels += std::max<std::size_t>(1, step.parts[k.value].size());
   }
   for (std::size_t k = 0; k < count.size(); ++k) {
     for (const KindId part : step.parts[k]) {

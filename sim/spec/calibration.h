@@ -53,6 +53,7 @@ struct Stack {
   Figure<Seconds> host_launch;  // of the host to issue one kernel: shorter kernels leave the device waiting
   // Of the host to issue an operation from Python: a product or attention, and anything else (torch-eager).
   Figure<Seconds> host_product, host_elementwise;
+  Figure<Seconds> host_wait;      // from the end of a kernel until the host has its result
   Figure<double> sustained_gemm;  // time in a long step over time in a burst, where only one of the two is measured
   Figure<double> sustained_attention;
   Figure<double> sustained_memory;
@@ -88,6 +89,7 @@ void for_each_figure(StackType& stack, Visitor&& visit) {
   visit("host_launch", stack.host_launch);
   visit("host_product", stack.host_product);
   visit("host_elementwise", stack.host_elementwise);
+  visit("host_wait", stack.host_wait);
   visit("sustained_gemm", stack.sustained_gemm);
   visit("sustained_attention", stack.sustained_attention);
   visit("sustained_memory", stack.sustained_memory);

@@ -44,8 +44,9 @@ Kinship kinship(const AttentionCurve& a, const AttentionCurve& b) {
 Kinship kinship(const MemoryCurve& a, const MemoryCurve& b) {
   Kinship k;
   k.add(a.load != b.load, 4, 0.05);
-  // Only `copy` may stand in for another kernel.
-  k.add(a.kernel != b.kernel, b.kernel == MemoryKernel::copy ? 16 : 1e6, 0.25);
+  // Only `copy` may stand in for another kernel; but PyTorch casts with one kernel, element by element, in either direction.
+  const bool casts = a.kernel == MemoryKernel::torch_cast_bf16 && b.kernel == MemoryKernel::torch_cast_fp32;
+  k.add(a.kernel != b.kernel, casts ? 8 : b.kernel == MemoryKernel::copy ? 16 : 1e6, casts ? 0.10 : 0.25);
   return k;
 }
 

@@ -1,6 +1,9 @@
 // The routed feed-forward network of a mixture-of-experts layer: gate, exchanges, shared and routed experts.
 #include "sim/workload/experts.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "sim/workload/feed_forward.h"
 
 namespace trillion {
@@ -232,6 +235,17 @@ void add_experts_weight(Operations& ops, const BlockContext& c, const Experts& e
 
 }  // namespace
 
+namespace {
+
+// Of the standard normal distribution, to 3e-3.
+double normal_quantile(double p) {
+  const double t = std::sqrt(-2 * std::log(std::min(p, 1 - p)));
+  const double z = t - (2.30753 + 0.27061 * t) / (1 + 0.99229 * t + 0.04481 * t * t);  // Abramowitz and Stegun, 26.2.22
+  return p < 0.5 ? -z : z;
+}
+
+}  // namespace
+
 RoutedShare::RoutedShare(const BlockContext& c) {
   const MixtureOfExperts& moe = *c.model.moe;
   const Sizes s(c);
@@ -239,11 +253,24 @@ RoutedShare::RoutedShare(const BlockContext& c) {
   rows = s.residual_tokens * moe.num_experts_per_tok * c.plan.expert_tensor_parallel;
   width = moe.moe_intermediate_size / c.plan.expert_tensor_parallel;
   hidden = s.hidden;
+  // Fused stacks pad each expert's rows to whole tiles and are measured so; PyTorch's rows are as many as tokens came.
+  busiest_expert = c.framework == Framework::fused ? 1.0 : c.routing.tokens_per_expert_max_over_mean;
 }
 
 std::vector<std::int64_t> RoutedShare::groups() const {
   std::vector<std::int64_t> m(static_cast<std::size_t>(local_experts), rows / local_experts);
   for (std::int64_t i = 0; i < rows % local_experts; ++i) ++m[static_cast<std::size_t>(i)];
+  if (busiest_expert <= 1 || local_experts < 2) return m;
+  // Experts' shares fall off like the quantiles of a normal distribution whose largest is the busiest expert's.
+  const double n = static_cast<double>(local_experts), mean = static_cast<double>(rows) / n;
+  const double steepness = (busiest_expert - 1) / normal_quantile(1 - 0.5 / n);
+  std::int64_t left = rows;
+  for (std::int64_t i = 0; i < local_experts; ++i) {
+    const double share = std::max(0.0, 1 + steepness * normal_quantile((static_cast<double>(i) + 0.5) / n));
+    m[static_cast<std::size_t>(i)] = std::min(left, static_cast<std::int64_t>(std::llround(mean * share)));
+    left -= m[static_cast<std::size_t>(i)];
+  }
+  m.back() += left;
   return m;
 }
 

@@ -11,12 +11,13 @@
 
 namespace trillion {
 
-// One rank's share of the routed work, on balanced load.
+// One rank's share of the routed work, as many rows as in the mean over the ranks.
 struct RoutedShare {
   explicit RoutedShare(const BlockContext& context);
   std::int64_t local_experts = 0, rows = 0, width = 0, hidden = 0;
+  double busiest_expert = 1;  // over the mean
 
-  // Rows per expert; what does not divide goes to the first experts.
+  // Rows per expert: even ones (what does not divide goes to the first experts), or spread up to the busiest.
   std::vector<std::int64_t> groups() const;
 };
 

@@ -69,10 +69,11 @@ WireBytes wire_bytes(const Collective& c) {
 }
 
 IssueCosts issue_costs(const Stack& stack) {
-  IssueCosts costs{stack.kernel_gap.value, {}, {}};
+  IssueCosts costs{stack.kernel_gap.value, {}, {}, {}};
   if (stack.framework.value == Framework::fused) return costs;
   costs.host_product = stack.host_product.value;
   costs.host_elementwise = stack.host_elementwise.value;
+  costs.host_wait = stack.host_wait.value;
   return costs;
 }
 
@@ -148,9 +149,15 @@ KindId KindTable::intern(const Operation& op, const Timed& timed, double slowdow
 
 KindId KindTable::launch_of(const Operation& op) {
   const bool product = !std::holds_alternative<MemoryBound>(op.what);
-  const Seconds cost = product ? costs_.host_product : costs_.host_elementwise;
-  if (cost.value() <= 0) return {};
+  const Seconds one = product ? costs_.host_product : costs_.host_elementwise;
+  if (one.value() <= 0) return {};
+  const Seconds cost = one + costs_.host_elementwise * static_cast<double>(op.host_calls);
   return add_launch(product ? "launch product" : "launch", SimTime::from(cost));
+}
+
+KindId KindTable::after_wait(KindId launch) {
+  const TaskKind whole = graph_.kind(launch);
+  return add_launch(whole.label + " after a result", whole.duration + SimTime::from(costs_.host_wait));
 }
 
 KindId KindTable::rest_of_launch(KindId launch, SimTime before) {

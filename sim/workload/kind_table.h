@@ -51,6 +51,7 @@ struct IssueCosts {
   Seconds kernel_gap;  // the device idles so long between two kernels of a full queue
   // Of the host to issue a product or attention, and anything else; 0: nothing waits for the host.
   Seconds host_product, host_elementwise;
+  Seconds host_wait;  // from the end of a kernel whose result it needs until it goes on
 };
 IssueCosts issue_costs(const Stack& stack);
 
@@ -80,6 +81,8 @@ class KindTable {
 
   // The host's task that issues the operation; not valid() where nothing waits for the host.
   KindId launch_of(const Operation& operation);
+  // The same after a wait for a result.
+  KindId after_wait(KindId launch);
   // The same, of which `before` has happened earlier. REQUIRES: launch is one of launch_of, before < its duration.
   KindId rest_of_launch(KindId launch, SimTime before);
 

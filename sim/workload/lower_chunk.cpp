@@ -24,8 +24,10 @@ TaskId Lowering::issue(std::int32_t gpu, const ResolvedOperation& op) {
     return {};
   }
   TaskId& awaited = host_waits_for_[static_cast<std::size_t>(gpu)];
-  const KindId kind = lead > SimTime{} ? kinds_.rest_of_launch(op.launch, std::exchange(lead, SimTime{})) : op.launch;
   const TaskId waits = std::exchange(awaited, TaskId{});
+  const KindId kind = waits.valid()      ? kinds_.after_wait(op.launch)
+                      : lead > SimTime{} ? kinds_.rest_of_launch(op.launch, std::exchange(lead, SimTime{}))
+                                         : op.launch;
   return out_.graph.add(stream(gpu, Lane::host), kind, waits.valid() ? std::span<const TaskId>(&waits, 1) : std::span<const TaskId>{});
 }
 

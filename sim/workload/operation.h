@@ -83,6 +83,8 @@ struct Operation {
   LoadScale scale = LoadScale::none;
   Order order = Order::chain;
   bool host_waits = false;  // the host issues nothing more before it has this kernel's result
+  // What the host does to issue it beside the operation itself, each as dear as an elementwise operation: views, module calls.
+  int host_calls = 0;
 };
 
 using Operations = std::vector<Operation>;

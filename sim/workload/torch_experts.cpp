@@ -48,7 +48,8 @@ Passes torch_gate(const BlockContext& c) {
   append(p.forward, router.forward);
   p.forward.push_back(gate_kernel("gate scores to FP32", 2 * scores, 4 * scores));
   p.forward.push_back(gate_kernel("gate softmax", 4 * scores, 4 * scores));
-  p.forward.push_back(gate_kernel("gate top-k", 4 * scores, 12 * copies));
+  // A radix select of two bits at a time reads the scores in each of its sixteen passes.
+  p.forward.push_back(gate_kernel("gate top-k", 16 * 4 * scores, 12 * copies));
   p.forward.push_back(gate_kernel("gate top-k sort", 12 * copies, 12 * copies));
   for (int i = 0; i < kSortKernels; ++i)
     p.forward.push_back(gate_kernel("sort tokens by expert " + std::to_string(i), 16 * copies, 16 * copies));
@@ -120,7 +121,8 @@ Passes torch_experts(const BlockContext& c) {
   }
   p.saved.push_back({"expert inputs", Bytes{2 * wide_rows}, LoadScale::rank_load});
   p.saved.insert(p.saved.end(), activation.saved.begin(), activation.saved.end());
-  p.saved.push_back({"expert outputs", Bytes{2 * wide_rows}, LoadScale::rank_load});
+  // Before and after the routing weight: index_add keeps its source for the shape that its gradient takes.
+  p.saved.push_back({"expert outputs", Bytes{4 * wide_rows}, LoadScale::rank_load});
 
   if (moe.shared_intermediate_size > 0) {
     Passes shared;

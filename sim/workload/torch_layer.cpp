@@ -12,6 +12,10 @@ namespace {
 
 constexpr auto kElementwise = Category::norm_and_elementwise;
 
+// How often eager Python calls into PyTorch around a kernel without launching another: in calibration/steps/models.py a module's
+// call, views and transposes; the context manager that chooses SDPA's backend counts as four. Going back, autograd's view nodes.
+constexpr int kModuleCall = 1, kRotationViews = 3, kAttentionViews = 9, kAttentionViewsBack = 4;
+
 double elements(const Linear& l) { return static_cast<double>(l.in) * static_cast<double>(l.out); }
 
 // x cos + cat(-high, low) sin, of so many values; the backward pass runs the same five kernels.
@@ -22,6 +26,7 @@ void add_rotation(Operations& ops, const TorchSizes& t, const std::string& name,
     return;
   }
   ops.push_back(torch_unary(name + " times cosine", t.first_read * values, wide * values));
+  ops.back().host_calls = kRotationViews;
   ops.push_back(torch_unary(name + " negate half", t.first_read * values / 2, t.first_read * values / 2));
   ops.push_back(torch_kernel(name + " swap halves", MemoryKernel::torch_cat, t.first_read * values, t.first_read * values));
   ops.push_back(torch_unary(name + " times sine", t.first_read * values, wide * values));
@@ -69,6 +74,7 @@ void add_torch_norm(Passes& p, const TorchSizes& t, const std::string& name, int
     return;
   }
   p.forward.push_back(torch_kernel(name, MemoryKernel::torch_rms_norm, t.wide * t.residual, t.wide * t.residual));
+  p.forward.back().host_calls = kModuleCall;
   insert_front(p.backward,
                {torch_kernel(name + " backward", MemoryKernel::torch_rms_norm_backward, 2 * t.wide * t.residual, t.wide * t.residual)});
   add_sums(p.backward, name, readers - 1, t.residual, t.wide, true);
@@ -76,6 +82,7 @@ void add_torch_norm(Passes& p, const TorchSizes& t, const std::string& name, int
 
 void add_torch_residual(Passes& p, const TorchSizes& t, const std::string& name) {
   p.forward.push_back(torch_kernel(name, MemoryKernel::torch_add, (t.wide + 2) * t.residual, t.wide * t.residual));
+  p.forward.back().host_calls = kModuleCall;
 }
 
 void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear) {
@@ -86,6 +93,7 @@ void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear) {
   add_forward(p.forward, l);
   add_input_gradient(p.backward, l);
   add_weight_gradient(p.weight, l);
+  if (c.framework == Framework::torch_eager) p.forward.back().host_calls = p.weight.back().host_calls = kModuleCall;
   if (c.autocast()) {
     p.weight.push_back(torch_kernel(l.name + " cast gradient", MemoryKernel::torch_cast_fp32, 2 * weights, 4 * weights));
     p.saved.push_back({l.name + " BF16 weight", Bytes{2 * weights}});
@@ -98,6 +106,40 @@ void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear) {
   }
 }
 
+namespace {
+
+// Rotary embedding of so many values of queries and of keys.
+Passes rotations(const BlockContext& c, const TorchSizes& t, double q, double k) {
+  Passes p;
+  if (c.model.position_encoding != PositionEncoding::rope) return p;
+  TorchSizes back = t;
+  back.first_read = t.wide;
+  for (const auto& [name, values] : {std::pair{"rotary q", q}, std::pair{"rotary k", k}}) {
+    add_rotation(p.forward, t, name, values);
+    add_rotation(p.backward, back, std::string(name) + " backward", values);
+  }
+  // SDPA takes BF16.
+  if (!c.autocast() || t.compiled) return p;
+  p.forward.push_back(torch_kernel("rotary cast", MemoryKernel::torch_cast_bf16, 4 * (q + k), 2 * (q + k)));
+  insert_front(p.backward, {torch_kernel("rotary cast backward", MemoryKernel::torch_cast_fp32, 2 * (q + k), 4 * (q + k))});
+  return p;
+}
+
+// SDPA is one call; what runs before and after the main kernel of its backward pass is in its calibration rows.
+Operations sdpa(const BlockContext& c, Operations ops) {
+  std::erase_if(ops, [](const Operation& op) { return std::holds_alternative<MemoryBound>(op.what); });
+  for (Operation& op : ops) {
+    auto* attention = std::get_if<Attention>(&op.what);
+    if (attention == nullptr) continue;
+    attention->library = c.attention;
+    if (c.framework != Framework::torch_eager) continue;
+    op.host_calls = attention->direction == Direction::forward ? kAttentionViews : kAttentionViewsBack;
+  }
+  return ops;
+}
+
+}  // namespace
+
 Passes torch_attention(const BlockContext& c) {
   const TorchSizes t(c);
   const std::int64_t heads = c.model.num_attention_heads / t.s.tensor;
@@ -107,16 +149,7 @@ Passes torch_attention(const BlockContext& c) {
   const auto linear = [&](const char* name, std::int64_t in, std::int64_t out) {
     return Linear{name, t.s.tokens, in, out, Category::attention, DType::bf16};
   };
-  const bool rotated = c.model.position_encoding == PositionEncoding::rope;
-  // SDPA is one call; what runs before and after the main kernel of its backward pass is in its calibration rows.
-  const auto core = [&](Operations (*pass)(const BlockContext&, const CoreAttention&)) {
-    Operations ops = pass(c, core_attention(c, dim, dim));
-    std::erase_if(ops, [](const Operation& op) { return std::holds_alternative<MemoryBound>(op.what); });
-    for (Operation& op : ops) {
-      if (auto* attention = std::get_if<Attention>(&op.what)) attention->library = c.attention;
-    }
-    return ops;
-  };
+  const CoreAttention core = core_attention(c, dim, dim);
 
   // Forward in order; the backward pass is put together after it.
   Passes norm, entry, products, o;
@@ -126,21 +159,8 @@ Passes torch_attention(const BlockContext& c) {
     add_torch_linear(products, c, linear(name, t.s.hidden, width));
   }
   add_torch_linear(o, c, linear("o projection", heads * dim, t.s.hidden));
-  Operations rotation, rotation_back;
-  if (rotated) {
-    TorchSizes back = t;
-    back.first_read = t.wide;
-    for (const auto& [name, values] : {std::pair{"rotary q", q}, std::pair{"rotary k", kv}}) {
-      add_rotation(rotation, t, name, values);
-      add_rotation(rotation_back, back, std::string(name) + " backward", values);
-    }
-    // SDPA takes BF16.
-    if (c.autocast() && !t.compiled) {
-      rotation.push_back(torch_kernel("rotary cast", MemoryKernel::torch_cast_bf16, 4 * (q + kv), 2 * (q + kv)));
-      rotation_back.insert(rotation_back.begin(),
-                           torch_kernel("rotary cast backward", MemoryKernel::torch_cast_fp32, 2 * (q + kv), 4 * (q + kv)));
-    }
-  }
+  const Passes rotation = rotations(c, t, q, kv);
+
   Passes p;
   append(p.forward, norm.forward);
   append(p.forward, entry.forward);
@@ -150,8 +170,8 @@ Passes torch_attention(const BlockContext& c) {
     }
   }
   append(p.forward, products.forward);
-  append(p.forward, rotation);
-  append(p.forward, core(core_forward));
+  append(p.forward, rotation.forward);
+  append(p.forward, sdpa(c, core_forward(c, core)));
   append(p.forward, o.forward);
   add_tensor_exit(p, c, "attention");
   if (!t.compiled) add_torch_residual(p, t, "attention residual");
@@ -160,8 +180,8 @@ Passes torch_attention(const BlockContext& c) {
   p.backward = {};
   append(p.backward, mirrored);
   append(p.backward, o.backward);
-  append(p.backward, core(core_backward));
-  append(p.backward, rotation_back);
+  append(p.backward, sdpa(c, core_backward(c, core)));
+  append(p.backward, rotation.backward);
   append(p.backward, entry_back.before);
   append(p.backward, products.backward);
   append(p.backward, entry_back.after);

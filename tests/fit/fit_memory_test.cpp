@@ -40,5 +40,19 @@ TEST(FitMemory, KnotsNeverFall) {
   }
 }
 
+// Two sizes of one kernel that no line through a launch time meets: the curve passes through both and goes on at the larger one's rate.
+TEST(FitMemory, PassesThroughFewPointsThatNoLineMeets) {
+  RawFile file = bench_file();
+  add(file, MemoryBound{MemoryKernel::adam, Bytes{1e8}, Bytes{1e8}}, 8e-5);
+  add(file, MemoryBound{MemoryKernel::adam, Bytes{2e9}, Bytes{2e9}}, 2e-3);
+  MemoryCurve key;
+  key.kernel = MemoryKernel::adam;
+  const MemoryCurve curve = fit_memory(key, points_of(file), *vendor_chip("H100"));
+  const auto time = [&](double bytes) { return evaluate(curve, MemoryBound{MemoryKernel::adam, Bytes{bytes}, {}}, 132).value(); };
+  EXPECT_NEAR(time(2e8) / 8e-5, 1, 1e-3);
+  EXPECT_NEAR(time(4e9) / 2e-3, 1, 1e-3);
+  EXPECT_NEAR(time(4e10) / 2e-2, 1, 0.01);
+}
+
 }  // namespace
 }  // namespace trillion

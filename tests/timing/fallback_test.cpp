@@ -41,6 +41,19 @@ TEST(Fallback, OnlyCopyStandsInForAnotherMemoryKernel) {
   EXPECT_FALSE(stand_in(c, wanted).has_value());
 }
 
+TEST(Fallback, PyTorchCastsAlikeInBothDirections) {
+  Calibration c = bench_calibration();
+  MemoryCurve cast = c.memory_kernels[0];
+  cast.kernel = MemoryKernel::torch_cast_fp32;
+  cast.rate = BytesPerSecond{1.9e12};
+  c.memory_kernels.push_back(cast);
+  MemoryCurve wanted;
+  wanted.kernel = MemoryKernel::torch_cast_bf16;
+  EXPECT_EQ(stand_in(c, wanted)->rate, cast.rate);
+  wanted.kernel = MemoryKernel::torch_cat;
+  EXPECT_EQ(stand_in(c, wanted)->rate, c.memory_kernels[0].rate);
+}
+
 TEST(Fallback, ExpertsWithoutALibraryGoOverTheCollectivesLinks) {
   Calibration c = bench_calibration();
   c.experts.clear();

@@ -94,7 +94,7 @@ class Kinds : public testing::Test {
       : calibration_(linear_calibration()),
         cluster_(linear_cluster(2)),
         timing_(calibration_, cluster_),
-        table_(graph_, timing_, {.sms = 0, .load = Load::sustained}, {Seconds{1e-6}, {}, {}}) {}
+        table_(graph_, timing_, {.sms = 0, .load = Load::sustained}, {Seconds{1e-6}, {}, {}, {}}) {}
 
   double seconds(KindId id) const { return graph_.kind(id).duration.seconds().value(); }
 
@@ -194,7 +194,7 @@ TEST(KindTable, ARunLastsAsLongAsItsParts) {
   TaskGraph graph;
   const Scenario s = linear_scenario(dense_model(2), {}, 1, 1);
   const Timing timing(s.calibration, s.cluster);
-  KindTable kinds(graph, timing, {.sms = s.cluster.gpu.sms, .load = Load::sustained}, {Seconds{1e-6}, {}, {}});
+  KindTable kinds(graph, timing, {.sms = s.cluster.gpu.sms, .load = Load::sustained}, {Seconds{1e-6}, {}, {}, {}});
   const KindId a = kinds.kind(memory_operation("a", Category::optimizer, MemoryKernel::copy, Bytes{1e6}, Bytes{1e6}));
   const KindId b = kinds.kind(memory_operation("b", Category::gate, MemoryKernel::copy, Bytes{5e6}, Bytes{1e6}));
   const KindId ab = kinds.run_of({a, b}), ba = kinds.run_of({b, a});

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
+#include <set>
 
 #include "sim/workload/torch.h"
 #include "tests/support/block_setting.h"
@@ -35,6 +37,21 @@ TEST(TorchExperts, TheHostWaitsTwiceForCounts) {
   const Block b = layer(Framework::torch_eager);
   EXPECT_EQ(std::count_if(b.before_exchange.begin(), b.before_exchange.end(), [](const Operation& op) { return op.host_waits; }), 2);
   EXPECT_EQ(std::count_if(b.experts_backward.begin(), b.experts_backward.end(), [](const Operation& op) { return op.host_waits; }), 0);
+}
+
+// The busiest expert's rows are what routing says, the others fall off from it, and no row is lost.
+TEST(TorchExperts, RowsOfExpertsSpreadAsFarAsTheBusiest) {
+  BlockSetting s(moe_model(4));
+  s.routing.tokens_per_expert_max_over_mean = 1.25;
+  BlockContext c = s.context();
+  const auto rows = [&] { return of_type<GroupedGemm>(make_block(BlockKind::moe_layer, c).experts).front().m; };
+  const std::vector<std::int64_t> even = rows();
+  EXPECT_EQ(std::set<std::int64_t>(even.begin(), even.end()).size(), 1u);
+  c.framework = Framework::torch_eager;
+  const std::vector<std::int64_t> spread = rows();
+  EXPECT_EQ(std::accumulate(spread.begin(), spread.end(), std::int64_t{0}), 4096 * 8);
+  EXPECT_NEAR(static_cast<double>(*std::max_element(spread.begin(), spread.end())), 1.25 * 512, 2);
+  EXPECT_TRUE(std::is_sorted(spread.begin(), spread.end()));
 }
 
 TEST(TorchExperts, RowsScaleWithTheLoadAndTokensDoNot) {
