@@ -41,11 +41,17 @@ std::string summary(const Calibration& calibration) {
   return "calibration of " + calibration.gpu + " with " + calibration.software + ": " + counted(calibration.curves().size(), "curve");
 }
 
+std::size_t figure_count(const Expected& expected) {
+  std::size_t count = 0;
+  for (const ExpectedCase& c : expected) count += c.figures.size();
+  return count;
+}
+
 std::string summary(const std::string& path, const Scenario& scenario) {
   std::string text = "scenario " + scenario.name + ": " + scenario.model.name + " on " + grouped_text(scenario.cluster.gpus()) + " " +
                      scenario.cluster.gpu.name;
   if (const auto& schedule = scenario.plan.schedule_file) parse_schedule(schedule->text, schedule->path);
-  if (has_expected(path)) text += ", " + counted(load_expected(path).size(), "published figure");
+  if (has_expected(path)) text += ", " + counted(figure_count(load_expected(path)), "published figure");
   return text;
 }
 
@@ -69,7 +75,7 @@ std::string checked(const std::string& path) {
     case InputKind::cluster: return summary(fitting(load_cluster(path)));
     case InputKind::calibration: return summary(load_calibration(path));
     case InputKind::scenario: return summary(path, load_scenario(path));
-    case InputKind::expected: return counted(load_expected(path).size(), "published figure");
+    case InputKind::expected: return counted(figure_count(load_expected(path)), "published figure");
   }
   throw InternalError("a kind of file without a check");
 }

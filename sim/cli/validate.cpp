@@ -20,30 +20,45 @@ namespace {
 namespace fs = std::filesystem;
 
 // Having an expected.yaml makes a scenario a validation case; nothing is registered.
-std::vector<std::string> cases_of(const std::string& home) {
-  std::vector<std::string> cases;
+std::vector<std::string> scenarios_of(const std::string& home) {
+  std::vector<std::string> scenarios;
   std::error_code error;
   const fs::path folder = fs::path(home) / "scenarios";
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (has_expected(entry.path().string())) cases.push_back(entry.path().lexically_normal().string());
+    if (has_expected(entry.path().string())) scenarios.push_back(entry.path().lexically_normal().string());
   }
-  if (cases.empty()) throw InputError("no scenario in " + folder.lexically_normal().string() + " has an expected.yaml");
-  std::sort(cases.begin(), cases.end());
+  if (scenarios.empty()) throw InputError("no scenario in " + folder.lexically_normal().string() + " has an expected.yaml");
+  std::sort(scenarios.begin(), scenarios.end());
+  return scenarios;
+}
+
+struct Case {
+  std::string path;  // of its scenario
+  ExpectedCase expected;
+};
+
+std::vector<Case> cases_of(const std::vector<std::string>& scenarios) {
+  std::vector<Case> cases;
+  for (const std::string& path : scenarios) {
+    for (const ExpectedCase& expected : load_expected(path)) cases.push_back({path, expected});
+  }
   return cases;
 }
 
-std::vector<ValidationRow> rows_of(const std::string& path, const ScenarioOptions& how) {
-  const Expected expected = load_expected(path);
-  const Simulation simulation = simulate(path, how);
+// What the command line sets comes last and wins.
+std::vector<ValidationRow> rows_of(const Case& c, ScenarioOptions how) {
+  how.overrides.insert(how.overrides.begin(), c.expected.set.begin(), c.expected.set.end());
+  how.threads = 1;  // the cases themselves are spread over the threads
+  const Simulation simulation = simulate(c.path, how);
   const std::string& name = simulation.scenario.name;
-  if (std::holds_alternative<Infeasible>(simulation.outcome)) return unpredicted_rows(name, expected);
-  return validation_rows(name, expected, report_figures(simulation_json(simulation), name));
+  if (std::holds_alternative<Infeasible>(simulation.outcome)) return unpredicted_rows(name, c.expected);
+  return validation_rows(name, c.expected, report_figures(simulation_json(simulation), name));
 }
 
 }  // namespace
 
 int run_validate(const ValidateOptions& options, const Streams& streams) {
-  const std::vector<std::string> cases = options.scenarios.empty() ? cases_of(streams.home) : options.scenarios;
+  const std::vector<Case> cases = cases_of(options.scenarios.empty() ? scenarios_of(streams.home) : options.scenarios);
   std::vector<std::vector<ValidationRow>> of_case(cases.size());
   Progress progress(streams.err, streams.err_is_terminal && !options.quiet, streams.err_style);
   progress.update(0, cases.size(), "simulating");
@@ -58,7 +73,7 @@ int run_validate(const ValidateOptions& options, const Streams& streams) {
     if (!options.json.empty()) write_whole_file(options.json, validation_json(rows));
     streams.out << validation_page(rows, streams.out_style);
   }
-  const bool ok = std::all_of(rows.begin(), rows.end(), [](const ValidationRow& row) { return row.ok(); });
+  const bool ok = std::all_of(rows.begin(), rows.end(), [](const ValidationRow& row) { return !row.unexplained(); });
   return ok ? kExitDone : kExitCannotRun;
 }
 

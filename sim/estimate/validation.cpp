@@ -22,26 +22,40 @@ namespace {
                               nearest ? "did you mean '" + *nearest + "'?" : "a quantity is a path in the JSON report: step.time_s"});
 }
 
+// "origins.<i>.origin" measured: the sum of their "origins.<i>.share_of_time".
+double measured_share(const std::vector<ReportFigure>& figures) {
+  double sum = 0;
+  bool measured = false;
+  for (const ReportFigure& f : figures) {
+    if (!f.path.starts_with("origins.")) continue;
+    if (f.path.ends_with(".origin")) measured = f.text == "measured";
+    if (f.path.ends_with(".share_of_time") && measured) sum += f.number;
+  }
+  return sum;
+}
+
 }  // namespace
 
 bool ValidationRow::ok() const { return predicted && std::abs(relative_error()) <= tolerance; }
 
-std::vector<ValidationRow> validation_rows(const std::string& scenario, const Expected& expected,
+std::vector<ValidationRow> validation_rows(const std::string& scenario, const ExpectedCase& expected,
                                            const std::vector<ReportFigure>& figures) {
   std::vector<ValidationRow> rows = unpredicted_rows(scenario, expected);
+  const double measured = measured_share(figures);
   for (ValidationRow& row : rows) {
     const ReportFigure* predicted = figure(figures, row.quantity);
     if (predicted == nullptr || !predicted->is_number) throw_unknown(scenario, row.quantity, figures);
     row.predicted = predicted->number;
+    row.measured_share = measured;
   }
   return rows;
 }
 
-std::vector<ValidationRow> unpredicted_rows(const std::string& scenario, const Expected& expected) {
+std::vector<ValidationRow> unpredicted_rows(const std::string& scenario, const ExpectedCase& expected) {
   std::vector<ValidationRow> rows;
-  for (const ExpectedFigure& f : expected) {
+  for (const ExpectedFigure& f : expected.figures) {
     if (f.published == 0) throw InputError(scenario + ": the published " + f.quantity + " is 0, so that no relative error exists");
-    rows.push_back({scenario, f.quantity, std::nullopt, f.published, f.tolerance, f.provenance.source});
+    rows.push_back({scenario, f.quantity, std::nullopt, f.published, f.tolerance, f.provenance.source, expected.name, f.known_gap, 0});
   }
   return rows;
 }
@@ -63,6 +77,7 @@ std::string validation_json(const std::vector<ValidationRow>& rows) {
   for (const ValidationRow& row : rows) {
     list.push_back({
         {"scenario", row.scenario},
+        {"case", row.name.empty() ? Json(nullptr) : Json(row.name)},
         {"quantity", row.quantity},
         {"predicted", row.predicted ? Json(*row.predicted) : Json(nullptr)},
         {"published", row.published},
@@ -70,6 +85,8 @@ std::string validation_json(const std::vector<ValidationRow>& rows) {
         {"tolerance", row.tolerance},
         {"source", row.source},
         {"ok", row.ok()},
+        {"known_gap", row.known_gap.empty() ? Json(nullptr) : Json(row.known_gap)},
+        {"measured_share_of_time", row.predicted ? Json(row.measured_share) : Json(nullptr)},
     });
   }
   const std::optional<double> median = median_absolute_relative_error(rows);

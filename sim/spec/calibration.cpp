@@ -197,6 +197,10 @@ std::vector<std::string> Calibration::validate() const {
     if (!(power.idle < power.limit)) power_judge.say("idle must be below the limit");
   }
   for_each_figure(stack, FigureJudge{complaints});
+  for (const std::string& name : stack.unfused.value) {
+    if (name == "attention" || name == "maximum") continue;
+    complaints.push_back("stack.unfused: '" + name + "' is not known; accepted are attention, maximum");
+  }
   std::set<std::string> seen;
   for_each_curve(*this, [&](const auto& curve) {
     const std::string name = curve_name(curve);
@@ -208,6 +212,10 @@ std::vector<std::string> Calibration::validate() const {
     judge(curve, curve_judge);
   });
   return complaints;
+}
+
+bool Stack::runs_apart(std::string_view part) const {
+  return std::find(unfused.value.begin(), unfused.value.end(), part) != unfused.value.end();
 }
 
 Calibration redraw(const Calibration& calibration, std::uint64_t seed) {

@@ -78,6 +78,11 @@ struct Stack {
 
   // Chains of elementwise kernels that the stack runs as one: "swiglu+cast_fp8", "add+rms_norm".
   Figure<std::vector<std::string>> fused;
+  // What the stack runs as kernels of its own though others fuse it: "attention" (workload/unfused_attention.h); "maximum", the pass
+  // over a tensor for its largest value before it is cast to FP8 (Transformer Engine's current scaling; delayed scaling has none).
+  Figure<std::vector<std::string>> unfused;
+  bool runs_apart(std::string_view part) const;
+  bool has_unfused_attention() const { return runs_apart("attention"); }
 };
 
 // Calls visit(name, figure) for each figure of a (const) Stack, in the order of the profile file.
@@ -107,6 +112,7 @@ void for_each_figure(StackType& stack, Visitor&& visit) {
   visit("device_to_host", stack.device_to_host);
   visit("fp8", stack.fp8);
   visit("fused", stack.fused);
+  visit("unfused", stack.unfused);
 }
 
 struct Calibration {

@@ -13,8 +13,16 @@ struct ExpectedFigure {
   double published = 0;   // SI, as the field's suffix says
   double tolerance = 0;   // accepted |relative error|
   Provenance provenance;  // source and how it was read
+  std::string known_gap;  // what the model leaves out that this row needs; empty: nothing known. Such a row may be outside
 };
 
-using Expected = std::vector<ExpectedFigure>;
+// One run of the scenario: as it stands, or with some keys set otherwise.
+struct ExpectedCase {
+  std::string name;              // empty: the scenario as it stands
+  std::vector<std::string> set;  // "plan.tensor_parallel=8", as `--set` takes them
+  std::vector<ExpectedFigure> figures;
+};
+
+using Expected = std::vector<ExpectedCase>;
 
 }  // namespace trillion

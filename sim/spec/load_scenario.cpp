@@ -187,10 +187,14 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   s.name = scenario_name(file);
   s.question = root.text("question");
   read_parts(s, root, split, file);
+  if (s.calibration.power.known()) s.calibration.power.limit = s.cluster.gpu.power_limit;  // measured under the chip's own
   YamlReader training = root.mapping("training"), plan = root.mapping("plan");
   s.training = read_training(training);
   s.plan = read_plan(plan);
   read_schedule_file(plan, s.plan, file);
+  const YamlNode* recompute = plan.node("recompute");
+  const bool selective = recompute != nullptr && recompute->kind == YamlNode::Kind::scalar && recompute->text == "selective";
+  if (selective && s.calibration.stack.has_unfused_attention()) s.plan.recompute = {RecomputeModule::attention};
   s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
   if (s.extent == Extent::overlapped_pair || root.has("pair_layers")) s.pair_layers = root.integer("pair_layers");
   root.ignore({"pair_layers"});
@@ -206,44 +210,11 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   return s;
 }
 
-namespace {
-fs::path expected_file(const std::string& path) {
-  const fs::path file = scenario_file(path);
-  return file.filename() == "expected.yaml" ? file : file.parent_path() / "expected.yaml";
-}
-}  // namespace
-
-bool has_expected(const std::string& scenario_path) {
-  std::error_code error;
-  return fs::is_regular_file(expected_file(scenario_path), error);
-}
-
-Expected load_expected(const std::string& path) {
-  Diagnostics diagnostics;
-  YamlReader root = YamlReader::open(YamlDocument::from_file(normal(expected_file(path))), diagnostics);
-  Expected expected;
-  for (YamlReader& r : root.mappings("figures")) {
-    ExpectedFigure f;
-    f.quantity = r.text("quantity");
-    f.published = r.count("published");
-    f.tolerance = r.number("tolerance");
-    f.provenance = r.provenance();
-    if (!r.failed("published") && f.published == 0) r.problem("published", "must not be zero: the error is relative to it");
-    if (!r.failed("tolerance") && !(f.tolerance > 0 && f.tolerance < 1))
-      r.problem("tolerance", "must be between 0 and 1, the accepted relative error");
-    expected.push_back(std::move(f));
-  }
-  if (expected.empty() && diagnostics.empty()) root.problem("figures", "lists no published figure");
-  root.finish();
-  diagnostics.throw_if_any();
-  return expected;
-}
-
 InputKind kind_of_file(const std::string& path) {
   const YamlDocument document = YamlDocument::from_file(path);
   const auto has = [&](std::string_view key) { return document.root().find(key) != nullptr; };
   if (has("plan") || has("question")) return InputKind::scenario;
-  if (has("figures")) return InputKind::expected;
+  if (has("figures") || has("cases")) return InputKind::expected;
   if (has("gpus_per_node") || has("scale_up")) return InputKind::cluster;
   if (has("chip") || has("stack")) return InputKind::calibration;
   return InputKind::model;

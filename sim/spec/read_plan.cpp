@@ -26,7 +26,7 @@ std::vector<RecomputeModule> read_recompute(YamlReader& r) {
   static constexpr std::array<std::string_view, 3> kAmounts = {"none", "selective", "full"};
   switch (r.choice<Amount>("recompute", kAmounts, Amount::none)) {
     case Amount::none: return {};
-    case Amount::selective: return {norm, activation};  // attention is fused in every stack we calibrate
+    case Amount::selective: return {norm, activation};
     case Amount::full: return {layer};
   }
   return {};

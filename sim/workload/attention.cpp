@@ -4,6 +4,7 @@
 
 #include "sim/workload/context_attention.h"
 #include "sim/workload/passes.h"
+#include "sim/workload/unfused_attention.h"
 
 namespace trillion {
 
@@ -29,8 +30,7 @@ Entry enter(Passes& p, const BlockContext& c) {
 void leave(Passes& p, const BlockContext& c) {
   add_tensor_exit(p, c, "attention");
   if (c.fuses_residual_with_norm) return;
-  const Bytes residual = Sizes(c).residual();
-  p.forward.push_back(memory_operation("attention residual", kElementwise, MemoryKernel::add, 2 * residual, residual));
+  add_residual(p, c, "attention");
 }
 
 SavedTensor log_sum_exp(const Sizes& s, std::int64_t heads) {
@@ -179,7 +179,7 @@ void add_grouped_forward(Passes& p, const BlockContext& c, const Grouped& g) {
   if (g.rotated.value() > 0) {
     p.forward.push_back(memory_operation("rotary embedding", kElementwise, MemoryKernel::rope, g.rotated, g.rotated));
   }
-  append(p.forward, core_forward(c, core_attention(c, g.dim, g.dim)));
+  append(p.forward, c.unfused_attention ? unfused_attention_forward(c) : core_forward(c, core_attention(c, g.dim, g.dim)));
   add_forward(p.forward, g.o_projection);
   leave(p, c);
 }
@@ -187,9 +187,13 @@ void add_grouped_forward(Passes& p, const BlockContext& c, const Grouped& g) {
 void add_grouped_backward(Operations& ops, const BlockContext& c, const Grouped& g, const Entry& entry) {
   const Bytes normed = g.q + g.kv;
   add_input_gradient(ops, g.o_projection);
-  const CoreAttention core = core_attention(c, g.dim, g.dim);
-  if (c.plan.recomputes(RecomputeModule::attention)) append(ops, again(core_forward(c, core)));
-  append(ops, core_backward(c, core));
+  if (c.unfused_attention) {
+    append(ops, unfused_attention_backward(c));
+  } else {
+    const CoreAttention core = core_attention(c, g.dim, g.dim);
+    if (c.plan.recomputes(RecomputeModule::attention)) append(ops, again(core_forward(c, core)));
+    append(ops, core_backward(c, core));
+  }
   if (g.rotated.value() > 0) {
     ops.push_back(memory_operation("rotary embedding backward", kElementwise, MemoryKernel::rope, g.rotated, g.rotated));
   }
@@ -231,7 +235,11 @@ Passes grouped_query_attention(const BlockContext& c) {
   p.saved.push_back({"queries, keys, values", g.q + 2 * g.kv});
   if (c.model.qk_norm) p.saved.push_back({"q and k before their norm", g.q + g.kv});
   p.saved.push_back({"attention output", g.q});
-  p.saved.push_back(log_sum_exp(g.s, g.heads));
+  if (c.unfused_attention) {
+    for (const SavedTensor& tensor : unfused_attention_saved(c)) p.saved.push_back(tensor);
+  } else {
+    p.saved.push_back(log_sum_exp(g.s, g.heads));
+  }
   return p;
 }
 

@@ -82,6 +82,29 @@ void recompute_routed(Block& b, const BlockContext& c, const Passes& gate) {
   append(b.recompute, again(routed_network(b, {gate.forward.begin() + 1, gate.forward.end()})));
 }
 
+// Before each cast of a whole tensor a kernel that reads it for its largest value; the cast along the other direction knows it.
+Operations with_maxima(const Operations& ops) {
+  Operations out;
+  for (const Operation& op : ops) {
+    const auto* cast = std::get_if<MemoryBound>(&op.what);
+    if (cast != nullptr && cast->kernel == MemoryKernel::cast_fp8) {
+      Operation maximum = op;
+      maximum.label += ": maximum";
+      maximum.what = MemoryBound{MemoryKernel::gradient_norm, cast->read, Bytes{}};
+      out.push_back(maximum);
+    }
+    out.push_back(op);
+  }
+  return out;
+}
+
+void search_maxima(Block& b) {
+  for (Operations* ops : {&b.before_exchange, &b.experts, &b.recompute, &b.experts_backward, &b.before_exchange_backward, &b.experts_weight,
+                          &b.before_exchange_weight}) {
+    *ops = with_maxima(*ops);
+  }
+}
+
 void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   const Passes a = attention(c);
   append(b.before_exchange, a.forward);
@@ -109,6 +132,7 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   append(b.before_exchange_backward, a.backward);
   append(b.before_exchange_weight, a.weight);
   add_layer_share(b, c, moe_layer);
+  if (c.unfused_maximum) search_maxima(b);
   // Three gradients of the largest tensors are alive at once: of the activation's output and of its two inputs.
   for (const SavedTensor& t : b.saved) b.transient = std::max(b.transient, 3 * t.bytes);
   if (c.plan.recomputes(RecomputeModule::layer)) recompute_everything(b, c);
@@ -160,8 +184,14 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       Plan plan = c.plan;
       plan.recompute.clear();
       const BlockKind layer = kind == BlockKind::kept_moe_layer ? BlockKind::moe_layer : BlockKind::dense_layer;
-      b = make_block(layer, {c.model, plan, c.training, c.routing, c.fp8_type, c.fuses_residual_with_norm, c.tensor, c.context, c.expert,
-                             c.expert_tensor});
+      BlockContext keeping{c.model,  plan,      c.training, c.routing,      c.fp8_type, c.fuses_residual_with_norm,
+                           c.tensor, c.context, c.expert,   c.expert_tensor};
+      keeping.framework = c.framework;
+      keeping.attention = c.attention;
+      keeping.micro_batches = c.micro_batches;
+      keeping.unfused_attention = c.unfused_attention;
+      keeping.unfused_maximum = c.unfused_maximum;
+      b = make_block(layer, keeping);
       b.kind = kind;
       break;
     }

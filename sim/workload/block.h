@@ -102,6 +102,8 @@ struct BlockContext {
   Framework framework = Framework::fused;
   AttentionLibrary attention = AttentionLibrary::fastest;
   std::int64_t micro_batches = 1;  // per replica and step
+  bool unfused_attention = false;  // the stack has no FlashAttention (workload/unfused_attention.h)
+  bool unfused_maximum = false;    // tensors are searched for their largest value before they are cast to FP8 as a whole
 
   // PyTorch with FP32 parameters computes under autocast: each use casts to BF16. Without master weights all is BF16.
   bool autocast() const { return framework != Framework::fused && training.optimizer_state.master_weight_bytes > 0; }

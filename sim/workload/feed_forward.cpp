@@ -92,10 +92,11 @@ Passes dense_feed_forward(const BlockContext& c) {
   const auto inside = static_cast<std::ptrdiff_t>(p.forward.size());
   const EntryBackward entry = add_tensor_entry(p, c, "ffn");
 
-  // In FP8 the activation kernel quantises what it writes.
-  const Operand activated = s.fp8() ? Operand::quantised : Operand::bf16;
+  // In FP8 the activation kernel quantises what it writes, unless the scale waits for the largest value of it.
+  const bool quantises = s.fp8() && !c.unfused_maximum;
+  const Operand activated = quantises ? Operand::quantised : Operand::bf16;
   add_forward(p.forward, up);
-  p.forward.push_back(activation_forward(f, c, Bytes{s.fp8() ? kFp8Bytes : 2}));
+  p.forward.push_back(activation_forward(f, c, Bytes{quantises ? kFp8Bytes : 2}));
   add_forward(p.forward, down, activated);
   if (keeps_input_in_fp8(f, c)) p.forward.push_back(keep_input(f, c));
   add_tensor_exit(p, c, "ffn");
@@ -104,7 +105,7 @@ Passes dense_feed_forward(const BlockContext& c) {
     const Operations network = again({p.forward.begin() + inside, p.forward.end()});
     p.recompute.insert(p.recompute.end(), network.begin(), network.end());
   }
-  p.forward.push_back(memory_operation("ffn residual", Category::norm_and_elementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
+  add_residual(p, c, "ffn");
 
   add_input_gradient(p.backward, down);
   if (keeps_input_in_fp8(f, c)) p.backward.push_back(restore_input(f, c));

@@ -169,7 +169,9 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
           .expert_tensor = mesh.expert_tensor(),
           .framework = stack.framework.value,
           .attention = stack.attention.value,
-          .micro_batches = std::max<std::int64_t>(1, scenario.training.global_batch_size / replicas)};
+          .micro_batches = std::max<std::int64_t>(1, scenario.training.global_batch_size / replicas),
+          .unfused_attention = stack.has_unfused_attention(),
+          .unfused_maximum = stack.fp8.value == DType::fp8 && stack.runs_apart("maximum")};
 }
 
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {

@@ -114,6 +114,8 @@ class StageBlocks {
         context.tensor, context.context, context.expert,   context.expert_tensor};
     keeping.framework = context.framework;
     keeping.micro_batches = context.micro_batches;
+    keeping.unfused_attention = context.unfused_attention;
+    keeping.unfused_maximum = context.unfused_maximum;
     for (const Stage& stage : in.cut.stages) {
       for (const BlockKind k : stage) {
         const auto i = static_cast<std::size_t>(k);

@@ -47,6 +47,16 @@ void add_norm(Passes& p, const BlockContext& c, const std::string& name, bool jo
   if (c.plan.tensor_parallel > 1 && c.plan.tensor_parallel_overlap != TensorOverlap::none) p.backward.back().order = Order::meets_all;
 }
 
+void add_residual(Passes& p, const BlockContext& c, const std::string& name) {
+  const Bytes residual = Sizes(c).residual(), mask = c.unfused_attention ? 0.5 * residual : Bytes{};
+  constexpr auto kPart = Category::norm_and_elementwise;
+  p.forward.push_back(memory_operation(name + " residual", kPart, MemoryKernel::add, 2 * residual, residual + mask));
+  if (!c.unfused_attention) return;
+  p.backward.insert(p.backward.begin(),
+                    memory_operation(name + " dropout backward", kPart, MemoryKernel::dropout, residual + mask, residual));
+  p.saved.push_back({name + " dropout mask", mask, LoadScale::none, Module::norms});
+}
+
 namespace {
 
 Operation tensor_collective(const BlockContext& c, const std::string& label, CollectiveKind kind) {

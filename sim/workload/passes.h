@@ -55,6 +55,10 @@ void add_norm(Passes& passes, const BlockContext& context, const std::string& na
 // The norm as the backward pass runs it once more where plan.recompute says so.
 Operation norm_again(const BlockContext& context, const std::string& name);
 
+// What leaves a module is added to the residual stream. Stacks without FlashAttention are those that train with dropout: there the
+// addition also drops, keeps a byte of mask a value, and the backward pass begins by dropping the same gradients.
+void add_residual(Passes& passes, const BlockContext& context, const std::string& name);
+
 // Tensor-parallel communication around a pair of column- and row-split layers: what enters and what leaves.
 // With sequence parallelism all-gather in and reduce-scatter out (Korthikanti et al. 2022), else an all-reduce out (Megatron-LM);
 // the backward pass mirrors it. Sequence parallelism keeps a shard of the input and gathers it again for the weight gradient.

@@ -38,6 +38,20 @@ TEST(Validate, IsExitThreeOutsideIt) {
   EXPECT_THAT(ended.out, testing::AllOf(HasSubstr("OUTSIDE"), HasSubstr("+2.3 %")));
 }
 
+TEST(Validate, CasesSetWhatDiffersAndKnownGapsDoNotFail) {
+  const Folder folder;
+  const std::string path = scenario_with(folder, "1");
+  folder.write("case/expected.yaml",
+               "defaults: {quantity: step.tokens, tolerance: 0.01, origin: paper, source: the test}\n"
+               "cases:\n"
+               "  - {name: half, set: [training.sequence_length=2048], published: 4194304}\n"
+               "  - {name: odd, published: 1000, known_gap: the test is wrong}\n");
+  const Ended ended = trillion_with(with_small({"validate", path}));
+  EXPECT_EQ(ended.code, kExitDone) << ended.err << ended.out;
+  EXPECT_THAT(ended.out,
+              testing::AllOf(HasSubstr("case: half"), HasSubstr("known gap"), HasSubstr("  the test is wrong\n    case: odd\n")));
+}
+
 TEST(Validate, ACaseWithoutPublishedFiguresIsRefused) {
   const Folder folder;
   const std::string path = scenario_with(folder, "1");

@@ -14,33 +14,58 @@ namespace {
 const std::vector<ReportFigure> kFigures = {
     {"step.time_s", true, 21.0, {}}, {"step.mfu_causal", true, 0.4, {}}, {"plan.schedule", false, 0, "1f1b"}};
 
-ExpectedFigure expected(const std::string& quantity, double published, double tolerance) {
-  return {quantity, published, tolerance, {Origin::paper, "the report"}};
+ExpectedCase expected(const std::string& quantity, double published, double tolerance) {
+  return {"as told", {}, {{quantity, published, tolerance, {Origin::paper, "the report"}, {}}}};
 }
 
 TEST(Validation, ARowIsOkIffWithinItsTolerance) {
-  const auto rows = validation_rows("s", {expected("step.time_s", 20, 0.051), expected("step.time_s", 20, 0.049)}, kFigures);
-  EXPECT_NEAR(rows[0].relative_error(), 0.05, 1e-12);
-  EXPECT_TRUE(rows[0].ok());
-  EXPECT_FALSE(rows[1].ok());
+  const ValidationRow within = validation_rows("s", expected("step.time_s", 20, 0.051), kFigures).at(0);
+  const ValidationRow outside = validation_rows("s", expected("step.time_s", 20, 0.049), kFigures).at(0);
+  EXPECT_NEAR(within.relative_error(), 0.05, 1e-12);
+  EXPECT_EQ(within.name, "as told");
+  EXPECT_TRUE(within.ok());
+  EXPECT_FALSE(outside.ok());
 }
 
 TEST(Validation, AnUnknownQuantityNamesTheNearest) {
   try {
-    validation_rows("s", {expected("step.time", 20, 0.1)}, kFigures);
+    validation_rows("s", expected("step.time", 20, 0.1), kFigures);
     FAIL() << "not refused";
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("did you mean 'step.time_s'?"));
   }
-  EXPECT_THROW(validation_rows("s", {expected("plan.schedule", 20, 0.1)}, kFigures), InputError);
+  EXPECT_THROW(validation_rows("s", expected("plan.schedule", 20, 0.1), kFigures), InputError);
 }
 
-TEST(Validation, NothingIsRelativeToZero) { EXPECT_THROW(validation_rows("s", {expected("step.time_s", 0, 0.1)}, kFigures), InputError); }
+TEST(Validation, NothingIsRelativeToZero) { EXPECT_THROW(validation_rows("s", expected("step.time_s", 0, 0.1), kFigures), InputError); }
 
 TEST(Validation, APlanThatCannotRunIsNotOk) {
-  const auto rows = unpredicted_rows("s", {expected("step.time_s", 20, 0.1)});
+  const auto rows = unpredicted_rows("s", expected("step.time_s", 20, 0.1));
   EXPECT_FALSE(rows[0].ok());
   EXPECT_EQ(median_absolute_relative_error(rows), std::nullopt);
+}
+
+TEST(Validation, AKnownGapExplainsARowWithoutMakingItOk) {
+  ExpectedCase gap = expected("step.time_s", 10, 0.1);
+  EXPECT_TRUE(validation_rows("s", gap, kFigures).at(0).unexplained());
+  gap.figures[0].known_gap = "no overlap";
+  const ValidationRow row = validation_rows("s", gap, kFigures).at(0);
+  EXPECT_FALSE(row.ok());
+  EXPECT_FALSE(row.unexplained());
+}
+
+TEST(Validation, TheMeasuredShareIsTheReports) {
+  std::vector<ReportFigure> figures = kFigures;
+  const auto add = [&](const std::string& i, const std::string& origin, double share) {
+    figures.push_back({"origins." + i + ".origin", false, 0, origin});
+    figures.push_back({"origins." + i + ".share_of_time", true, share, {}});
+  };
+  add("0", "measured", 0.5);
+  add("1", "vendor", 0.3);
+  add("2", "measured", 0.1);
+  const ValidationRow row = validation_rows("s", expected("step.time_s", 20, 0.1), figures).at(0);
+  EXPECT_DOUBLE_EQ(row.measured_share, 0.6);
+  EXPECT_TRUE(row.parts_measured());
 }
 
 TEST(Validation, MedianOfMagnitudes) {

@@ -12,6 +12,10 @@ TEST(Chips, AreKnownByAnySpelling) {
   EXPECT_EQ(vendor_chip("a100-sxm4-40gb")->sms, 108);
   EXPECT_DOUBLE_EQ(vendor_chip("H800")->nvlink.value(), 200e9);
   EXPECT_DOUBLE_EQ(vendor_chip("H200")->memory_bandwidth.value(), 4.8e12);
+  EXPECT_DOUBLE_EQ(vendor_chip("NVIDIA GB300 (one GPU)")->nic.value(), 100e9);
+  EXPECT_DOUBLE_EQ(vendor_chip("B300")->nic.value(), 100e9);
+  EXPECT_DOUBLE_EQ(vendor_chip("GB200")->peak_bf16.value(), 2500e12);
+  EXPECT_DOUBLE_EQ(vendor_chip("B200")->peak_bf16.value(), 2250e12);
   EXPECT_FALSE(vendor_chip("MI300X").has_value());
 }
 

@@ -22,5 +22,19 @@ TEST(ValidationPage, ShowsErrorToleranceAndMedian) {
   EXPECT_THAT(text, HasSubstr("median |error| 15.0 %, 1 of 3 within tolerance"));
 }
 
+TEST(ValidationPage, KnownGapsAreNamedWithTheirReasonAndCounted) {
+  ValidationRow gap{"runs", "step.time_s", 12.0, 20.0, 0.1, "paper"};
+  gap.name = "8 GPUs";
+  gap.known_gap = "no overlap";
+  ValidationRow memory{"runs", "memory.stages.0.peak_bytes", 1.02e9, 1e9, 0.03, "paper"};
+  const std::string text = validation_page({gap, memory, {"other", "step.time_s", 19.0, 20.0, 0.1, "report"}}, {});
+  EXPECT_THAT(text, HasSubstr("runs: 8 GPUs"));
+  EXPECT_THAT(text, HasSubstr("known gap"));
+  EXPECT_THAT(text, HasSubstr("  no overlap\n    runs: 8 GPUs\n"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("OUTSIDE")));
+  EXPECT_THAT(text, testing::ContainsRegex("runs +40.0 % \\(1 row\\) +2.0 % \\(1 row\\)"));
+  EXPECT_THAT(text, HasSubstr("median |error| 5.0 %, 2 of 3 within tolerance"));
+}
+
 }  // namespace
 }  // namespace trillion

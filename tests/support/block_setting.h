@@ -23,7 +23,10 @@ struct BlockSetting {
   BlockContext context() const {
     const auto group = [](std::int64_t size) { return Group{size, 1, std::min<std::int64_t>(size, 8)}; };
     const Group tensor = group(plan.tensor_parallel), context = group(plan.context_parallel), expert = group(plan.expert_parallel);
-    return {model, plan, training, routing, fp8_type, fuses_residual_with_norm, tensor, context, expert};
+    BlockContext all{model, plan, training, routing, fp8_type, fuses_residual_with_norm, tensor, context, expert};
+    all.unfused_attention = unfused_attention;
+    all.unfused_maximum = unfused_maximum;
+    return all;
   }
   Block block(BlockKind kind) const { return make_block(kind, context()); }
   double tokens() const {
@@ -36,6 +39,7 @@ struct BlockSetting {
   LayerRouting routing;
   DType fp8_type = DType::fp8_block;
   bool fuses_residual_with_norm = false;
+  bool unfused_attention = false, unfused_maximum = false;
 };
 
 // The kernels of one type, in order.

@@ -47,6 +47,14 @@ TEST_F(TimingTest, PropertyGemmTimeNeverFallsWhenADimensionGrows) {
   }
 }
 
+TEST_F(TimingTest, MemoryBoundKernelsMoveAtTheClustersRate) {
+  const MemoryBound copy{MemoryKernel::copy, Bytes{1e9}, Bytes{1e9}};
+  cluster_.gpu.memory_bandwidth = calibration_.chip.memory_bandwidth;
+  const double full = seconds(copy);
+  cluster_.gpu.memory_bandwidth = 0.5 * calibration_.chip.memory_bandwidth;
+  EXPECT_NEAR(seconds(copy) / full, 2, 0.02);
+}
+
 TEST_F(TimingTest, FewerSmsNeverHelp) {
   const Random random(kSeed, 2);
   for (std::uint64_t i = 0; i < 5000; ++i) {

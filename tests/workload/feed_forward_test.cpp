@@ -126,5 +126,30 @@ TEST(FeedForward, RunAgainAsAWholeItKeepsItsInputOnly) {
   EXPECT_EQ(labels(dense_feed_forward(setting.context()).recompute), labels(p.recompute));
 }
 
+// Current scaling: a kernel that only reads, before each cast of a whole tensor; the activation then writes BF16, for the cast to read.
+TEST(FeedForward, CurrentScalingSearchesEveryTensorBeforeItsCast) {
+  BlockSetting setting(dense_model(1));
+  setting.plan.precision = Precision::fp8;
+  setting.fp8_type = DType::fp8;
+  const auto kernels = [](const Operations& ops, MemoryKernel kernel) {
+    std::vector<MemoryBound> all = of_type<MemoryBound>(ops);
+    std::erase_if(all, [&](const MemoryBound& m) { return m.kernel != kernel; });
+    return all;
+  };
+  const Block delayed = setting.block(BlockKind::dense_layer);
+  EXPECT_TRUE(kernels(delayed.experts, MemoryKernel::gradient_norm).empty());
+  setting.unfused_maximum = true;
+  const Block current = setting.block(BlockKind::dense_layer);
+  for (const Operations* ops : {&current.experts, &current.experts_backward, &current.before_exchange, &current.before_exchange_backward}) {
+    const auto casts = kernels(*ops, MemoryKernel::cast_fp8), maxima = kernels(*ops, MemoryKernel::gradient_norm);
+    ASSERT_EQ(casts.size(), maxima.size());
+    for (std::size_t i = 0; i < casts.size(); ++i) {
+      EXPECT_EQ(casts[i].read, maxima[i].read);
+      EXPECT_EQ(maxima[i].written, Bytes{});
+    }
+  }
+  EXPECT_EQ(kernels(current.experts, MemoryKernel::cast_fp8).size(), kernels(delayed.experts, MemoryKernel::cast_fp8).size() + 1);
+}
+
 }  // namespace
 }  // namespace trillion
