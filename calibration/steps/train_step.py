@@ -27,6 +27,21 @@ MOE = {**DENSE, "model_type": "deepseek_moe", "num_hidden_layers": 8, "num_atten
        "head_dim": 128, "intermediate_size": 10944, "vocab_size": 102400, "tie_word_embeddings": False,
        "n_routed_experts": 64, "n_shared_experts": 2, "num_experts_per_tok": 6, "moe_intermediate_size": 1408,
        "first_k_dense_replace": 1}
+# Shapes unlike those above, so that agreement on them says something.
+SMALL = {**DENSE, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "num_key_value_heads": 12, "head_dim": 64,
+         "intermediate_size": 3072, "vocab_size": 50304}
+NARROW = {**DENSE, "num_hidden_layers": 12, "num_attention_heads": 16, "num_key_value_heads": 2, "head_dim": 128,
+          "intermediate_size": 11008, "vocab_size": 151936}
+MANY_HEADS = {**WIDE, "hidden_size": 5120, "num_hidden_layers": 4, "num_attention_heads": 40, "num_key_value_heads": 40,
+              "intermediate_size": 13824, "vocab_size": 32000}
+HUGE = {**WIDE, "hidden_size": 8192, "num_hidden_layers": 2, "num_attention_heads": 64, "intermediate_size": 28672,
+        "vocab_size": 64000}
+FINE = {**MOE, "num_hidden_layers": 6, "num_attention_heads": 32, "num_key_value_heads": 4, "vocab_size": 151936,
+        "n_routed_experts": 128, "n_shared_experts": 0, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
+        "first_k_dense_replace": 0}
+COARSE = {**MOE, "hidden_size": 4096, "num_hidden_layers": 2, "num_attention_heads": 32, "num_key_value_heads": 8,
+          "vocab_size": 32000, "n_routed_experts": 8, "n_shared_experts": 0, "num_experts_per_tok": 2,
+          "moe_intermediate_size": 14336, "first_k_dense_replace": 0}
 
 
 def case(model, batch, length, **more):
@@ -51,6 +66,16 @@ CASES = {
     "moe-lite-accumulate-2": case(MOE, 1, 4096, gradient_accumulation=2),
     "dense-1b-compiled-recompute": case(DENSE, 4, 2048, compiled=True, recompute="full"),
     "moe-lite-compiled": case(MOE, 2, 4096, compiled=True),
+    "dense-narrow": case(NARROW, 2, 2048),
+    "moe-fine": case(FINE, 1, 4096),
+    "dense-many-heads": case(MANY_HEADS, 2, 4096),
+    "dense-small": case(SMALL, 4, 1024),
+    "moe-coarse": case(COARSE, 1, 4096),
+    "dense-huge": case(HUGE, 1, 4096),
+    "dense-many-heads-compiled": case(MANY_HEADS, 1, 4096, compiled=True),
+    "dense-narrow-accumulate-3": case(NARROW, 3, 1024, gradient_accumulation=3),
+    "moe-fine-recompute": case(FINE, 2, 4096, recompute="full"),
+    "dense-1b-16k": case({**DENSE, "max_position_embeddings": 16384}, 1, 16384),
 }
 
 WARM_UP, STEPS = 3, 8
