@@ -60,6 +60,7 @@ ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
 
 std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known) {
   if (auto why = why_layout_impossible(scenario)) return *why;
+  if (auto why = why_mesh_impossible(scenario.plan, scenario.cluster)) return *why;  // of a pair, which is not asked above
   Scenario s = scenario;
   const DeviceMesh mesh(s.plan, s.cluster);
   if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);

@@ -62,7 +62,7 @@ TaskId Lowering::reduce(std::int32_t gpu, const Reduction& r, TaskId after) {
 // Blocks fill a bucket from the last to the first; it is reduced when it is full, and at the stage's first block.
 void Lowering::reduce_gradients(const Chunk& c, std::size_t i) {
   const Plan& plan = in_.scenario.plan;
-  const bool every_micro_batch = plan.sharding == Sharding::zero_2 || plan.sharding == Sharding::zero_3;
+  const bool every_micro_batch = reduces_every_micro_batch(plan);
   const bool last = weights_left_[{rank(c.gpu), c.pass.stage}] == 1;
   if (in_.scenario.extent != Extent::step || !(last || every_micro_batch)) return;
   const auto gpu = static_cast<std::size_t>(c.gpu);

@@ -214,7 +214,7 @@ std::vector<const Block*> blocks_of(const StageCut& cut, const StageBlocks& bloc
 
 void add_model_states(StageMemory& m, const Holding& h, const Scenario& s) {
   const Sharding sharding = s.plan.sharding;
-  const bool sharded_gradients = sharding == Sharding::zero_2 || sharding == Sharding::zero_3;
+  const bool sharded_gradients = reduces_every_micro_batch(s.plan);
   const double parameter_bytes = s.plan.precision == Precision::fp8 ? 3 : 2;
   const double computing = sharding == Sharding::zero_3 ? std::min(h.whole, h.shard + 2 * h.largest_block) : h.whole;
   const double reduced = sharded_gradients ? std::min(h.whole, h.shard + h.largest_block) : h.whole;

@@ -106,4 +106,8 @@ OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& worl
   return k;
 }
 
+bool reduces_every_micro_batch(const Plan& plan) {
+  return plan.pipeline_parallel == 1 && (plan.sharding == Sharding::zero_2 || plan.sharding == Sharding::zero_3);
+}
+
 }  // namespace trillion

@@ -13,6 +13,11 @@
 
 namespace trillion {
 
+// ZeRO-2 and ZeRO-3 hold a shard of the gradients only, so each micro-batch's are reduced. Under a pipeline, whose micro-batches
+// are many, they are kept whole and reduced once: PyTorch's pipeline stages switch FSDP's synchronisation off until the last backward
+// (torch.distributed.pipelining.stage, backward_maybe_with_nosync).
+bool reduces_every_micro_batch(const Plan& plan);
+
 // The two kinds of parameters have groups of their own. States are shared within `dense` and `expert`; with plan.sharding_group there
 // are several such groups, whose members of the same place form `dense_copies` and `expert_copies`.
 struct GradientGroups {

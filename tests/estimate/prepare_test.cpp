@@ -167,5 +167,18 @@ TEST(Prepare, AdviceForAMixtureWithLatentAttentionHolds) {
   EXPECT_GT(expect_advice_holds(s), 0u);
 }
 
+TEST(Prepare, APairOnAClusterTooSmallForItsPlanIsInfeasible) {
+  Plan plan;
+  plan.schedule = ScheduleKind::dualpipe;
+  plan.pipeline_parallel = 16;
+  Scenario s = linear_scenario(dense_model(32), plan, 1, 64);  // 8 GPUs
+  s.extent = Extent::overlapped_pair;
+  s.pair_layers = 4;
+  const Timing timing(s.calibration, s.cluster);
+  const auto outcome = prepare(s, timing);
+  ASSERT_TRUE(std::holds_alternative<Infeasible>(outcome));
+  EXPECT_NE(std::get<Infeasible>(outcome).reason.find("the cluster has 8"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace trillion

@@ -137,5 +137,15 @@ TEST(StepEnd, PyTorchUpdatesInOneKernelOfTheParametersType) {
   EXPECT_EQ(std::get<MemoryBound>(k.update.what), (MemoryBound{MemoryKernel::torch_adamw_fused_fp32, Bytes{16e6}, Bytes{12e6}}));
 }
 
+TEST(StepEnd, APipelineReducesOnceAStep) {
+  for (const Sharding sharding : {Sharding::none, Sharding::zero_1, Sharding::zero_2, Sharding::zero_3}) {
+    Plan plan;
+    plan.sharding = sharding;
+    EXPECT_EQ(reduces_every_micro_batch(plan), sharding == Sharding::zero_2 || sharding == Sharding::zero_3);
+    plan.pipeline_parallel = 2;
+    EXPECT_FALSE(reduces_every_micro_batch(plan));
+  }
+}
+
 }  // namespace
 }  // namespace trillion
