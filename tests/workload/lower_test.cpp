@@ -241,13 +241,14 @@ TEST(Lower, GradientsAreReducedOnceAfterTheLastMicroBatch) {
   }
 }
 
-TEST(Lower, ShardedGradientsAreReducedEveryMicroBatch) {
-  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
+TEST(Lower, ShardedGradientsAreReducedEveryMicroBatchButUnderAPipeline) {
+  Scenario alone = pipeline(ScheduleKind::one_f_one_b, 1), piped = unbucketed(pipeline(ScheduleKind::one_f_one_b, 4));
   for (const Sharding sharding : {Sharding::zero_2, Sharding::zero_3}) {
-    s.plan.sharding = sharding;
-    const LaidOutStep laid(s);
-    const auto m = static_cast<std::size_t>(laid.schedule.micro_batches);
-    EXPECT_EQ(reductions(laid.lowered(), 1).size(), m * laid.cut.stages[1].size());
+    alone.plan.sharding = piped.plan.sharding = sharding;
+    const LaidOutStep one(alone), four(piped);
+    ASSERT_GT(one.schedule.micro_batches, 1);
+    EXPECT_EQ(reductions(one.lowered(), 0).size(), static_cast<std::size_t>(one.schedule.micro_batches) * one.cut.stages[0].size());
+    EXPECT_EQ(reductions(four.lowered(), 1).size(), four.cut.stages[1].size());
   }
 }
 
