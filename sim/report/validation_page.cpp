@@ -45,9 +45,19 @@ std::string medians(const Rows& rows, const TextStyle& style) {
     table.add_row(
         {name, median_text(chosen(some, [](const ValidationRow& r) { return !of_memory(r); })), median_text(chosen(some, of_memory))});
   };
+  // A scenario of one case says nothing by its median: those are one line.
+  constexpr std::size_t kOneCase = 2;  // a time and a memory figure
+  Rows single;
+  std::size_t singles = 0;
   for (const auto& [scenario, some] : by_scenario) {
-    if (some.size() > 1 && by_scenario.size() > 1) add(scenario, some);
+    if (some.size() > kOneCase) {
+      add(scenario, some);
+    } else {
+      single.insert(single.end(), some.begin(), some.end());
+      ++singles;
+    }
   }
+  if (singles > 1) add("scenarios of one case: " + std::to_string(singles), single);
   const Rows predicted = chosen(rows, [](const ValidationRow& r) { return r.predicted.has_value(); });
   const Rows measured = chosen(predicted, [](const ValidationRow& r) { return r.parts_measured(); });
   const Rows published = chosen(predicted, [](const ValidationRow& r) { return !r.parts_measured(); });

@@ -183,7 +183,7 @@ TEST(Fit, RefusesWhatItCannotTell) {
   EXPECT_THAT(message({nameless}), HasSubstr("facts.yaml"));
 }
 
-TEST(ShippedProfiles, AreWhatTheCommittedMeasurementsGive) {
+TEST(ShippedProfiles, SlowAreWhatTheCommittedMeasurementsGive) {
   const fs::path calibration = fs::path(TRILLION_SOURCE_DIR) / "calibration";
   int count = 0;
   for (const auto& entry : fs::directory_iterator(calibration / "profiles")) {

@@ -27,13 +27,22 @@ TEST(ValidationPage, KnownGapsAreNamedWithTheirReasonAndCounted) {
   gap.name = "8 GPUs";
   gap.known_gap = "no overlap";
   ValidationRow memory{"runs", "memory.stages.0.peak_bytes", 1.02e9, 1e9, 0.03, "paper"};
-  const std::string text = validation_page({gap, memory, {"other", "step.time_s", 19.0, 20.0, 0.1, "report"}}, {});
+  ValidationRow larger = gap;
+  larger.name = "16 GPUs";
+  const std::string text = validation_page({gap, larger, memory, {"other", "step.time_s", 19.0, 20.0, 0.1, "report"}}, {});
   EXPECT_THAT(text, HasSubstr("runs: 8 GPUs"));
   EXPECT_THAT(text, HasSubstr("known gap"));
-  EXPECT_THAT(text, HasSubstr("  no overlap\n    runs: 8 GPUs\n"));
+  EXPECT_THAT(text, HasSubstr("  no overlap\n    runs: 8 GPUs\n    runs: 16 GPUs\n"));
   EXPECT_THAT(text, testing::Not(HasSubstr("OUTSIDE")));
-  EXPECT_THAT(text, testing::ContainsRegex("runs +40.0 % \\(1 row\\) +2.0 % \\(1 row\\)"));
-  EXPECT_THAT(text, HasSubstr("median |error| 5.0 %, 2 of 3 within tolerance"));
+  EXPECT_THAT(text, testing::ContainsRegex("runs +40.0 % \\(2 rows\\) +2.0 % \\(1 row\\)"));
+  EXPECT_THAT(text, HasSubstr("median |error| 22.5 %, 2 of 4 within tolerance"));
+}
+
+TEST(ValidationPage, ScenariosOfOneCaseShareALine) {
+  const std::string text =
+      validation_page({{"a", "step.time_s", 19.0, 20.0, 0.1, "report"}, {"b", "step.time_s", 18.0, 20.0, 0.1, "report"}}, {});
+  EXPECT_THAT(text, testing::ContainsRegex("scenarios of one case: 2 +7.5 % \\(2 rows\\)"));
+  EXPECT_THAT(text, testing::Not(testing::ContainsRegex("\na +5.0 %")));
 }
 
 }  // namespace
