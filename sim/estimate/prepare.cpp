@@ -1,10 +1,12 @@
 #include "sim/estimate/prepare.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "sim/base/number_text.h"
+#include "sim/spec/recompute_amount.h"
 #include "sim/workload/block.h"
 #include "sim/workload/block_times.h"
 #include "sim/workload/feasibility.h"
@@ -75,7 +77,7 @@ std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const T
 namespace {
 
 // Changes that make a plan smaller, each tried on its own.
-std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan, const Model& model) {
+std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan, const Model& model, bool unfused_attention) {
   std::vector<std::pair<std::string, Plan>> out;
   const auto add = [&](std::string what, auto change) {
     Plan p = plan;
@@ -83,8 +85,9 @@ std::vector<std::pair<std::string, Plan>> smaller_plans(const Plan& plan, const 
     out.emplace_back(std::move(what), std::move(p));
   };
   using enum RecomputeModule;
-  if (!plan.recomputes(activation) || !plan.recomputes(norm)) {
-    add("plan.recompute: selective", [](Plan& p) { p.recompute = {norm, activation}; });
+  const std::vector<RecomputeModule> selective = modules_of(RecomputeAmount::selective, unfused_attention);
+  if (!std::all_of(selective.begin(), selective.end(), [&](RecomputeModule m) { return plan.recomputes(m); })) {
+    add("plan.recompute: selective", [&](Plan& p) { p.recompute = selective; });
   }
   if (model.mla && !plan.recomputes(mla_up_projection)) {
     add("plan.recompute: [norm, mla_up_projection, activation]", [](Plan& p) { p.recompute = {norm, mla_up_projection, activation}; });
@@ -123,7 +126,7 @@ Bytes peak(const std::vector<StageMemory>& memory) {
 std::vector<std::string> what_would_help(const Scenario& scenario, const Timing& timing, const PreparedStep& too_large) {
   const Bytes now = peak(too_large.memory);
   std::vector<std::string> help;
-  for (auto& [what, plan] : smaller_plans(scenario.plan, scenario.model)) {
+  for (auto& [what, plan] : smaller_plans(scenario.plan, scenario.model, scenario.calibration.stack.has_unfused_attention())) {
     Scenario s = scenario;
     s.plan = plan;
     const bool same_tokens = plan.expert_parallel == scenario.plan.expert_parallel &&

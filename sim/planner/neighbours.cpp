@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sim/base/parallel_for.h"
+#include "sim/spec/recompute_amount.h"
 
 namespace trillion {
 
@@ -85,12 +86,10 @@ void add_schedules(Neighbourhood& n, const Scenario& s) {
 }
 
 void add_recompute(Neighbourhood& n, const Scenario& s) {
-  using enum RecomputeModule;
-  const std::vector<std::pair<const char*, std::vector<RecomputeModule>>> amounts = {
-      {"none", {}}, {"selective", {norm, activation}}, {"full", {layer}}};
-  for (const auto& amount : amounts) {
-    if (amount.second == s.plan.recompute) continue;
-    n.add({"plan.recompute=" + std::string(amount.first)}, [&](Plan& p) { p.recompute = amount.second; });
+  for (std::size_t i = 0; i < kRecomputeAmountNames.size(); ++i) {
+    const auto modules = modules_of(static_cast<RecomputeAmount>(i), s.calibration.stack.has_unfused_attention());
+    if (modules == s.plan.recompute) continue;
+    n.add({"plan.recompute=" + std::string(kRecomputeAmountNames[i])}, [&](Plan& p) { p.recompute = modules; });
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sim/spec/recompute_amount.h"
 #include "sim/workload/feasibility.h"
 
 namespace trillion {
@@ -40,7 +41,7 @@ class Enumeration {
       dense_axes(layout);
     }
     Layout own{s_.cluster.nodes, s_.plan};
-    if (!is_named() || contains_own()) {
+    if (contains_own()) {
       std::erase_if(found_, [&](const Layout& l) { return same_choice(l, own); });
       add(own);
     }
@@ -63,7 +64,8 @@ class Enumeration {
           layout.plan.tensor_parallel = t;
           layout.plan.context_parallel = c;
           layout.plan.pipeline_parallel = p;
-          for (const bool sequence : or_usual(q_.sequence_parallel, {t > 1})) {
+          const bool own_sequence = t == s_.plan.tensor_parallel ? s_.plan.sequence_parallel : t > 1;
+          for (const bool sequence : or_usual(q_.sequence_parallel, {t > 1, own_sequence})) {
             layout.plan.sequence_parallel = sequence && t > 1;
             expert_axes(layout);
             if (t == 1) break;
@@ -91,10 +93,14 @@ class Enumeration {
 
   void batch_axes(Layout layout) {
     const Plan& own = s_.plan;
-    using enum RecomputeModule;
+    std::vector<std::vector<RecomputeModule>> amounts;
+    for (const auto amount : {RecomputeAmount::none, RecomputeAmount::selective, RecomputeAmount::full}) {
+      amounts.push_back(modules_of(amount, s_.calibration.stack.has_unfused_attention()));
+    }
+    amounts.push_back(own.recompute);
     for (const std::int64_t m : or_usual(q_.micro_batch_size, {1, 2, 4, 8, own.micro_batch_size})) {
       layout.plan.micro_batch_size = m;
-      for (const auto& recompute : or_usual(q_.recompute, {{}, {norm, activation}, {layer}, own.recompute})) {
+      for (const auto& recompute : or_usual(q_.recompute, amounts)) {
         layout.plan.recompute = recompute;
         std::vector<Sharding> shardings = {Sharding::zero_1, own.sharding};
         if (layout.plan.pipeline_parallel == 1) shardings.push_back(Sharding::zero_3);
@@ -113,7 +119,10 @@ class Enumeration {
     std::vector<ScheduleKind> all;
     for (std::size_t i = 0; i < kScheduleNames.size(); ++i) all.push_back(static_cast<ScheduleKind>(i));
     // Without a pipeline all schedules are one.
-    if (layout.plan.pipeline_parallel == 1) all = {ScheduleKind::one_f_one_b};
+    if (layout.plan.pipeline_parallel == 1) {
+      all = {ScheduleKind::one_f_one_b};
+      if (s_.plan.pipeline_parallel == 1) all.push_back(s_.plan.schedule);
+    }
     for (const ScheduleKind schedule : or_usual(layout.plan.pipeline_parallel == 1 ? SearchAxis<ScheduleKind>{} : q_.schedule, all)) {
       layout.plan.schedule = schedule;
       std::vector<std::int64_t> chunks = {1};
@@ -133,11 +142,6 @@ class Enumeration {
     found_.push_back(layout);
   }
 
-  bool is_named() const {
-    return q_.nodes || q_.tensor_parallel || q_.context_parallel || q_.pipeline_parallel || q_.virtual_pipeline_stages ||
-           q_.expert_parallel || q_.expert_tensor_parallel || q_.micro_batch_size || q_.sequence_parallel || q_.schedule || q_.recompute ||
-           q_.sharding || q_.precision || q_.expert_placement;
-  }
   bool contains_own() const {
     const Layout own{s_.cluster.nodes, s_.plan};
     return std::any_of(found_.begin(), found_.end(), [&](const Layout& l) { return same_choice(l, own); });

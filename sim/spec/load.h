@@ -44,9 +44,10 @@ Model read_model(YamlReader& reader, const std::string& name);  // `name` unless
 std::string default_model_name(const std::string& path);
 std::string model_file(const std::string& path);  // config.json in a folder of the Hub; else `path` itself
 Cluster read_cluster(YamlReader& reader);
-Plan read_plan(YamlReader& reader);
+// `unfused_attention` settles what `recompute: selective` means (spec/recompute_amount.h).
+Plan read_plan(YamlReader& reader, bool unfused_attention = false);
 Training read_training(YamlReader& reader);
 Perturbations read_perturbations(YamlReader& reader);
-Search read_search(YamlReader& reader);
+Search read_search(YamlReader& reader, bool unfused_attention = false);
 
 }  // namespace trillion

@@ -190,15 +190,12 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   if (s.calibration.power.known()) s.calibration.power.limit = s.cluster.gpu.power_limit;  // measured under the chip's own
   YamlReader training = root.mapping("training"), plan = root.mapping("plan");
   s.training = read_training(training);
-  s.plan = read_plan(plan);
+  s.plan = read_plan(plan, s.calibration.stack.has_unfused_attention());
   read_schedule_file(plan, s.plan, file);
-  const YamlNode* recompute = plan.node("recompute");
-  const bool selective = recompute != nullptr && recompute->kind == YamlNode::Kind::scalar && recompute->text == "selective";
-  if (selective && s.calibration.stack.has_unfused_attention()) s.plan.recompute = {RecomputeModule::attention};
   s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
   if (s.extent == Extent::overlapped_pair || root.has("pair_layers")) s.pair_layers = root.integer("pair_layers");
   root.ignore({"pair_layers"});
-  if (auto search = root.optional_mapping("search")) s.search = read_search(*search);
+  if (auto search = root.optional_mapping("search")) s.search = read_search(*search, s.calibration.stack.has_unfused_attention());
   if (auto perturbations = root.optional_mapping("perturbations")) {
     s.perturbations = read_perturbations(*perturbations);
     if (diagnostics.empty()) root.report(s.perturbations.validate(s.cluster.gpus()), "perturbations");

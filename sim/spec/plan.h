@@ -97,8 +97,7 @@ struct Plan {
   bool overlap_parameter_gather = false;  // gathered while the next step's first forward pass runs, not before it
   // Parameters that are reduced or gathered together; empty: Megatron-LM's max(40e6, 1e6 x group) (ddp_bucket_size).
   std::optional<double> bucket_parameters;
-  // `none` is an empty list, `full` is {layer}, `selective` is {norm, activation}, or {attention} on a stack without FlashAttention
-  // (Korthikanti et al. 2022): load_scenario settles that.
+  // What the words none, selective and full stand for is in spec/recompute_amount.h.
   std::vector<RecomputeModule> recompute;
   RecomputedLayers recomputed_layers;  // of recompute: full
   std::vector<Offload> offload;

@@ -1,12 +1,13 @@
 #include <filesystem>
 
 #include "sim/spec/load.h"
+#include "sim/spec/recompute_amount.h"
 
 namespace trillion {
 
 namespace {
 
-std::vector<RecomputeModule> read_recompute(YamlReader& r) {
+std::vector<RecomputeModule> read_recompute(YamlReader& r, bool unfused_attention) {
   using enum RecomputeModule;
   // Our names in enum order, then Megatron-LM's (--recompute-modules) for the same modules.
   static constexpr std::array<std::string_view, 13> kWords = {
@@ -22,14 +23,7 @@ std::vector<RecomputeModule> read_recompute(YamlReader& r) {
     }
     return modules;
   }
-  enum class Amount { none, selective, full };
-  static constexpr std::array<std::string_view, 3> kAmounts = {"none", "selective", "full"};
-  switch (r.choice<Amount>("recompute", kAmounts, Amount::none)) {
-    case Amount::none: return {};
-    case Amount::selective: return {norm, activation};
-    case Amount::full: return {layer};
-  }
-  return {};
+  return modules_of(r.choice<RecomputeAmount>("recompute", kRecomputeAmountNames, RecomputeAmount::none), unfused_attention);
 }
 
 RankOrder read_rank_order(YamlReader& r) {
@@ -118,7 +112,7 @@ Routing read_routing(YamlReader& r) {
 
 }  // namespace
 
-Plan read_plan(YamlReader& r) {
+Plan read_plan(YamlReader& r, bool unfused_attention) {
   Plan p;
   p.tensor_parallel = r.integer("tensor_parallel", p.tensor_parallel);
   p.sequence_parallel = r.boolean("sequence_parallel", p.sequence_parallel);
@@ -140,7 +134,7 @@ Plan read_plan(YamlReader& r) {
   p.overlap_gradient_reduce = r.boolean("overlap_gradient_reduce", p.overlap_gradient_reduce);
   p.overlap_parameter_gather = r.boolean("overlap_parameter_gather", p.overlap_parameter_gather);
   if (r.has("bucket_parameters")) p.bucket_parameters = r.count("bucket_parameters");
-  p.recompute = read_recompute(r);
+  p.recompute = read_recompute(r, unfused_attention);
   p.recomputed_layers.method = r.choice<RecomputeMethod>("recompute_method", kRecomputeMethodNames, p.recomputed_layers.method);
   p.recomputed_layers.count = r.integer("recompute_num_layers", p.recomputed_layers.count);
   p.offload = read_offload(r);

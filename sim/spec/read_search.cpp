@@ -1,6 +1,7 @@
 #include <string>
 
 #include "sim/spec/load.h"
+#include "sim/spec/recompute_amount.h"
 
 namespace trillion {
 
@@ -35,18 +36,11 @@ SearchAxis<Enum> words(YamlReader& r, const std::string& key, const std::array<s
   return std::vector<Enum>{r.choice<Enum>(key, names)};
 }
 
-SearchAxis<std::vector<RecomputeModule>> recompute(YamlReader& r) {
-  enum class Amount { none, selective, full };
-  static constexpr std::array<std::string_view, 3> kAmounts = {"none", "selective", "full"};
-  const SearchAxis<Amount> amounts = words<Amount>(r, "recompute", kAmounts);
+SearchAxis<std::vector<RecomputeModule>> recompute(YamlReader& r, bool unfused_attention) {
+  const SearchAxis<RecomputeAmount> amounts = words<RecomputeAmount>(r, "recompute", kRecomputeAmountNames);
   if (!amounts) return std::nullopt;
   std::vector<std::vector<RecomputeModule>> out;
-  for (const Amount amount : *amounts) {
-    using enum RecomputeModule;
-    if (amount == Amount::none) out.emplace_back();
-    if (amount == Amount::selective) out.push_back({norm, activation});
-    if (amount == Amount::full) out.push_back({layer});
-  }
+  for (const RecomputeAmount amount : *amounts) out.push_back(modules_of(amount, unfused_attention));
   return out;
 }
 
@@ -61,7 +55,7 @@ SearchAxis<bool> switches(YamlReader& r, const std::string& key) {
 
 }  // namespace
 
-Search read_search(YamlReader& r) {
+Search read_search(YamlReader& r, bool unfused_attention) {
   Search s;
   s.objective = r.choice<Objective>("objective", kObjectiveNames, s.objective);
   s.nodes = integers(r, "nodes");
@@ -74,7 +68,7 @@ Search read_search(YamlReader& r) {
   s.expert_tensor_parallel = integers(r, "expert_tensor_parallel");
   s.micro_batch_size = integers(r, "micro_batch_size");
   s.schedule = words<ScheduleKind>(r, "schedule", kScheduleNames);
-  s.recompute = recompute(r);
+  s.recompute = recompute(r, unfused_attention);
   s.sharding = words<Sharding>(r, "sharding", kShardingNames);
   s.precision = words<Precision>(r, "precision", kPrecisionNames);
   s.expert_placement = words<ExpertPlacement>(r, "expert_placement", kExpertPlacementNames);

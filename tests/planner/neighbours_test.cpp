@@ -46,6 +46,19 @@ TEST(Neighbours, FlagsSayWhatChanges) {
   EXPECT_TRUE(seen.contains("--set plan.tensor_parallel=2 --set plan.data_parallel=null"));
 }
 
+TEST(Neighbours, SelectiveRecomputationIsTheStacks) {
+  Plan plan;
+  Scenario s = linear_scenario(dense_model(4), plan, 1, 16);
+  s.calibration.stack.unfused.value = {"attention"};
+  bool found = false;
+  for (const Change& change : neighbours(s)) {
+    if (change.what != "--set plan.recompute=selective") continue;
+    EXPECT_EQ(change.scenario.plan.recompute, std::vector{RecomputeModule::attention});
+    found = true;
+  }
+  EXPECT_TRUE(found);
+}
+
 TEST(Neighbours, TheBestComesFirstAndWhatCannotRunLast) {
   Plan plan;
   plan.schedule = ScheduleKind::gpipe;

@@ -63,5 +63,16 @@ TEST(SearchSpace, WhatTheOwnPlanFixedStaysItsOwn) {
   EXPECT_EQ(fixed, 1u);
 }
 
+TEST(SearchSpace, AnAxisThatIsNamedElsewhereDoesNotLoseTheOwnPlan) {
+  Scenario s = setting(dense_model(8));
+  s.plan.tensor_parallel = 2;  // without sequence parallelism, which is not the usual value
+  s.search.nodes = std::vector<std::int64_t>{s.cluster.nodes};
+  const std::vector<Layout> all = layouts(s);
+  EXPECT_EQ(std::count(all.begin(), all.end(), Layout({s.cluster.nodes, s.plan})), 1);
+  s.search.tensor_parallel = std::vector<std::int64_t>{4};
+  const std::vector<Layout> without = layouts(s);
+  EXPECT_EQ(std::count(without.begin(), without.end(), Layout({s.cluster.nodes, s.plan})), 0);
+}
+
 }  // namespace
 }  // namespace trillion
