@@ -86,7 +86,8 @@ int run_check(const CheckOptions& options, const Streams& streams) {
   int code = kExitDone;
   for (const std::string& path : options.files) {
     try {
-      streams.out << path << ": OK, " << checked(path) << "\n" << std::flush;
+      const std::string found = checked(path);  // before a word is printed: it may throw
+      streams.out << path << ": OK, " << found << "\n" << std::flush;
     } catch (const InputError& error) {
       streams.err << error.what() << "\n";
       code = kExitBadInput;

@@ -30,6 +30,7 @@ TEST(Check, PrintsEveryErrorAndTheGoodFilesToo) {
   EXPECT_EQ(ended.code, kExitBadInput);
   for (const char* part : {"bad.yaml:2:1", "hidden_size", "bad.yaml:3:", "bad.yaml:4:"}) EXPECT_THAT(ended.err, HasSubstr(part));
   EXPECT_THAT(ended.out, HasSubstr("deepseek-v3.yaml: OK"));
+  EXPECT_THAT(ended.out, testing::Not(HasSubstr("bad.yaml"))) << "a bad file is not called OK on the way to its errors";
 }
 
 TEST(Check, ReadsShapes) {
@@ -43,6 +44,7 @@ TEST(Check, WhatIsNotThereIsSaid) {
   const Ended ended = trillion_with({"check", folder / "absent.yaml"});
   EXPECT_EQ(ended.code, kExitBadInput);
   EXPECT_THAT(ended.err, HasSubstr("absent.yaml"));
+  EXPECT_EQ(ended.out, "");
 }
 
 }  // namespace
