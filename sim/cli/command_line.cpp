@@ -95,6 +95,7 @@ void add_compare(CLI::App& app, CompareOptions& options) {
   verb.add_option("inputs", options.inputs, "scenarios, or report.json files")->required()->type_name("SCENARIO|REPORT");
   add_scenario_options(verb, options.how);
   verb.add_flag("--all", options.all, "also figures that do not differ, and every rank, link and origin");
+  add_json(verb, options.json, "the comparison");
   add_quiet(verb, options.quiet);
 }
 

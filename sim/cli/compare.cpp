@@ -48,7 +48,13 @@ int run_compare(const CompareOptions& options, const Streams& streams) {
   std::vector<NamedReport> reports;
   for (auto& report : read) reports.push_back(std::move(*report));
   name_apart(reports, options.inputs);
-  streams.out << comparison_page(reports, options.all ? ComparedRows::all : ComparedRows::differing, streams.out_style);
+  const ComparedRows rows = options.all ? ComparedRows::all : ComparedRows::differing;
+  if (options.json == "-") {
+    streams.out << comparison_json(reports, rows);
+  } else {
+    if (!options.json.empty()) write_whole_file(options.json, comparison_json(reports, rows));
+    streams.out << comparison_page(reports, rows, streams.out_style);
+  }
   for (const NamedReport& report : reports) {
     const ReportFigure* why = figure(report.figures, "infeasible.reason");
     if (why == nullptr) continue;

@@ -38,9 +38,10 @@ struct CompareOptions {
   std::vector<std::string> inputs;  // scenarios, or JSON reports of earlier runs
   ScenarioOptions how;
   bool all = false;
+  std::string json;  // empty: the page; "-": standard output
   bool quiet = false;
 };
-// Side by side; the first is the base.
+// Side by side; the first is the base. Then the causes of the difference in cost, which add up to it.
 int run_compare(const CompareOptions& options, const Streams& streams);
 
 struct PlanOptions {

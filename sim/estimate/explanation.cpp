@@ -15,8 +15,8 @@ std::vector<TimePart> time_parts(const Scenario& s, const StepResult& r) {
   const ComputeSeconds& c = r.compute;
   const Seconds matrix = c.attention + c.dense_ffn + c.experts + c.embedding_and_head;
   const ExposedSeconds& e = r.exposed;
-  const Seconds exposed =
-      e.expert_all_to_all + e.pipeline_p2p + e.tensor_parallel + e.context_parallel + e.gradient_reduce + e.parameter_gather;
+  const Seconds exposed = e.expert_all_to_all + e.pipeline_p2p + e.tensor_parallel + e.context_parallel + e.gradient_reduce +
+                          e.parameter_gather + e.host_offload;
   // Phases other than the bubble are the rank's kernels and what it waits for.
   const Seconds idle = r.phases.bubble;
   const Seconds busy = r.time - idle - exposed;
@@ -35,6 +35,7 @@ std::vector<TimePart> time_parts(const Scenario& s, const StepResult& r) {
                                  {"exposed pipeline transfers", e.pipeline_p2p},
                                  {"exposed gradient reduction", e.gradient_reduce},
                                  {"exposed parameter gather", e.parameter_gather},
+                                 {"exposed host offload", e.host_offload},
                                  {"pipeline bubble", idle}};
   return parts;
 }

@@ -1,31 +1,24 @@
 #include "sim/report/comparison.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
-#include <utility>
 
 #include "sim/base/error.h"
 #include "sim/base/number_text.h"
 #include "sim/report/figure_text.h"
+#include "sim/report/page_details.h"
 #include "sim/report/table.h"
 
 namespace trillion {
 namespace {
 
-bool is_about_the_plan(const std::string& path, ComparedRows rows) {
-  if (path.rfind("simulation.", 0) == 0 || path == "schema" || path == "question") return false;
-  if (rows == ComparedRows::all) return true;
-  for (const char* list :
-       {"origins.", "assumptions.", "defaults.", "overrides.", "memory.stages.", "run.phases.", "plan.layers_per_stage."}) {
-    if (path.rfind(list, 0) == 0) return false;
-  }
-  return true;
-}
+constexpr std::size_t kBeside = 2;  // reports beside the base: names, figures and differences fit 100 columns
+constexpr std::size_t kFigureColumns = 36;
+constexpr double kTold = 0.002;    // of the base's cost: smaller causes share a line
+constexpr double kNothing = 1e-7;  // rounding
 
-bool same(const ReportFigure* a, const ReportFigure* b) {
-  if (a == nullptr || b == nullptr) return a == b;
-  return a->is_number == b->is_number && a->number == b->number && a->text == b->text;
-}
+using Reports = std::vector<const NamedReport*>;
 
 std::string cell(const std::string& path, const ReportFigure* value) {
   if (value == nullptr) return "-";
@@ -34,39 +27,19 @@ std::string cell(const std::string& path, const ReportFigure* value) {
 
 std::string cell_against(const std::string& path, const ReportFigure* value, const ReportFigure* base) {
   std::string text = cell(path, value);
-  if (value == nullptr || base == nullptr || !value->is_number || !base->is_number || base->number == 0 || same(value, base)) return text;
+  const bool numbers = value != nullptr && base != nullptr && value->is_number && base->is_number;
+  if (!numbers || base->number == 0 || same_figure(value, base)) return text;
   return text + " (" + signed_percent_text(value->number / base->number - 1) + ")";
 }
 
-// Every path of any report, those of the base first.
-std::vector<std::string> paths_of(const std::vector<NamedReport>& reports, ComparedRows rows) {
-  std::vector<std::string> paths;
-  for (const NamedReport& report : reports) {
-    for (const ReportFigure& f : report.figures) {
-      if (!is_about_the_plan(f.path, rows) || (&report != &reports.front() && figure(reports.front().figures, f.path) != nullptr)) continue;
-      if (std::find(paths.begin(), paths.end(), f.path) == paths.end()) paths.push_back(f.path);
-    }
-  }
-  return paths;
-}
-
-// The fullest rank stands for the table of ranks.
-void add_peak_memory(std::vector<ReportFigure>& figures) {
-  constexpr std::string_view kEnd = ".peak_bytes";
-  ReportFigure peak{"memory.peak_bytes", true, 0, {}};
-  for (const ReportFigure& f : figures) {
-    if (f.path.rfind("memory.stages.", 0) == 0 && f.path.size() > kEnd.size() && f.path.substr(f.path.size() - kEnd.size()) == kEnd) {
-      peak.number = std::max(peak.number, f.number);
-    }
-  }
-  const auto fits = std::find_if(figures.begin(), figures.end(), [](const ReportFigure& f) { return f.path == "memory.fits"; });
-  if (fits != figures.end()) figures.insert(fits + 1, peak);
-}
-
-std::string block_text(const std::vector<const NamedReport*>& block, const std::vector<std::string>& paths, const TextStyle& style) {
-  std::vector<Column> columns = {{"", Align::left, Fit::keep}};
+Table table_of(const Reports& block, const std::string& first) {
+  std::vector<Column> columns = {{first, Align::left, Fit::keep}};
   for (const NamedReport* report : block) columns.push_back({report->name, Align::right, Fit::keep});
-  Table table(columns);
+  return Table(columns);
+}
+
+std::string figures_text(const Reports& block, const std::vector<std::string>& paths, const TextStyle& style) {
+  Table table = table_of(block, "");
   for (const std::string& path : paths) {
     const ReportFigure* base = figure(block.front()->figures, path);
     std::vector<std::string> cells = {path};
@@ -74,10 +47,75 @@ std::string block_text(const std::vector<const NamedReport*>& block, const std::
       const ReportFigure* value = figure(report->figures, path);
       cells.push_back(report == block.front() ? cell(path, value) : cell_against(path, value, base));
     }
-    for (std::size_t i = 1; i < cells.size(); ++i) cells[i] = shortened(cells[i], 36, style);
+    for (std::size_t i = 1; i < cells.size(); ++i) cells[i] = shortened(cells[i], kFigureColumns, style);
     table.add_row(cells);
   }
   return table.to_text(0, style);
+}
+
+std::string signed_hours(double hours) { return (hours < 0 ? "-" : "+") + count_text(std::abs(hours)); }
+
+// The causes of one report's cost, with the small ones gathered in the last.
+struct Difference {
+  std::string cause;
+  double base = 0;
+  std::vector<double> others;  // beside the base
+  double largest() const {
+    double most = 0;
+    for (const double other : others) most = std::max(most, std::abs(other - base));
+    return most;
+  }
+};
+
+std::vector<Difference> differences(const std::vector<std::vector<CostPart>>& parts) {
+  const std::vector<CostPart>& base = parts.front();
+  const double whole = cost_of(base);
+  std::vector<Difference> told;
+  Difference rest{"everything else", 0, std::vector<double>(parts.size() - 1)};
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    Difference d{base[i].name, base[i].gpu_hours, {}};
+    for (std::size_t r = 1; r < parts.size(); ++r) d.others.push_back(parts[r][i].gpu_hours);
+    if (d.largest() >= kTold * whole) {
+      told.push_back(std::move(d));
+      continue;
+    }
+    rest.base += d.base;
+    for (std::size_t r = 0; r < d.others.size(); ++r) rest.others[r] += d.others[r];
+  }
+  std::stable_sort(told.begin(), told.end(), [](const Difference& a, const Difference& b) { return a.largest() > b.largest(); });
+  told.push_back(std::move(rest));
+  return told;
+}
+
+std::string causes_text(const Reports& block, const TextStyle& style) {
+  std::vector<std::vector<CostPart>> parts;
+  Reports priced;
+  for (const NamedReport* report : block) {
+    parts.push_back(cost_parts(report->figures));
+    if (!parts.back().empty()) {
+      priced.push_back(report);
+    } else if (report == block.front()) {
+      return {};
+    } else {
+      parts.pop_back();
+    }
+  }
+  if (priced.size() < 2) return {};
+  Table table = table_of(priced, "cause");
+  Difference whole{"whole", cost_of(parts.front()), {}};
+  for (std::size_t r = 1; r < parts.size(); ++r) whole.others.push_back(cost_of(parts[r]));
+  std::vector<Difference> rows = differences(parts);
+  rows.push_back(whole);
+  for (const Difference& d : rows) {
+    std::vector<std::string> cells = {d.cause, count_text(d.base)};
+    for (const double other : d.others) {
+      const double difference = other - d.base;
+      const bool noticeable = std::abs(difference) > kNothing * whole.base;
+      cells.push_back(count_text(other) + (noticeable ? " (" + signed_hours(difference) + ")" : std::string{}));
+    }
+    table.add_row(cells);
+  }
+  return table.to_text(kPageIndent, style);
 }
 
 }  // namespace
@@ -85,27 +123,18 @@ std::string block_text(const std::vector<const NamedReport*>& block, const std::
 std::string comparison_page(const std::vector<NamedReport>& given, ComparedRows rows, const TextStyle& style) {
   CHECK(!given.empty());
   std::vector<NamedReport> reports = given;
-  for (NamedReport& report : reports) add_peak_memory(report.figures);
-  std::vector<std::string> paths = paths_of(reports, rows);
-  if (rows == ComparedRows::differing) {
-    paths.erase(std::remove_if(paths.begin(), paths.end(),
-                               [&](const std::string& path) {
-                                 const ReportFigure* base = figure(reports.front().figures, path);
-                                 return std::all_of(reports.begin(), reports.end(),
-                                                    [&](const NamedReport& r) { return same(base, figure(r.figures, path)); });
-                               }),
-                paths.end());
-  }
+  const std::vector<std::string> paths = compared_paths(reports, rows);
   if (paths.empty()) return "no difference\n";
-
-  constexpr std::size_t kBeside = 2;  // reports beside the base: names, figures and differences fit 100 columns
-  std::string text;
+  std::string figures, causes;
   for (std::size_t first = 1; first < std::max<std::size_t>(reports.size(), 2); first += kBeside) {
-    std::vector<const NamedReport*> block = {&reports.front()};
+    Reports block = {&reports.front()};
     for (std::size_t i = first; i < std::min(first + kBeside, reports.size()); ++i) block.push_back(&reports[i]);
-    text += (text.empty() ? "" : "\n") + block_text(block, paths, style);
+    figures += (figures.empty() ? "" : "\n") + figures_text(block, paths, style);
+    const std::string more = causes_text(block, style);
+    causes += (causes.empty() || more.empty() ? "" : "\n") + more;
   }
-  return text;
+  if (causes.empty()) return figures;
+  return figures + page_heading("WHERE THE DIFFERENCE COMES FROM", "GPU-hours per trillion tokens; the causes add up", style) + causes;
 }
 
 }  // namespace trillion

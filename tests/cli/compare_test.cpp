@@ -28,6 +28,14 @@ TEST(Compare, ShowsWhatAnotherPlanChanges) {
   EXPECT_THAT(ended.out, testing::AllOf(HasSubstr("routing.balance"), HasSubstr("forced"), HasSubstr("a/report.json")));
 }
 
+TEST(Compare, AsJson) {
+  const Folder folder;
+  ASSERT_EQ(trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "a"})).code, kExitDone);
+  const Ended ended = trillion_with({"compare", folder / "a/report.json", folder / "a/report.json", "--json", "-"});
+  EXPECT_EQ(ended.code, kExitDone) << ended.err;
+  EXPECT_THAT(ended.out, testing::AllOf(testing::StartsWith("{"), HasSubstr("trillion.comparison/1"), HasSubstr("\"difference\": 0")));
+}
+
 TEST(Compare, WhatIsNoReportIsRefused) {
   const Folder folder;
   const Ended ended = trillion_with({"compare", folder.write("x.json", "{}")});

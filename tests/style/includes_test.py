@@ -14,9 +14,10 @@ ALLOWED = {
     "sim/workload": ["sim/base", "sim/spec", "sim/net", "sim/engine", "sim/timing", "sim/moe"],
     "sim/estimate": ["sim/base", "sim/spec", "sim/net", "sim/engine", "sim/timing", "sim/moe", "sim/workload"],
     "sim/planner": ["sim/base", "sim/spec", "sim/workload", "sim/estimate"],
+    "sim/handover": ["sim/base", "sim/spec", "sim/workload", "sim/estimate"],
     "sim/report": ["sim/base", "sim/spec", "sim/engine", "sim/estimate", "sim/planner"],
     "sim/cli": ["sim/base", "sim/spec", "sim/net", "sim/engine", "sim/timing", "sim/moe", "sim/workload", "sim/estimate",
-                "sim/planner", "sim/report", "calibration/fit"],
+                "sim/planner", "sim/handover", "sim/report", "calibration/fit"],
     "calibration/fit": ["sim/base", "sim/spec"],
     "calibration/probes": [],
 }
@@ -26,7 +27,7 @@ HEAVY = {
     "yaml-cpp/": ["sim/spec"],
     "boost/": ["sim/net"],
     "Eigen/": ["calibration/fit", "sim/moe"],
-    "nlohmann/": ["sim/estimate", "sim/planner", "calibration/fit"],
+    "nlohmann/": ["sim/estimate", "sim/planner", "sim/handover", "calibration/fit"],
     "CLI/": ["sim/cli"],
     "fmt/": ["sim/report"],
 }
