@@ -24,6 +24,8 @@ constexpr const char* kExamples = R"(Examples:
   trillion simulate scenarios/deepseek-v3 --trace step.json --trace-ranks 0,15
   trillion compare scenarios/deepseek-v3 outputs/deepseek-v3/report.json
   trillion plan scenarios/deepseek-v3 --set 'search.expert_parallel=[32, 64, 128]' --budget 5
+  trillion plan scenarios/deepseek-v3 --export megatron --export-file run.sh
+  trillion simulate scenarios/deepseek-v3 --plan run.sh
   trillion explain scenarios/deepseek-v3
   trillion validate
   trillion calibrate calibration/raw/h100 --output calibration/profiles/h100.yaml
@@ -73,6 +75,27 @@ void add_scenario_options(CLI::App& verb, ScenarioOptions& how) {
       ->type_name("folded|full");
 }
 
+void add_plan_file(CLI::App& verb, ScenarioOptions& how) {
+  verb.add_option(
+          "--plan", how.plan_file,
+          "Megatron-LM flags in the place of the scenario's plan: a shell fragment, an sbatch script, or a YAML file as --yaml-cfg takes "
+          "it; flags of the model must fit the scenario's, --set comes after")
+      ->type_name("FILE");
+}
+
+void add_export(CLI::App& verb, ExportOptions& options, const char* what) {
+  std::map<std::string, Target> targets;
+  for (std::size_t i = 0; i < kTargetNames.size(); ++i) targets[std::string(kTargetNames[i])] = static_cast<Target>(i);
+  verb.add_option("--export", options.target,
+                  std::string(what) +
+                      " in a framework's own words, with the prediction and what the framework cannot say in comments, on standard output "
+                      "in the page's place; torchtitan-toml is for v0.2.2 and before")
+      ->transform(CLI::CheckedTransformer(targets).description(""))
+      ->type_name("megatron|megatron-bridge|torchtitan|torchtitan-toml|deepspeed");
+  verb.add_option("--export-file", options.file, "the export goes here; deepspeed's JSON has its comments in FILE.launch.sh beside it")
+      ->type_name("FILE");
+}
+
 void add_json(CLI::App& verb, std::string& json, const char* what) {
   verb.add_option("--json", json, std::string(what) + " as JSON; '-' is standard output, and nothing else goes there")->type_name("FILE");
 }
@@ -83,10 +106,12 @@ void add_simulate(CLI::App& app, SimulateOptions& options) {
   CLI::App& verb = *app.add_subcommand("simulate", "one plan: GPU-hours per trillion tokens, cost, step, memory, where the time goes");
   verb.add_option("scenario", options.scenario, "a folder with scenario.yaml, or the file")->required()->type_name("SCENARIO");
   add_scenario_options(verb, options.how);
+  add_plan_file(verb, options.how);
   add_json(verb, options.json, "the report");
   verb.add_option("--output", options.output, "where report.json and report.txt go; outputs/<scenario> if not given")->type_name("DIR");
   verb.add_option("--trace", options.trace, "the step's every kernel, for ui.perfetto.dev or chrome://tracing")->type_name("FILE");
   verb.add_option("--trace-ranks", options.trace_ranks, "these pipeline ranks only: 0,15")->delimiter(',')->type_name("LIST");
+  add_export(verb, options.hand_over, "the plan");
   add_quiet(verb, options.quiet);
 }
 
@@ -95,6 +120,7 @@ void add_compare(CLI::App& app, CompareOptions& options) {
   verb.add_option("inputs", options.inputs, "scenarios, or report.json files")->required()->type_name("SCENARIO|REPORT");
   add_scenario_options(verb, options.how);
   verb.add_flag("--all", options.all, "also figures that do not differ, and every rank, link and origin");
+  add_plan_file(verb, options.how);
   add_json(verb, options.json, "the comparison");
   add_quiet(verb, options.quiet);
 }
@@ -112,7 +138,9 @@ void add_plan(CLI::App& app, PlanOptions& options) {
           "--budget", [&options](double minutes) { options.budget = Seconds{60 * minutes}; }, "minutes of search, then the best so far")
       ->check(CLI::PositiveNumber)
       ->type_name("MINUTES");
+  add_plan_file(verb, options.how);
   add_json(verb, options.json, "the result");
+  add_export(verb, options.hand_over, "the best layout");
   add_quiet(verb, options.quiet);
 }
 
@@ -120,6 +148,7 @@ void add_explain(CLI::App& app, ExplainOptions& options) {
   CLI::App& verb = *app.add_subcommand("explain", "where a step's time goes, its critical path in words, and what would shorten it most");
   verb.add_option("scenario", options.scenario, "a folder with scenario.yaml, or the file")->required()->type_name("SCENARIO");
   add_scenario_options(verb, options.how);
+  add_plan_file(verb, options.how);
   add_json(verb, options.json, "the explanation");
   add_quiet(verb, options.quiet);
 }

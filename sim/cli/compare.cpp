@@ -19,11 +19,24 @@ bool is_report(const std::string& path) {
   return std::filesystem::path(path).extension() == ".json" && !std::filesystem::is_directory(path, error);
 }
 
-NamedReport report_of(const std::string& path, const ScenarioOptions& how) {
-  const std::string json = is_report(path) ? read_whole_file(path) : simulation_json(simulate(path, how));
-  NamedReport report{path, report_figures(json, path)};
-  if (const ReportFigure* name = figure(report.figures, "scenario")) report.name = name->text;
-  return report;
+struct Compared {
+  NamedReport report;
+  std::vector<std::string> notes;
+};
+
+Compared report_of(const std::string& path, const ScenarioOptions& how) {
+  Compared compared{{path, {}}, {}};
+  std::string json;
+  if (is_report(path)) {
+    json = read_whole_file(path);
+  } else {
+    const Simulation simulation = simulate(path, how);
+    compared.notes = simulation.notes;
+    json = simulation_json(simulation);
+  }
+  compared.report.figures = report_figures(json, path);
+  if (const ReportFigure* name = figure(compared.report.figures, "scenario")) compared.report.name = name->text;
+  return compared;
 }
 
 // Two reports of one scenario are told apart by the paths they came from.
@@ -40,13 +53,16 @@ void name_apart(std::vector<NamedReport>& reports, const std::vector<std::string
 }  // namespace
 
 int run_compare(const CompareOptions& options, const Streams& streams) {
-  std::vector<std::optional<NamedReport>> read(options.inputs.size());
+  std::vector<std::optional<Compared>> read(options.inputs.size());
   Progress progress(streams.err, streams.err_is_terminal && !options.quiet, streams.err_style);
   progress.update(0, options.inputs.size(), "simulating");
   parallel_for(read.size(), options.how.threads, [&](std::size_t i) { read[i] = report_of(options.inputs[i], options.how); });
   progress.clear();
   std::vector<NamedReport> reports;
-  for (auto& report : read) reports.push_back(std::move(*report));
+  for (auto& one : read) {
+    if (!options.quiet) print_notes(one->notes, streams);
+    reports.push_back(std::move(one->report));
+  }
   name_apart(reports, options.inputs);
   const ComparedRows rows = options.all ? ComparedRows::all : ComparedRows::differing;
   if (options.json == "-") {

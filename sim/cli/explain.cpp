@@ -12,7 +12,9 @@
 namespace trillion {
 
 int run_explain(const ExplainOptions& options, const Streams& streams) {
-  const Scenario s = read_scenario(options.scenario, options.how);
+  const ScenarioRead read = read_scenario(options.scenario, options.how);
+  if (!options.quiet) print_notes(read.notes, streams);
+  const Scenario& s = read.scenario;
   const Timing timing(s.calibration, s.cluster);
   auto traced = trace_step(s, timing);
   if (const auto* why = std::get_if<Infeasible>(&traced)) {

@@ -4,6 +4,7 @@
 
 #include "sim/base/number_text.h"
 #include "sim/cli/command_line.h"
+#include "sim/cli/export.h"
 #include "sim/cli/output_file.h"
 #include "sim/cli/simulation.h"
 #include "sim/cli/verbs.h"
@@ -33,7 +34,10 @@ class InterruptGuard {
 }  // namespace
 
 int run_plan(const PlanOptions& options, const Streams& streams) {
-  const Scenario s = read_scenario(options.scenario, options.how);
+  check_export(options.hand_over, options.json);
+  const ScenarioRead read = read_scenario(options.scenario, options.how);
+  if (!options.quiet) print_notes(read.notes, streams);
+  const Scenario& s = read.scenario;
   const auto begin = std::chrono::steady_clock::now();
   const auto wall = [&] { return Seconds{std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()}; };
   Progress progress(streams.err, streams.err_is_terminal && !options.quiet, streams.err_style);
@@ -62,7 +66,15 @@ int run_plan(const PlanOptions& options, const Streams& streams) {
     streams.out << plan_json(s, search, options.top, wall());
   } else {
     if (!options.json.empty()) write_whole_file(options.json, plan_json(s, search, options.top, wall()));
-    streams.out << (found ? plan_page(s, search, options.top, streams.out_style) : no_plan_page(s, search, streams.out_style));
+    if (!found) {
+      streams.out << no_plan_page(s, search, streams.out_style);
+    } else if (!takes_standard_output(options.hand_over)) {
+      streams.out << plan_page(s, search, options.top, streams.out_style);
+    }
+  }
+  if (found && options.hand_over.target) {
+    const Ranked& best = search.ranked().front();
+    export_plan(with_layout(s, best.layout), best.step, options.hand_over, streams);
   }
   return found ? kExitDone : kExitCannotRun;
 }

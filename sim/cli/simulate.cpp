@@ -5,6 +5,7 @@
 #include "sim/base/error.h"
 #include "sim/base/number_text.h"
 #include "sim/cli/command_line.h"
+#include "sim/cli/export.h"
 #include "sim/cli/output_file.h"
 #include "sim/cli/simulation.h"
 #include "sim/cli/verbs.h"
@@ -55,16 +56,21 @@ void write_trace(const Simulation& simulation, const SimulateOptions& options, c
 }
 
 int run_simulate(const SimulateOptions& options, const Streams& streams) {
+  check_export(options.hand_over, options.json);
   const Simulation simulation = simulate(options.scenario, options.how);
+  if (!options.quiet) print_notes(simulation.notes, streams);
   write_output(simulation, options, streams);
   if (!options.trace.empty()) write_trace(simulation, options, streams);
+  const auto* why = std::get_if<Infeasible>(&simulation.outcome);
   if (options.json == "-") {
     streams.out << simulation_json(simulation);
   } else {
     if (!options.json.empty()) write_whole_file(options.json, simulation_json(simulation));
-    streams.out << page_of(simulation, streams.out_style);
+    if (why != nullptr || !takes_standard_output(options.hand_over)) streams.out << page_of(simulation, streams.out_style);
   }
-  const auto* why = std::get_if<Infeasible>(&simulation.outcome);
+  if (why == nullptr && options.hand_over.target) {
+    export_plan(simulation.scenario, std::get<Estimate>(simulation.outcome).step, options.hand_over, streams);
+  }
   if (why == nullptr) return kExitDone;
   if (options.json == "-") streams.err << "cannot run: " << why->reason << "\n";
   return kExitCannotRun;

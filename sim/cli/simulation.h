@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "sim/cli/verbs.h"
 #include "sim/estimate/estimate.h"
@@ -9,11 +10,20 @@
 
 namespace trillion {
 
-// Reads a scenario with the command line's overrides, seed and fidelity. Throws InputError.
-Scenario read_scenario(const std::string& path, const ScenarioOptions& how);
+struct ScenarioRead {
+  Scenario scenario;
+  std::vector<std::string> notes;  // for standard error: what --plan changed and left out
+};
+
+// Reads a scenario with the command line's plan file, overrides, seed and fidelity. Throws InputError.
+ScenarioRead read_scenario(const std::string& path, const ScenarioOptions& how);
+
+// "note: ..." each.
+void print_notes(const std::vector<std::string>& notes, const Streams& streams);
 
 struct Simulation {
   Scenario scenario;
+  std::vector<std::string> notes;
   Outcome outcome;
   SimulationCost cost;
 };

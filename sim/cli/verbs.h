@@ -9,6 +9,7 @@
 
 #include "sim/base/quantity.h"
 #include "sim/cli/streams.h"
+#include "sim/handover/target.h"
 #include "sim/spec/load.h"
 #include "sim/spec/scenario.h"
 
@@ -19,7 +20,14 @@ struct ScenarioOptions {
   Overrides overrides;  // --set
   std::optional<std::uint64_t> seed;
   Fidelity fidelity = Fidelity::folded;
-  unsigned threads = 0;  // 0: every core
+  unsigned threads = 0;   // 0: every core
+  std::string plan_file;  // --plan: Megatron-LM flags in the place of the scenario's plan; empty: none
+};
+
+// --export: in which framework's words the plan is written, and where.
+struct ExportOptions {
+  std::optional<Target> target;
+  std::string file;  // empty: standard output, and nothing else goes there
 };
 
 struct SimulateOptions {
@@ -29,6 +37,7 @@ struct SimulateOptions {
   std::string output;                     // empty: outputs/<scenario>
   std::string trace;                      // empty: none
   std::vector<std::int64_t> trace_ranks;  // empty: all pipeline ranks
+  ExportOptions hand_over;                // of the plan
   bool quiet = false;
 };
 // One plan: prints the page, writes report.json and report.txt.
@@ -50,6 +59,7 @@ struct PlanOptions {
   std::size_t top = 10;
   std::optional<Seconds> budget;  // of wall time; then the best so far
   std::string json;
+  ExportOptions hand_over;  // of the best
   bool quiet = false;
 };
 // Which layout is best.

@@ -195,7 +195,8 @@ void ShellReader::piece(ShellFields& to, int depth) {
 void ShellReader::double_quoted(ShellFields& to, int depth) {
   const std::size_t at = next_++;
   const std::string_view inside = between(next_, std::min(text_.find('"', next_), text_.size()));
-  if (!inside.starts_with("${") || !inside.ends_with("[@]}")) to.open(at);  // "${LIST[@]}" of an empty list is no word
+  // "${LIST[@]}" of an empty list is no word, and neither is "$@".
+  if (inside != "$@" && (!inside.starts_with("${") || !inside.ends_with("[@]}"))) to.open(at);
   while (!done() && text_[next_] != '"') {
     const char c = text_[next_];
     if (c == '\\' && next_ + 1 < text_.size() && is_one_of(text_[next_ + 1], "\"\\$`\n")) {
@@ -260,7 +261,9 @@ void ShellReader::expansion(ShellFields& to, bool quoted, int depth) {
     const std::string name(between(next_, name_end()));
     next_ += name.size();
     put(to, find(name), at, quoted);
-  } else if (!done() && is_one_of(text_[next_], "@*#?$!-0123456789")) {
+  } else if (!done() && is_one_of(text_[next_], "@*")) {
+    ++next_;  // run without arguments
+  } else if (!done() && is_one_of(text_[next_], "#?$!-0123456789")) {
     ++next_;
     to.character(kUnknown, at);
   } else {

@@ -60,7 +60,7 @@ class Commands {
     const char c = reader_.peek();
     if (c == '#') {
       reader_.skip_line();
-    } else if (c == '<' || c == '>' || (c == '&' && reader_.peek(1) == '>')) {
+    } else if (c == '<' || c == '>' || (c == '&' && reader_.peek(1) == '>') || is_descriptor()) {
       redirection();
     } else if (ends_shell_word(c)) {
       return end_command(c);
@@ -118,7 +118,15 @@ class Commands {
     return is_one_of(word, kBetween);
   }
 
+  // The 2 of 2>&1.
+  bool is_descriptor() const {
+    std::size_t digits = 0;
+    while (reader_.peek(digits) >= '0' && reader_.peek(digits) <= '9') ++digits;
+    return digits > 0 && (reader_.peek(digits) == '<' || reader_.peek(digits) == '>');
+  }
+
   void redirection() {
+    while (is_descriptor()) reader_.go(reader_.place() + 1);
     const std::size_t at = reader_.place();
     const bool here = reader_.starts("<<") && !reader_.starts("<<<");
     while (!reader_.done() && (reader_.peek() == '<' || reader_.peek() == '>' || reader_.peek() == '&')) reader_.go(reader_.place() + 1);

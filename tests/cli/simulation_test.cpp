@@ -15,7 +15,7 @@ TEST(Simulation, OverridesSeedAndFidelityArrive) {
   how.overrides = {"plan.schedule=1f1b"};
   how.seed = 42;
   how.fidelity = Fidelity::full;
-  const Scenario scenario = read_scenario(kDeepSeek, how);
+  const Scenario scenario = read_scenario(kDeepSeek, how).scenario;
   EXPECT_EQ(scenario.plan.schedule, ScheduleKind::one_f_one_b);
   EXPECT_EQ(scenario.overrides, how.overrides);
   EXPECT_EQ(scenario.seed, 42u);

@@ -45,7 +45,7 @@ TEST(ShellWords, QuotesCommentsAndLineEnds) {
 
 TEST(ShellWords, CommandsEndAtOperatorsAndRedirectionsAreNoWords) {
   EXPECT_EQ(commands("a 1; b 2 && c 3 | d\ne"), (std::vector<Words>{{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d"}, {"e"}}));
-  EXPECT_EQ(command("run x 2>&1 > log.txt"), (Words{"run", "x", "2"}));
+  EXPECT_EQ(command("run x 2>&1 > log.txt 12"), (Words{"run", "x", "12"}));
   EXPECT_EQ(command("run x &> log"), (Words{"run", "x"}));
   EXPECT_EQ(commands("cat <<EOF\n--bf16\nEOF\nrun"), (std::vector<Words>{{"cat"}, {"run"}}));
 }
@@ -59,6 +59,7 @@ TEST(ShellWords, VariablesStandForTheirWords) {
             (Words{"run", "a", "b c", "d", "e", "a", "b", "c", "d", "e"}));
   EXPECT_EQ(command("L=(a b)\nS=\"${L[@]} c\"\nrun $S"), (Words{"run", "a", "b", "c"}));
   EXPECT_EQ(command("L=()\nrun \"${L[@]}\" x"), (Words{"run", "x"}));
+  EXPECT_EQ(command("run \"$@\" x $* $@"), (Words{"run", "x"})) << "run without arguments";
 }
 
 TEST(ShellWords, DefaultsAndArithmetic) {
@@ -69,7 +70,7 @@ TEST(ShellWords, DefaultsAndArithmetic) {
 }
 
 TEST(ShellWords, WhatOnlyARunKnowsIsNeverGuessed) {
-  for (const char* text : {"$X", "${X}", "$(date)", "`date`", "$1", "$@", "${X%.*}", "${#X}", "$((X + 1))", "$((1 / 0))"}) {
+  for (const char* text : {"$X", "${X}", "$(date)", "`date`", "$1", "${X%.*}", "${#X}", "$((X + 1))", "$((1 / 0))"}) {
     EXPECT_EQ(command(std::string("run ") + text), (Words{"run", unknown()})) << text;
   }
   const ShellScript script = read_shell("A=$X\nrun a${A}b", "run.sh");

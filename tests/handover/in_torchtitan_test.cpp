@@ -1,0 +1,30 @@
+// The configuration for today's torchtitan, which counts batches in tokens.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/handover/support/plans.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+using testing::AllOf;
+using testing::HasSubstr;
+
+TEST(InTorchtitan, AFunctionFlagsAndStages) {
+  Scenario s = dualpipe_scenario();
+  s.model.name = "DeepSeek-V3";
+  EXPECT_THAT(
+      in_torchtitan(handed(s)),
+      AllOf(HasSubstr("from torchtitan.models.deepseek_v3.config_registry import deepseek_v3_671b\n"),
+            HasSubstr("def linear_pp4_ep8_64gpu() -> Trainer.Config:\n"), HasSubstr("config.training.num_tokens_per_train_step = 524288\n"),
+            HasSubstr("config.parallelism.num_pp_microbatches = 8\n"), HasSubstr("\"DualPipeV\""), HasSubstr("\"norm\", \"lm_head\"]"),
+            HasSubstr("SelectiveAC.Config()"), HasSubstr("--parallelism.pipeline_parallel_degree 4")));
+}
+
+TEST(InTorchtitan, AModelWithoutAConfigurationIsPassedIn) {
+  EXPECT_THAT(in_torchtitan(handed(dualpipe_scenario())), HasSubstr("(config: Trainer.Config) -> Trainer.Config:"));
+}
+
+}  // namespace
+}  // namespace trillion
