@@ -1,5 +1,5 @@
 # Debian packages, and how to get them. Sourced by ./trillion, tests/run and .ci/run; says everything on standard error.
-build_packages=(g++ cmake ninja-build libboost-dev libeigen3-dev libyaml-cpp-dev libcli11-dev libfmt-dev nlohmann-json3-dev)
+build_packages=(g++ cmake ninja-build libboost-dev libeigen3-dev libpugixml-dev libyaml-cpp-dev libcli11-dev libfmt-dev nlohmann-json3-dev)
 test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev python3)
 ci_packages=("${test_packages[@]}" clang-format git)
 

@@ -12,6 +12,7 @@
 #include "sim/net/fabric.h"
 #include "sim/spec/load.h"
 #include "sim/spec/load_calibration.h"
+#include "sim/spec/node_facts.h"
 #include "sim/workload/counts.h"
 #include "sim/workload/schedule.h"
 
@@ -62,6 +63,16 @@ const Cluster& fitting(const Cluster& cluster) {
   return cluster;
 }
 
+// What a machine says of its node, as the keys that `from:` puts into a topology.
+std::string summary(const NodeFacts& facts, const std::string& path) {
+  std::string text = "a node of " + std::to_string(facts.gpus_per_node) + " GPUs; `from: " + path + "` in a topology file stands for\n";
+  std::istringstream lines(topology_text(facts, path, "H100"));
+  if (facts.nvlinks > 0 && facts.compute_capability == 0) text += "  (NVLink as fast as an H100's unless gpu.name says otherwise)\n";
+  for (std::string line; std::getline(lines, line);) text += "    " + line + "\n";
+  text.pop_back();
+  return text;
+}
+
 // What a good file holds, in one line. Throws InputError for a bad one.
 std::string checked(const std::string& path) {
   std::error_code error;
@@ -69,6 +80,9 @@ std::string checked(const std::string& path) {
   if (fs::path(path).extension() == ".jsonl") {
     std::istringstream stream(read_whole_file(path));
     return counted(read_shape_lines(stream, path).size(), "shape");
+  }
+  if (fs::path(path).extension() != ".yaml" && fs::path(path).extension() != ".json") {
+    if (const std::string text = read_whole_file(path); is_node_dump(text)) return summary(node_facts_of(text, path), path);
   }
   switch (kind_of_file(path)) {
     case InputKind::model: return summary(load_model(path));

@@ -172,13 +172,14 @@ std::vector<LinkTraffic> traffic_of(const Scenario& s, const PreparedStep& p, co
     const bool ring = category != Category::expert_all_to_all;
     bytes[0] += wire.nvlink;
     bytes[1] += wire.nic;
-    for (const LinkKind kind : {LinkKind::leaf, LinkKind::spine}) {
+    for (const LinkKind kind : {LinkKind::leaf, LinkKind::spine, LinkKind::local, LinkKind::global}) {
       if (wire.nic.value() > 0) bytes[static_cast<std::size_t>(kind)] += wire.nic * share_over(kind, fabric, group, ring);
     }
   }
   std::vector<LinkTraffic> out;
-  constexpr std::array<const char*, kLinkKindNames.size()> kNames = {"NVLink, one way", "NIC, one way", "leaf to spine, one way",
-                                                                     "spine to core, one way"};
+  constexpr std::array<const char*, kLinkKindNames.size()> kNames = {
+      "NVLink, one way",        "NIC, one way", "leaf to spine, one way", "spine to core, one way", "router to router of a group, one way",
+      "group to group, one way"};
   for (std::size_t kind = 0; kind < kNames.size(); ++kind) {
     const LinkClass links = fabric.links_of(static_cast<LinkKind>(kind));
     if (links.count == 0) continue;

@@ -30,7 +30,12 @@ class Sizing {
     clos.rails = std::min(out_.nics_per_node, cluster_.gpus_per_node);
     clos.cables_per_nic = out_.nics_per_node / clos.rails;
     clos.per_rail_leaves = out_.rails || out_.kind == FabricKind::rail_only;
-    clos.planes = out_.kind == FabricKind::rail_only ? clos.rails : 1;
+    clos.planes = out_.kind == FabricKind::rail_only ? clos.rails : out_.planes;
+    if (clos.rails % clos.planes != 0) {
+      misfit("scale_out.planes: " + std::to_string(clos.planes) + " planes do not divide the " + std::to_string(clos.rails) +
+             " NIC links of a node");
+      return result_;
+    }
     split_leaf_ports();
     if (place_leaves()) join_leaves();
     if (clos.per_rail_leaves && clos.rails > 1 && !rails_joined() && cluster_.scale_up.domain_gpus < cluster_.gpus_per_node) {
@@ -42,7 +47,7 @@ class Sizing {
  private:
   void misfit(std::string why) { result_.misfits.push_back(std::move(why)); }
 
-  bool rails_joined() const { return out_.kind == FabricKind::fat_tree && (result_.clos.leaves_joined || result_.clos.leaves == 1); }
+  bool rails_joined() const { return result_.clos.planes == 1 && (result_.clos.leaves_joined || result_.clos.leaves == 1); }
 
   // Leaves that the NICs of one node are spread over, within a plane.
   std::int64_t leaves_per_node() const {
@@ -103,9 +108,10 @@ class Sizing {
     clos.pods = divided_up(clos.leaves, clos.leaves_per_pod);
     clos.spines_per_pod = fewest_above(up_, clos.leaves_per_pod, half);
     if (clos.pods == 1) return;
-    clos.cores_per_spine = fewest_above(half, clos.pods, out_.switch_ports);
+    const auto up = static_cast<std::int64_t>(std::ceil(static_cast<double>(half) / out_.core_oversubscription));
+    clos.cores_per_spine = fewest_above(up, clos.pods, out_.switch_ports);
     if (clos.cores_per_spine == 0) return too_many_leaves(most * out_.switch_ports, "more than 3 are not modelled");
-    clos.cables_spine_core = half / clos.cores_per_spine;
+    clos.cables_spine_core = up / clos.cores_per_spine;
   }
 
   void too_many_leaves(std::int64_t most, const std::string& more) {

@@ -2,13 +2,15 @@
 //
 //   leaf   `down` ports to NICs, `up` to spines, so that down / up is the oversubscription (64 ports: 32 and 32)
 //   spine  two layers: all ports to leaves; three layers: half to the leaves of its pod, half to cores
-//   core   all ports to spines, one or more to every pod; a pod holds whole groups of rails
+//   core   all ports to spines, one or more to every pod; a pod holds whole groups of rails. With core_oversubscription a spine
+//          leaves some of its upper ports unused
 //
 // Every switch of a layer is cabled alike, with several cables to one neighbour where the tree is not full; those count as one
 // link of their joint capacity. As few switches are used as reach everything: the smallest divisor of the ports that fits.
 //
 //   rails       leaves are per rail: NIC r of `down` nodes in a row hang on one leaf; the spines join all rails
-//   rail_only   ... and every rail is a tree of its own, without a way to the others but NVLink
+//   planes      ... and the rails are dealt to trees side by side: NIC r of a node is in tree r mod planes, and the only way to
+//               another tree is NVLink within a node. As many planes as rails is rail-only, and DeepSeek's multi-plane network
 //   no rails    all NICs of a node hang on one leaf
 //
 // Sources: Al-Fares et al., "A scalable, commodity data center network architecture" (SIGCOMM 2008); Wang et al., "Rail-only"
@@ -23,7 +25,7 @@
 
 namespace trillion {
 
-// Counts are per plane (a plane is a tree of its own; rail_only has one per rail) unless they say otherwise.
+// Counts are per plane unless they say otherwise.
 struct Clos {
   std::int64_t rails = 0;           // NIC links per node; two GPUs may share one, and a GPU may have several NICs in one
   std::int64_t cables_per_nic = 1;  // NICs that make one NIC link

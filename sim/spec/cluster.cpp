@@ -1,5 +1,7 @@
 #include "sim/spec/cluster.h"
 
+#include <algorithm>
+#include <charconv>
 #include <iterator>
 
 #include "sim/spec/problems.h"
@@ -45,6 +47,24 @@ void check_scale_up(const Cluster& c, bool counted, Problems& p) {
   check_provenance("scale_up", up.provenance, p);
 }
 
+void check_planes(const ScaleOut& out, Problems& p) {
+  if (out.kind != FabricKind::multi_plane) {
+    p.require(out.planes == 1, "scale_out.planes", "is for kind: multi-plane (rail-only: every rail is a plane)");
+    return;
+  }
+  if (!p.within("scale_out.planes", out.planes, 2, 1 << 10)) return;
+  p.require(out.nics_per_node % out.planes == 0, "scale_out.planes",
+            std::to_string(out.planes) + " planes do not divide nics_per_node, " + std::to_string(out.nics_per_node));
+  p.require(out.rails, "scale_out.rails", "a multi-plane fabric has rails");
+}
+
+void check_dragonfly(const ScaleOut& out, Problems& p) {
+  if (out.kind != FabricKind::dragonfly) return;
+  p.require(!out.rails, "scale_out.rails", "a dragonfly has no rails");
+  p.require(out.layers == 1, "scale_out.layers", "a dragonfly has no layers");
+  p.require(out.oversubscription == 1, "scale_out.oversubscription", "a dragonfly has none to set; its ports make it");
+}
+
 void check_scale_out(const Cluster& c, Problems& p) {
   const ScaleOut& out = c.scale_out;
   if (c.nodes <= 1 && out.nics_per_node == 0) return;  // one node needs no network
@@ -57,6 +77,10 @@ void check_scale_out(const Cluster& c, Problems& p) {
   p.within("scale_out.layers", out.layers, 1, 3);
   p.within("scale_out.switch_ports", out.switch_ports, 2, 1 << 16);
   p.within("scale_out.oversubscription", out.oversubscription, 1, 1000);
+  p.within("scale_out.core_oversubscription", out.core_oversubscription, 1, 1000);
+  p.require(out.core_oversubscription == 1 || out.layers == 3, "scale_out.core_oversubscription", "only three layers have cores");
+  check_planes(out, p);
+  check_dragonfly(out, p);
   p.not_negative("scale_out.nic_latency", out.nic_latency);
   p.not_negative("scale_out.hop_latency", out.hop_latency);
   p.require(out.kind != FabricKind::rail_only || out.rails, "scale_out.rails", "a rail-only fabric has rails");
@@ -64,6 +88,42 @@ void check_scale_out(const Cluster& c, Problems& p) {
 }
 
 }  // namespace
+
+namespace {
+
+std::string to_text(const NetworkPart& part) {
+  return std::string(kNetworkPartNames[static_cast<std::size_t>(part.kind)]) + " " + std::to_string(part.index);
+}
+
+// "leaf 3"
+std::optional<NetworkPart> parse_part(std::string_view text) {
+  const std::size_t space = text.find(' ');
+  if (space == std::string_view::npos) return std::nullopt;
+  const auto name = std::find(kNetworkPartNames.begin(), kNetworkPartNames.end(), text.substr(0, space));
+  const std::string_view digits = text.substr(space + 1);
+  NetworkPart part{static_cast<NetworkPartKind>(name - kNetworkPartNames.begin()), 0};
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), part.index);
+  if (name == kNetworkPartNames.end() || error != std::errc{} || end != digits.data() + digits.size() || part.index < 0)
+    return std::nullopt;
+  return part;
+}
+
+}  // namespace
+
+std::string to_text(const Failure& failure) {
+  return failure.other ? to_text(failure.part) + " - " + to_text(*failure.other) : to_text(failure.part);
+}
+
+std::optional<Failure> parse_failure(std::string_view text) {
+  constexpr std::string_view kBetween = " - ";
+  const std::size_t between = text.find(kBetween);
+  const auto part = parse_part(text.substr(0, between));
+  if (!part) return std::nullopt;
+  if (between == std::string_view::npos) return Failure{*part, std::nullopt};
+  const auto other = parse_part(text.substr(between + kBetween.size()));
+  if (!other) return std::nullopt;
+  return Failure{*part, other};
+}
 
 FlopsPerSecond Gpu::peak(DType dtype) const {
   switch (dtype) {

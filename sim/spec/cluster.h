@@ -1,9 +1,11 @@
 // On what it is trained: nodes, GPUs, links, rails, prices, power. No software: achieved rates live in the calibration.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/base/quantity.h"
@@ -36,7 +38,30 @@ struct ScaleUp {
   Provenance provenance;
 };
 
-enum class FabricKind { fat_tree, rail_only };
+// Sizes and cabling of each: net/clos.h and net/dragonfly.h.
+enum class FabricKind { fat_tree, rail_only, multi_plane, dragonfly };
+
+// Which of several equal paths a flow takes. Adaptive: evenly over all of them, packet by packet (InfiniBand's adaptive routing,
+// Ethernet's spraying). ECMP: one of them, by a hash of its ends, for as long as it lasts, whatever else goes there.
+enum class PathChoice { adaptive, ecmp };
+
+// A part of the network, numbered as reports number it: "leaf 3". A NIC is one NIC link of a node (net/clos.h).
+enum class NetworkPartKind : std::uint8_t { nic, leaf, spine, core, router };
+inline constexpr std::array<std::string_view, 5> kNetworkPartNames = {"nic", "leaf", "spine", "core", "router"};
+struct NetworkPart {
+  NetworkPartKind kind = NetworkPartKind::nic;
+  std::int64_t index = 0;
+  friend bool operator==(const NetworkPart&, const NetworkPart&) = default;
+};
+
+// What is broken: a part with all its links ("spine 7"), or the cables between two parts ("leaf 3 - spine 7").
+struct Failure {
+  NetworkPart part;
+  std::optional<NetworkPart> other;
+  friend bool operator==(const Failure&, const Failure&) = default;
+};
+std::string to_text(const Failure& failure);
+std::optional<Failure> parse_failure(std::string_view text);
 
 // InfiniBand or Ethernet between nodes.
 struct ScaleOut {
@@ -46,9 +71,14 @@ struct ScaleOut {
   bool rails = true;        // NIC r of every node hangs on rail r's switches
   std::int64_t layers = 2;  // of switches
   std::int64_t switch_ports = 64;
-  double oversubscription = 1;  // leaf down-bandwidth over leaf up-bandwidth; 1: full bisection
-  Seconds nic_latency;          // end to end within one leaf
-  Seconds hop_latency;          // one more switch
+  std::int64_t planes = 1;           // multi-plane: trees side by side; NIC r of a node is on plane r mod planes
+  double oversubscription = 1;       // leaf down-bandwidth over leaf up-bandwidth; 1: full bisection
+  double core_oversubscription = 1;  // the same of a spine, three layers
+  PathChoice routing = PathChoice::adaptive;
+  std::uint64_t routing_seed = 1;  // of ECMP's hash
+  std::vector<Failure> failures;
+  Seconds nic_latency;  // end to end within one leaf
+  Seconds hop_latency;  // one more switch
   Provenance provenance;
 };
 

@@ -217,6 +217,7 @@ struct Collective {
   std::int64_t ranks = 1;
   std::int64_t ranks_per_node = 1;
   Bytes scale_up_bytes;
+  double nic_share = 1;  // of its NICs' rate, what the switches between them leave the group (net/link_load.h)
 
   friend bool operator==(const Collective&, const Collective&) = default;
 };

@@ -1,10 +1,12 @@
+#include "sim/spec/cluster_document.h"
 #include "sim/spec/load.h"
 
 namespace trillion {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> kFabricKindNames = {"fat-tree", "rail-only"};
+constexpr std::array<std::string_view, 4> kFabricKindNames = {"fat-tree", "rail-only", "multi-plane", "dragonfly"};
+constexpr std::array<std::string_view, 2> kPathChoiceNames = {"adaptive", "ecmp"};
 
 Gpu read_gpu(YamlReader r) {
   Gpu gpu;
@@ -32,15 +34,33 @@ ScaleUp read_scale_up(YamlReader r) {
   return up;
 }
 
+std::vector<Failure> read_failures(YamlReader& r) {
+  std::vector<Failure> failures;
+  for (const std::string& text : r.texts("failures").value_or(std::vector<std::string>{})) {
+    if (const auto failure = parse_failure(text)) {
+      failures.push_back(*failure);
+    } else {
+      r.problem("failures", "'" + text + "' names no part of a network",
+                "a part is nic, leaf, spine, core or router and its number, as in 'spine 7'; cables lie between two: 'leaf 3 - spine 7'");
+    }
+  }
+  return failures;
+}
+
 ScaleOut read_scale_out(YamlReader r) {
   ScaleOut out;
   out.nics_per_node = r.integer("nics_per_node");
   out.nic_bandwidth = r.quantity<BytesPerSecond>("nic_bandwidth");
   out.kind = r.choice<FabricKind>("kind", kFabricKindNames);
   out.rails = r.boolean("rails");
-  out.layers = r.integer("layers");
+  out.planes = r.integer("planes", out.planes);
+  const bool layered = out.kind != FabricKind::dragonfly;
+  out.layers = layered ? r.integer("layers") : r.integer("layers", 1);
   out.switch_ports = r.integer("switch_ports");
   out.oversubscription = r.number("oversubscription", out.oversubscription);
+  out.core_oversubscription = r.number("core_oversubscription", out.core_oversubscription);
+  out.routing = r.choice<PathChoice>("routing", kPathChoiceNames, out.routing);
+  out.routing_seed = static_cast<std::uint64_t>(r.integer("routing_seed", 1));
   out.nic_latency = r.quantity<Seconds>("nic_latency");
   out.hop_latency = r.quantity<Seconds>("hop_latency");
   out.provenance = r.provenance();
@@ -67,6 +87,7 @@ Cluster read_cluster(YamlReader& r) {
   c.scale_up = read_scale_up(r.mapping("scale_up"));
   const bool network = c.nodes != 1 || r.has("scale_out");  // one node needs none
   if (network) c.scale_out = read_scale_out(r.mapping("scale_out"));
+  c.scale_out.failures = read_failures(r);
   if (auto price = r.optional_mapping("price")) {
     const UsdPerSecond per_gpu = price->quantity<UsdPerSecond>("per_gpu");
     c.price = Price{per_gpu, price->provenance()};
@@ -78,8 +99,9 @@ Cluster read_cluster(YamlReader& r) {
 }
 
 Cluster load_cluster(const std::string& path, const Overrides& overrides) {
-  YamlDocument document = YamlDocument::from_file(path);
+  YamlDocument document = cluster_document(path);
   for (const std::string& o : overrides) document.apply_override(o, "--set " + o);
+  document = with_node_facts(document, nullptr, {});
   Diagnostics diagnostics;
   YamlReader reader = YamlReader::open(std::move(document), diagnostics);
   Cluster cluster = read_cluster(reader);

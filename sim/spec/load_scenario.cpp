@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/base/closest_word.h"
+#include "sim/spec/cluster_document.h"
 #include "sim/spec/load.h"
 #include "sim/spec/load_calibration.h"
 
@@ -80,7 +81,8 @@ std::optional<YamlDocument> open_file(YamlReader& reader, std::string_view key, 
     return std::nullopt;
   }
   try {
-    return part == "calibration" ? calibration_document(normal(path)) : YamlDocument::from_file(normal(path));
+    if (part == "calibration") return calibration_document(normal(path));
+    return part == "cluster" ? cluster_document(normal(path)) : YamlDocument::from_file(normal(path));
   } catch (const InputError& e) {
     reader.diagnostics().add(e);
     return std::nullopt;
@@ -114,7 +116,11 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
   part.document = open_file(reader, "base", key, path);
   if (part.document) {
     inline_text.remove("base");
-    part.document->overlay(inline_text);
+    if (key == "cluster") {
+      part.document = with_node_facts(inline_text, &*part.document, scenario.parent_path());
+    } else {
+      part.document->overlay(inline_text);
+    }
   }
   return part;
 }
@@ -151,8 +157,15 @@ void note_defaults(Scenario& s, const std::string& prefix, const YamlReader& rea
 // Opens one part with its overrides, reads it with `read`, and remembers what it took for granted.
 template <class Read>
 void read_part(Scenario& s, YamlReader& root, const PartSource& source, const Read& read) {
-  Part part = open_part(root, source.key, source.scenario, root.diagnostics());
-  apply_part_overrides(part, source.key, source.split, root.diagnostics());
+  Part part;
+  try {
+    part = open_part(root, source.key, source.scenario, root.diagnostics());
+    apply_part_overrides(part, source.key, source.split, root.diagnostics());
+    if (part.document && source.key == "cluster") part.document = with_node_facts(*part.document, nullptr, source.scenario.parent_path());
+  } catch (const InputError& e) {  // of a node's dump
+    root.diagnostics().add(e);
+    return;
+  }
   if (!part.document) return;
   YamlReader reader = YamlReader::open(std::move(*part.document), root.diagnostics());
   read(reader, part.file);
@@ -212,7 +225,7 @@ InputKind kind_of_file(const std::string& path) {
   const auto has = [&](std::string_view key) { return document.root().find(key) != nullptr; };
   if (has("plan") || has("question")) return InputKind::scenario;
   if (has("figures") || has("cases")) return InputKind::expected;
-  if (has("gpus_per_node") || has("scale_up")) return InputKind::cluster;
+  if (has("gpus_per_node") || has("scale_up") || has("base") || has("from")) return InputKind::cluster;
   if (has("chip") || has("stack")) return InputKind::calibration;
   return InputKind::model;
 }

@@ -77,8 +77,12 @@ class Share {
 
   Operation exchange(const char* label, CollectiveKind kind, Bytes bytes) const {
     return {label, Category::context_parallel, Lane::context,
-            Collective{
-                .kind = kind, .bytes = bytes, .ranks = c_.context.size, .ranks_per_node = c_.context.ranks_per_node, .scale_up_bytes = {}}};
+            Collective{.kind = kind,
+                       .bytes = bytes,
+                       .ranks = c_.context.size,
+                       .ranks_per_node = c_.context.ranks_per_node,
+                       .scale_up_bytes = {},
+                       .nic_share = c_.context.nic_share}};
   }
 
  private:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/base/error.h"
+#include "sim/net/link_load.h"
 
 namespace trillion {
 namespace {
@@ -176,6 +177,12 @@ Group whole_stage(const Grid& dense, const Cluster& cluster) {
   return group_of({pipeline.stride, 1}, {outer, pipeline.size * pipeline.stride}, cluster);
 }
 
+// Whether switches can be narrower than the NICs below them. Elsewhere nic_share is 1 and need not be worked out.
+bool may_slow_nics(const ScaleOut& out) {
+  return out.routing == PathChoice::ecmp || out.oversubscription > 1 || out.core_oversubscription > 1 ||
+         out.kind == FabricKind::dragonfly || !out.failures.empty();
+}
+
 bool has_experts_apart(const Plan& plan) { return plan.expert_parallel > 1 || plan.expert_tensor_parallel > 1; }
 
 // A GPU must be in the same pipeline stage in both grids.
@@ -237,6 +244,16 @@ DeviceMesh::DeviceMesh(const Plan& plan, const Cluster& cluster) : gpus_(cluster
   expert_data_ = group_of(at(expert, RankAxis::data), cluster);
   // Experts that are nowhere apart are replicated over the stage, wherever its GPUs are.
   if (!has_experts_apart(plan)) expert_data_ = whole_stage(dense, cluster);
+  if (may_slow_nics(cluster.scale_out) && Fabric::misfits(cluster).empty()) share_network(cluster);
+}
+
+void DeviceMesh::share_network(const Cluster& cluster) {
+  const Fabric fabric = Fabric::build(cluster);
+  const auto share = [&](Group& g, TrafficPattern pattern) {
+    if (!g.within_node()) g.nic_share = nic_share(fabric, {g.size, g.stride, g.ranks_per_node}, pattern);
+  };
+  for (Group* g : {&tensor_, &context_, &data_, &pipeline_, &expert_tensor_, &expert_data_}) share(*g, TrafficPattern::neighbours);
+  share(expert_, TrafficPattern::everyone);
 }
 
 std::optional<Infeasible> why_mesh_impossible(const Plan& plan, const Cluster& cluster) {

@@ -27,6 +27,7 @@ struct Group {
   std::int64_t stride = 1;  // distance in GPUs between neighbours; of several axes, between the closest
   // Members that share one scale-up domain. Where domains cut groups unevenly: the fewest that any domain with a member holds.
   std::int64_t ranks_per_node = 1;
+  double nic_share = 1;  // Collective::nic_share of its communication, while all groups of the axis communicate
   bool within_node() const { return ranks_per_node >= size; }
 
   // A GPU's place in its group, and the first GPU of it: what tells groups of one axis apart.
@@ -54,6 +55,8 @@ class DeviceMesh {
   std::int64_t gpus() const { return gpus_; }
 
  private:
+  void share_network(const Cluster& cluster);  // sets every group's nic_share
+
   Group tensor_, context_, data_, pipeline_, expert_, expert_tensor_, expert_data_;
   std::int64_t data_parallel_ = 1, gpus_ = 1;
 };

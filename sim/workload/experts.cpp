@@ -38,7 +38,8 @@ Operation exchange(const BlockContext& c, const std::string& label, CollectiveKi
                      .bytes = Bytes{token * c.routing.remote_nodes_per_token},
                      .ranks = c.expert.size,
                      .ranks_per_node = c.expert.ranks_per_node,
-                     .scale_up_bytes = Bytes{token * c.routing.local_ranks_per_token}},
+                     .scale_up_bytes = Bytes{token * c.routing.local_ranks_per_token},
+                     .nic_share = c.expert.nic_share},
           LoadScale::exchange};
 }
 
@@ -51,7 +52,8 @@ void add_across_channels(Operations& ops, const BlockContext& c, const char* lab
                             .bytes = Routed(c).payload(bytes_per_value),
                             .ranks = c.expert_tensor.size,
                             .ranks_per_node = c.expert_tensor.ranks_per_node,
-                            .scale_up_bytes = {}},
+                            .scale_up_bytes = {},
+                            .nic_share = c.expert_tensor.nic_share},
                  LoadScale::rank_load});
 }
 

@@ -186,7 +186,8 @@ KindId Lowering::send_kind(std::int32_t from, std::int32_t to, Lane lane) {
                                   .bytes = Sizes(block_context(in_.scenario, in_.mesh, in_.load.mean)).residual(),
                                   .ranks = 2,
                                   .ranks_per_node = std::min<std::int64_t>(2, neighbours.ranks_per_node),
-                                  .scale_up_bytes = {}}};
+                                  .scale_up_bytes = {},
+                                  .nic_share = neighbours.nic_share}};
     entry->second = kinds_.kind_on_links(op, links(from), links(to));
   }
   return entry->second;

@@ -66,7 +66,8 @@ Operation tensor_collective(const BlockContext& c, const std::string& label, Col
                      .bytes = s.bf16(s.hidden),
                      .ranks = c.tensor.size,
                      .ranks_per_node = c.tensor.ranks_per_node,
-                     .scale_up_bytes = {}}};
+                     .scale_up_bytes = {},
+                     .nic_share = c.tensor.nic_share}};
 }
 
 }  // namespace

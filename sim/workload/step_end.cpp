@@ -10,9 +10,13 @@ namespace {
 
 std::optional<Operation> collective(const char* label, Category category, Lane lane, CollectiveKind kind, Bytes bytes, const Group& group) {
   if (group.size == 1 || bytes.value() == 0) return std::nullopt;
-  return Operation{
-      label, category, lane,
-      Collective{.kind = kind, .bytes = bytes, .ranks = group.size, .ranks_per_node = group.ranks_per_node, .scale_up_bytes = {}}};
+  return Operation{label, category, lane,
+                   Collective{.kind = kind,
+                              .bytes = bytes,
+                              .ranks = group.size,
+                              .ranks_per_node = group.ranks_per_node,
+                              .scale_up_bytes = {},
+                              .nic_share = group.nic_share}};
 }
 
 Group copied(Group group, std::int64_t copies) {
@@ -33,7 +37,7 @@ GradientGroups gradient_groups(const DeviceMesh& mesh, std::int64_t copies, cons
   // Neighbours lie a whole group of shards apart.
   const auto across = [&](const Group& g) {
     const std::int64_t shard = g.size / parts;
-    return Group{parts, g.stride * shard, std::max<std::int64_t>(1, g.ranks_per_node / shard)};
+    return Group{parts, g.stride * shard, std::max<std::int64_t>(1, g.ranks_per_node / shard), g.nic_share};
   };
   return {shards(mesh.data()), shards(mesh.expert_data()), across(mesh.data()), across(mesh.expert_data())};
 }
@@ -94,7 +98,8 @@ OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& worl
                            .bytes = Bytes{4},
                            .ranks = world.size,
                            .ranks_per_node = world.ranks_per_node,
-                           .scale_up_bytes = {}}},
+                           .scale_up_bytes = {},
+                           .nic_share = world.nic_share}},
       // Reads gradient, master weight and moments; writes the last two back and the working copy in BF16.
       memory_operation("optimizer update", Category::optimizer, MemoryKernel::adam, Bytes{(gradient + kept) * held.shard},
                        Bytes{(kept + 2) * held.shard}),

@@ -8,11 +8,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <ostream>
 #include <queue>
+#include <random>
 
 #include "sim/base/error.h"
 
@@ -30,6 +33,14 @@ Cluster cluster(std::int64_t nodes, std::int64_t gpus_per_node = 8) {
   c.scale_out.nic_latency = Seconds{2e-6};
   c.scale_out.hop_latency = Seconds{0.5e-6};
   return c;
+}
+
+std::string kinds(const Fabric& fabric, const Route& route) {
+  std::string out;
+  for (const std::uint32_t link : route.links()) {
+    out += (out.empty() ? "" : " ") + std::string(kLinkKindNames[static_cast<std::size_t>(fabric.link(link).kind)]);
+  }
+  return out;
 }
 
 TEST(Fabric, DeepSeeksTreeIsTheOneOfTheirTable) {
@@ -60,14 +71,34 @@ TEST(Fabric, MultiPlaneTreesAreRailOnly) {
   EXPECT_EQ(Fabric::build(c).clos().switches(), 768);
   c.nodes = 2049;
   EXPECT_THAT(Fabric::misfits(c), testing::ElementsAre(testing::HasSubstr("holds 2048 nodes, the cluster has 2049")));
+  // A plane per rail by its other name.
+  c.nodes = 64;
+  const Fabric rail_only = Fabric::build(c);
+  c.scale_out.kind = FabricKind::multi_plane;
+  c.scale_out.planes = 8;
+  const Fabric planes = Fabric::build(c);
+  ASSERT_EQ(planes.link_count(), rail_only.link_count());
+  for (std::uint32_t id = 0; id < planes.link_count(); ++id) ASSERT_EQ(planes.link_name(id), rail_only.link_name(id));
 }
 
-std::string kinds(const Fabric& fabric, const Route& route) {
-  std::string out;
-  for (const std::uint32_t link : route.links()) {
-    out += (out.empty() ? "" : " ") + std::string(kLinkKindNames[static_cast<std::size_t>(fabric.link(link).kind)]);
-  }
-  return out;
+TEST(Fabric, PlanesOfSeveralRailsKeepRailsApartOnlyBetweenPlanes) {
+  Cluster c = cluster(64);
+  c.scale_out.kind = FabricKind::multi_plane;
+  c.scale_out.planes = 2;  // rails 0, 2, 4, 6 and 1, 3, 5, 7
+  const Fabric fabric = Fabric::build(c);
+  EXPECT_EQ(kinds(fabric, fabric.route(0, 8 * 40 + 2)), "nic leaf leaf nic");
+  EXPECT_EQ(kinds(fabric, fabric.route(0, 8 * 40 + 1)), "nvlink nvlink nic leaf leaf nic");
+}
+
+TEST(Fabric, ARackOfNvlinkNeedsNoNetworkWithin) {
+  // Two NVL72 racks: 18 trays of 4 GPUs each.
+  Cluster c = cluster(36, 4);
+  c.scale_up.domain_gpus = 72;
+  const Fabric fabric = Fabric::build(c);
+  EXPECT_EQ(kinds(fabric, fabric.route(0, 71)), "nvlink nvlink");
+  EXPECT_EQ(kinds(fabric, fabric.route(71, 72)), "nvlink nvlink nic nic") << "to the GPU of its tray on the other's rail first";
+  EXPECT_EQ(kinds(fabric, fabric.route(0, 72)), "nic nic") << "32 trays share a leaf";
+  EXPECT_EQ(kinds(fabric, fabric.route(0, 140)), "nic leaf leaf nic");
 }
 
 TEST(Fabric, RoutesThroughOneTwoOrMoreSwitches) {
@@ -177,6 +208,14 @@ std::vector<Shape> shapes() {
   add("domains of three nodes", 6, [](Cluster& c) { c.scale_up.domain_gpus = 12; });
   add("domains of half a node", 6, [](Cluster& c) { c.scale_up.domain_gpus = 2; });
   add("no NVLink", 6, [](Cluster& c) { c.scale_up.domain_gpus = 1; });
+  add("two planes of two rails", 12, [](Cluster& c) { c.scale_out.kind = FabricKind::multi_plane, c.scale_out.planes = 2; });
+  add("four planes, three layers", 40,
+      [](Cluster& c) { c.scale_out.kind = FabricKind::multi_plane, c.scale_out.planes = 4, c.scale_out.layers = 3; });
+  add("oversubscribed cores", 31, [](Cluster& c) { c.scale_out.layers = 3, c.scale_out.core_oversubscription = 4; });
+  const auto dragonfly = [](Cluster& c) { c.scale_out.kind = FabricKind::dragonfly, c.scale_out.rails = false, c.scale_out.layers = 1; };
+  add("dragonfly of nine groups", 18, dragonfly);
+  add("dragonfly of three groups", 5, dragonfly);
+  add("dragonfly of one group", 2, dragonfly);
   return out;
 }
 
@@ -192,31 +231,43 @@ std::uint32_t nic_of(const Cluster& c, std::int64_t gpu) {
   return static_cast<std::uint32_t>(gpu / c.gpus_per_node * rails + gpu % c.gpus_per_node * rails / c.gpus_per_node);
 }
 
+std::string part_text(const Point& point) {
+  constexpr std::array kNames = {"gpu", "nvswitch", "nic", "leaf", "spine", "core", "router"};
+  return kNames[static_cast<std::size_t>(point.kind)] + std::string(" ") + std::to_string(point.index);
+}
+
+void expect_joined(const Cluster& c, const Fabric& fabric, std::int64_t a, std::int64_t b) {
+  Point at{PointKind::gpu, static_cast<std::uint32_t>(a)};
+  const Route route = fabric.route(a, b, static_cast<std::uint64_t>(a * 1000 + b));
+  double narrowest = std::numeric_limits<double>::infinity();
+  int nvlink = 0;  // links, two a hop
+  for (const std::uint32_t id : route.links()) {
+    const FabricLink link = fabric.link(id);
+    ASSERT_FALSE(fabric.broken(id)) << fabric.link_name(id);
+    if (at.kind == PointKind::gpu && link.kind == LinkKind::nic) at = {PointKind::nic, nic_of(c, at.index)};
+    if (at.kind == PointKind::nic && link.kind == LinkKind::nvlink) {
+      ASSERT_EQ(nic_of(c, link.from.index), at.index);
+      at = link.from;
+    }
+    ASSERT_EQ(link.from, at) << "route " << a << " -> " << b << " at " << fabric.link_name(id);
+    at = link.to;
+    narrowest = std::min(narrowest, link.capacity.value());
+    nvlink += link.kind == LinkKind::nvlink ? 1 : 0;
+  }
+  const Point end = at.kind == PointKind::gpu ? Point{PointKind::gpu, static_cast<std::uint32_t>(b)} : Point{PointKind::nic, nic_of(c, b)};
+  ASSERT_EQ(at, end) << "route " << a << " -> " << b;
+  ASSERT_EQ(route.bandwidth.value(), narrowest);
+  double latency = 3e-6 * nvlink / 2;
+  if (route.network_switches > 0) latency += 2e-6 + 0.5e-6 * static_cast<double>(route.network_switches - 1);
+  ASSERT_DOUBLE_EQ(route.latency.value(), latency);
+}
+
 TEST_P(FabricShapes, LinksOfARouteJoin) {
   const Cluster& c = GetParam().cluster;
   const Fabric fabric = Fabric::build(c);
   for (std::int64_t a = 0; a < c.gpus(); ++a) {
     for (std::int64_t b = 0; b < c.gpus(); ++b) {
-      if (a == b) continue;
-      Point at{PointKind::gpu, static_cast<std::uint32_t>(a)};
-      const Route route = fabric.route(a, b, static_cast<std::uint64_t>(a * 1000 + b));
-      double narrowest = std::numeric_limits<double>::infinity();
-      bool nvlink = false;
-      for (const std::uint32_t id : route.links()) {
-        const FabricLink link = fabric.link(id);
-        if (at.kind == PointKind::gpu && link.kind == LinkKind::nic) at = {PointKind::nic, nic_of(c, at.index)};
-        ASSERT_EQ(link.from, at) << "route " << a << " -> " << b << " at " << fabric.link_name(id);
-        at = link.to;
-        narrowest = std::min(narrowest, link.capacity.value());
-        nvlink = nvlink || link.kind == LinkKind::nvlink;
-      }
-      const Point end =
-          at.kind == PointKind::gpu ? Point{PointKind::gpu, static_cast<std::uint32_t>(b)} : Point{PointKind::nic, nic_of(c, b)};
-      ASSERT_EQ(at, end) << "route " << a << " -> " << b;
-      ASSERT_EQ(route.bandwidth.value(), narrowest);
-      double latency = nvlink ? 3e-6 : 0;
-      if (route.network_switches > 0) latency += 2e-6 + 0.5e-6 * static_cast<double>(route.network_switches - 1);
-      ASSERT_DOUBLE_EQ(route.latency.value(), latency);
+      if (a != b) expect_joined(c, fabric, a, b);
     }
   }
 }
@@ -253,8 +304,7 @@ class AllLinks {
       if (at.kind == PointKind::gpu && at.index != gpu) continue;
       if (const auto it = next_.find(at); it != next_.end()) {
         for (const Point& to : it->second) {
-          const bool is_switch = to.kind == PointKind::leaf || to.kind == PointKind::spine || to.kind == PointKind::core;
-          reach(to, {cost.first + (is_switch ? 1 : 0), cost.second + 1});
+          reach(to, {cost.first + (is_network_switch(to.kind) ? 1 : 0), cost.second + 1});
         }
       }
     }
@@ -269,6 +319,7 @@ class AllLinks {
 
 TEST_P(FabricShapes, RoutesAreTheShortest) {
   const Cluster& c = GetParam().cluster;
+  if (c.scale_out.kind == FabricKind::dragonfly) return;  // any cable between two groups does
   const Fabric fabric = Fabric::build(c);
   const AllLinks links(c, fabric);
   for (std::int64_t a = 0; a < c.gpus(); ++a) {
@@ -276,6 +327,7 @@ TEST_P(FabricShapes, RoutesAreTheShortest) {
     for (std::int64_t b = 0; b < c.gpus(); ++b) {
       if (a == b) continue;
       const Route route = fabric.route(a, b);
+      for (const Route& equal : fabric.equal_routes(a, b)) ASSERT_EQ(equal.count, route.count);
       const bool nvlink = route.network_switches == 0;
       const Point end = nvlink ? Point{PointKind::gpu, static_cast<std::uint32_t>(b)} : Point{PointKind::nic, nic_of(c, b)};
       ASSERT_TRUE(best.count(end)) << a << " -> " << b;
@@ -299,11 +351,130 @@ TEST_P(FabricShapes, SwitchesHaveThePorts) {
     down[link.to] += cables;
   }
   for (const auto& [point, cables] : down) {
+    if (point.kind == PointKind::router) continue;  // dragonfly_test counts these
     ASSERT_LE(cables + up[point], static_cast<double>(c.scale_out.switch_ports)) << "point " << point.index;
     if (point.kind == PointKind::leaf && up[point] > 0) {
       ASSERT_LE(cables, up[point] * c.scale_out.oversubscription) << "leaf " << point.index;
     }
   }
+}
+
+TEST_P(FabricShapes, SharesAreTheEqualRoutesOfAdaptiveAndOneOfEcmp) {
+  Cluster c = GetParam().cluster;
+  for (const PathChoice routing : {PathChoice::adaptive, PathChoice::ecmp}) {
+    c.scale_out.routing = routing;
+    const Fabric fabric = Fabric::build(c);
+    for (std::int64_t b = 1; b < c.gpus(); b += 3) {
+      std::map<std::uint32_t, double> wanted, found;
+      const std::vector<Route> routes = fabric.equal_routes(0, b);
+      for (const Route& route : routes) {
+        for (const std::uint32_t link : route.links()) wanted[link] += 1.0 / static_cast<double>(routes.size());
+      }
+      for (const LinkShare& share : fabric.shares(0, b)) {
+        for (std::uint32_t link = share.first; link < share.first + share.count; ++link) found[link] += share.share / share.count;
+      }
+      if (routing == PathChoice::ecmp) {
+        const bool one_of_them = std::any_of(routes.begin(), routes.end(), [&](const Route& route) {
+          const auto links = route.links();
+          return links.size() == found.size() && std::all_of(links.begin(), links.end(), [&](auto link) { return found.count(link) == 1; });
+        });
+        ASSERT_TRUE(one_of_them) << "0 -> " << b;
+        continue;
+      }
+      ASSERT_EQ(found.size(), wanted.size()) << "0 -> " << b;
+      for (const auto& [link, share] : wanted) ASSERT_NEAR(found[link], share, 1e-12) << fabric.link_name(link);
+    }
+  }
+}
+
+// --- failures ---
+
+Cluster with_failures(Cluster c, const std::vector<std::string>& failures) {
+  for (const std::string& text : failures) c.scale_out.failures.push_back(*parse_failure(text));
+  return c;
+}
+
+TEST(FabricFailures, TrafficLeavesOutABrokenSpine) {
+  const Fabric fabric = Fabric::build(with_failures(cluster(256), {"spine 7", "leaf 0 - spine 8"}));
+  for (std::uint64_t choice = 0; choice < 500; ++choice) {
+    const Route route = fabric.route(0, 2040, choice);
+    EXPECT_EQ(kinds(fabric, route), "nic leaf leaf nic");
+    for (const std::uint32_t link : route.links()) EXPECT_FALSE(fabric.broken(link)) << fabric.link_name(link);
+  }
+  EXPECT_EQ(fabric.equal_routes(0, 2040).size(), 30u) << "two of 32 spines";
+  EXPECT_EQ(fabric.equal_routes(1, 2041).size(), 31u) << "the cable was another leaf's";
+}
+
+TEST(FabricFailures, ABrokenNicLeavesByItsNeighboursAndArrivesByThem) {
+  const Fabric fabric = Fabric::build(with_failures(cluster(64), {"nic 2"}));
+  const Route out = fabric.route(2, 8 + 2);
+  // Rail 2 of the own node is gone: by any other NIC to its leaf, over a spine to rail 2 of the destination, or to the destination's
+  // NIC on the same rail and over NVLink there. The latter crosses one switch.
+  EXPECT_EQ(kinds(fabric, out), "nvlink nvlink nic nic nvlink nvlink");
+  EXPECT_EQ(out.network_switches, 1);
+  EXPECT_DOUBLE_EQ(out.latency.value(), 3e-6 + 2e-6 + 3e-6);
+  const Route in = fabric.route(8 + 2, 2);
+  EXPECT_EQ(kinds(fabric, in), "nvlink nvlink nic nic nvlink nvlink");
+  EXPECT_EQ(kinds(fabric, fabric.route(3, 8 + 3)), "nic nic");
+}
+
+TEST(FabricFailures, WhoIsCutOffIsSaid) {
+  Cluster c = cluster(8, 4);
+  c.scale_out.switch_ports = 16;
+  c.scale_out.rails = false;  // one leaf for the NICs of two nodes
+  EXPECT_THAT(Fabric::misfits(c), testing::IsEmpty());
+  EXPECT_THAT(Fabric::misfits(with_failures(c, {"leaf 1"})),
+              testing::ElementsAre("failures cut off nodes 2 to 3 (8 of 32 GPUs) from the rest of the network"));
+  EXPECT_THROW(Fabric::build(with_failures(c, {"leaf 1"})), InputError);
+  EXPECT_THAT(Fabric::misfits(with_failures(c, {"nic 4", "nic 5", "nic 6"})), testing::IsEmpty()) << "one NIC is left to the node";
+  EXPECT_THAT(Fabric::misfits(with_failures(c, {"nic 4", "nic 5", "nic 6", "nic 7"})),
+              testing::ElementsAre("failures cut off node 1 (4 of 32 GPUs) from the rest of the network"));
+  // With rails a leaf takes one NIC of each node only.
+  EXPECT_THAT(Fabric::misfits(with_failures(cluster(64), {"leaf 1"})), testing::IsEmpty());
+}
+
+TEST(FabricFailures, WhatIsNotThereCannotFail) {
+  const auto says = [](const std::string& failure) -> std::string {
+    try {
+      Fabric::misfits(with_failures(cluster(256), {failure}));
+    } catch (const InputError& error) {
+      return error.diagnostics().front().message;
+    }
+    return "nothing";
+  };
+  EXPECT_EQ(says("spine 99"), "failures: there is no spine 99; they are numbered 0 to 31");
+  EXPECT_EQ(says("core 0"), "failures: 'core 0': this network has no core");
+  EXPECT_EQ(says("leaf 0 - leaf 1"), "failures: 'leaf 0 - leaf 1': no cable lies between the two");
+  EXPECT_EQ(says("spine 31"), "nothing");
+}
+
+// Breaks links at random; whatever stays connected is still reached, over whole links that join.
+TEST_P(FabricShapes, PropertyRoutesSurviveFailures) {
+  Cluster c = GetParam().cluster;
+  const Fabric whole = Fabric::build(c);
+  if (whole.links_of(LinkKind::nic).count == 0) return;
+  int connected = 0;
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937_64 random(seed);
+    c.scale_out.failures.clear();
+    for (std::uint64_t k = 0; k < seed; ++k) {
+      const std::uint32_t first = whole.links_of(LinkKind::nvlink).count;
+      const FabricLink link = whole.link(first + static_cast<std::uint32_t>(random() % (whole.link_count() - first)));
+      c.scale_out.failures.push_back(*parse_failure(part_text(link.from) + " - " + part_text(link.to)));
+    }
+    if (!Fabric::misfits(c).empty()) continue;
+    ++connected;
+    const Fabric fabric = Fabric::build(c);
+    for (std::int64_t a = 0; a < c.gpus(); a += 5) {
+      for (std::int64_t b = 0; b < c.gpus(); b += 2) {
+        if (a == b) continue;
+        expect_joined(c, fabric, a, b);
+        for (const LinkShare& share : fabric.shares(a, b)) ASSERT_FALSE(fabric.broken(share.first));
+      }
+    }
+  }
+  EXPECT_GT(connected, 0);
 }
 
 }  // namespace

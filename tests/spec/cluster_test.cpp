@@ -40,9 +40,27 @@ TEST(Cluster, ContradictionsNameBothKeys) {
               ElementsAre("gpu.usable_memory: 81 GiB is more than gpu.memory, 80 GiB"));
   EXPECT_THAT(broken([](Cluster& c) { c.scale_up.domain_gpus = 12; }),
               ElementsAre(StartsWith("scale_up.domain_gpus: must be a multiple or a divisor")));
-  EXPECT_THAT(broken([](Cluster& c) { c.scale_out.nics_per_node = 3; }), ElementsAre(StartsWith("scale_out.nics_per_node: 3 NICs")));
-  EXPECT_THAT(broken([](Cluster& c) { c.scale_out.kind = FabricKind::rail_only, c.scale_out.rails = false; }),
+  EXPECT_THAT(broken([](Cluster& c) { c.scale_out.nics_per_node = 3; }),
+              ElementsAre(StartsWith("scale_out.nics_per_node: 3 NICs"), StartsWith("scale_out.planes: 8 planes do not divide")));
+  EXPECT_THAT(broken([](Cluster& c) { c.scale_out.kind = FabricKind::rail_only, c.scale_out.planes = 1, c.scale_out.rails = false; }),
               ElementsAre(StartsWith("scale_out.rails: ")));
+}
+
+TEST(Cluster, KeysOfOneKindOfFabricAreNotAnothers) {
+  EXPECT_THAT(broken([](Cluster& c) { c.scale_out.kind = FabricKind::fat_tree; }),
+              ElementsAre(StartsWith("scale_out.planes: is for kind: multi-plane")));
+  EXPECT_THAT(broken([](Cluster& c) { c.scale_out.rails = false; }),
+              ElementsAre(StartsWith("scale_out.rails: a multi-plane fabric has rails")));
+  EXPECT_THAT(broken([](Cluster& c) { c.scale_out.core_oversubscription = 2; }),
+              ElementsAre(StartsWith("scale_out.core_oversubscription: only three layers")));
+  const auto dragonfly = [](Cluster& c) {
+    c.scale_out.kind = FabricKind::dragonfly, c.scale_out.planes = 1, c.scale_out.rails = false, c.scale_out.layers = 1;
+  };
+  EXPECT_THAT(broken(dragonfly), IsEmpty());
+  EXPECT_THAT(broken([&](Cluster& c) { dragonfly(c), c.scale_out.rails = true; }),
+              ElementsAre(StartsWith("scale_out.rails: a dragonfly has no rails")));
+  EXPECT_THAT(broken([&](Cluster& c) { dragonfly(c), c.scale_out.oversubscription = 2; }),
+              ElementsAre(StartsWith("scale_out.oversubscription: a dragonfly")));
 }
 
 TEST(Cluster, EveryNumberHasAnOrigin) {

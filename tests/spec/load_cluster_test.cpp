@@ -34,7 +34,7 @@ TEST(LoadCluster, EveryShippedTopologyLoads) {
     ++files;
     EXPECT_THAT(mistakes_of([&] { load_cluster(path.string()); }), ElementsAre()) << path;
   }
-  EXPECT_GE(files, 8);
+  EXPECT_GE(files, 20);
 }
 
 TEST(LoadCluster, MistakesHavePlaces) {
@@ -43,14 +43,42 @@ TEST(LoadCluster, MistakesHavePlaces) {
   text = replaced(text, "nic_bandwidth: 400 Gbps", "nic_bandwidth: 400");
   text = replaced(text, "memory: 80 GiB\n", "memory: 80 gib\n");
   text = replaced(text, "origin: assumed", "origin: guessed");
-  text = replaced(text, "kind: fat-tree", "kind: fat_tree");
+  text = replaced(text, "kind: multi-plane", "kind: multi_plane");
   text = replaced(text, "pue: 1.2", "pu: 1.2");
   const auto found = mistakes_in(text, [](YamlReader& r) { read_cluster(r); });
-  EXPECT_THAT(found, ElementsAre(HasSubstr("'nodes': expected a whole number, found '2.5'"),
-                                 HasSubstr("'gib' is not a unit of a size in bytes"), HasSubstr("'400' has no unit"),
-                                 HasSubstr("found 'fat_tree'; accepted is one of fat-tree, rail-only | did you mean 'fat-tree'?"),
-                                 HasSubstr("unknown key 'power.pu' | did you mean 'pue'?"),
-                                 HasSubstr("found 'guessed'; accepted is one of measured, paper, vendor, assumed")));
+  EXPECT_THAT(
+      found,
+      ElementsAre(
+          HasSubstr("'nodes': expected a whole number, found '2.5'"), HasSubstr("'gib' is not a unit of a size in bytes"),
+          HasSubstr("'400' has no unit"),
+          HasSubstr("found 'multi_plane'; accepted is one of fat-tree, rail-only, multi-plane, dragonfly | did you mean 'multi-plane'?"),
+          HasSubstr("unknown key 'power.pu' | did you mean 'pue'?"),
+          HasSubstr("found 'guessed'; accepted is one of measured, paper, vendor, assumed")));
+}
+
+TEST(LoadCluster, FailuresNameTheirParts) {
+  const std::string text = read_whole_file(kFile);
+  EXPECT_THAT(mistakes_in(text + "failures: [spine 7, leaf 3 - spine 1, nic 12]\n",
+                          [](YamlReader& r) {
+                            const Cluster c = read_cluster(r);
+                            ASSERT_EQ(c.scale_out.failures.size(), 3u);
+                            EXPECT_EQ(to_text(c.scale_out.failures[1]), "leaf 3 - spine 1");
+                          }),
+              ElementsAre());
+  const auto mistakes = [&](const std::string& list) {
+    return mistakes_in(text + "failures: " + list + "\n", [](YamlReader& r) { read_cluster(r); });
+  };
+  for (const char* list : {"[spine]", "[spine -1]", "[spine x]", "[switch 3]", "[leaf 3 spine 7]", "[leaf 3 - ]"}) {
+    EXPECT_THAT(mistakes(list), ElementsAre(HasSubstr("names no part of a network | a part is nic, leaf, spine, core or router"))) << list;
+  }
+}
+
+TEST(LoadCluster, RoutingAndPlanes) {
+  EXPECT_EQ(load_cluster(kFile).scale_out.routing, PathChoice::adaptive);
+  EXPECT_EQ(load_cluster(kFile, {"scale_out.routing=ecmp", "scale_out.routing_seed=7"}).scale_out.routing_seed, 7u);
+  EXPECT_EQ(load_cluster(kFile).scale_out.planes, 8);
+  EXPECT_THAT(mistakes_of([] { load_cluster(kFile, {"scale_out.planes=3"}); }),
+              ElementsAre(HasSubstr("3 planes do not divide nics_per_node, 8")));
 }
 
 TEST(LoadCluster, OneNodeNeedsNoNetworkAndMoreDo) {

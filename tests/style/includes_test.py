@@ -26,6 +26,8 @@ ALLOWED = {
 HEAVY = {
     "yaml-cpp/": ["sim/spec"],
     "boost/": ["sim/net"],
+    "pugixml": ["sim/spec"],
+    "simgrid/": [],
     "Eigen/": ["calibration/fit", "sim/moe"],
     "nlohmann/": ["sim/estimate", "sim/planner", "sim/handover", "calibration/fit"],
     "CLI/": ["sim/cli"],
