@@ -206,7 +206,8 @@ KernelTime Timing::time(const Collective& c, Load load) const {
     if (place < 0) nothing_related(calibration_, kCollectiveKindNames[static_cast<std::size_t>(c.kind)]);
     const auto& curve = experts_.curves[static_cast<std::size_t>(place)];
     const bool outside = !curve.bytes.contains(c.bytes.value()) || !curve.ranks.contains(static_cast<double>(c.ranks));
-    return answer(evaluate(curve, c, links(curve.nvlink, curve.nic * c.nic_share)), experts_.index[static_cast<std::size_t>(place)], outside);
+    return answer(evaluate(curve, c, links(curve.nvlink, curve.nic * c.nic_share)), experts_.index[static_cast<std::size_t>(place)],
+                  outside);
   }
   const auto place = collective_table_[static_cast<std::size_t>(c.kind)];
   if (place < 0) nothing_related(calibration_, kCollectiveKindNames[static_cast<std::size_t>(c.kind)]);
@@ -214,7 +215,8 @@ KernelTime Timing::time(const Collective& c, Load load) const {
   const double nodes = std::ceil(static_cast<double>(c.ranks) / static_cast<double>(std::max<std::int64_t>(1, c.ranks_per_node)));
   const bool outside =
       !curve.bytes.contains(c.bytes.value()) || !curve.ranks.contains(static_cast<double>(c.ranks)) || !curve.nodes.contains(nodes);
-  return answer(evaluate(curve, c, links(curve.nvlink, curve.nic * c.nic_share)), collectives_.index[static_cast<std::size_t>(place)], outside);
+  return answer(evaluate(curve, c, links(curve.nvlink, curve.nic * c.nic_share)), collectives_.index[static_cast<std::size_t>(place)],
+                outside);
 }
 
 std::int64_t Timing::sms_held(CollectiveKind kind) const {

@@ -65,7 +65,9 @@ TEST_F(ClusterDocument, AScenariosClusterMayNameBoth) {
   const Scenario s = load_scenario(scenario.string(), {"cluster={base: " + base + ", from: " + node + ", nodes: 512}"});
   EXPECT_EQ(s.cluster.gpus_per_node, 4);
   EXPECT_EQ(s.cluster.gpus(), 2048);
-  EXPECT_EQ(load_scenario(scenario.string(), {"cluster.from=" + node, "cluster.nodes=512", "cluster.scale_out.planes=2"}).cluster.scale_out.nics_per_node, 2);
+  EXPECT_EQ(load_scenario(scenario.string(), {"cluster.from=" + node, "cluster.nodes=512", "cluster.scale_out.planes=2"})
+                .cluster.scale_out.nics_per_node,
+            2);
 }
 
 TEST_F(ClusterDocument, MistakesHavePlaces) {

@@ -27,7 +27,6 @@ HEAVY = {
     "yaml-cpp/": ["sim/spec"],
     "boost/": ["sim/net"],
     "pugixml": ["sim/spec"],
-    "simgrid/": [],
     "Eigen/": ["calibration/fit", "sim/moe"],
     "nlohmann/": ["sim/estimate", "sim/planner", "sim/handover", "calibration/fit"],
     "CLI/": ["sim/cli"],
