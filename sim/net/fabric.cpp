@@ -1,8 +1,6 @@
 #include "sim/net/fabric.h"
 
 #include <algorithm>
-#include <boost/graph/adjacency_list.hpp>
-#include <boost/graph/dijkstra_shortest_paths.hpp>
 #include <limits>
 #include <map>
 
@@ -24,33 +22,6 @@ std::uint32_t narrow(std::int64_t value) {
   CHECK(value >= 0 && value < std::numeric_limits<std::uint32_t>::max(), "more links than 32 bits can number");
   return static_cast<std::uint32_t>(value);
 }
-
-// What surrounds a source GPU, the GPU beside it on the destination's rail (`relay`), and the destination. Of equal spines and
-// cores there is one.
-enum Place : std::size_t {
-  source,
-  relay,
-  destination,
-  nvswitch,
-  source_nic,
-  relay_nic,
-  destination_nic,
-  destination_leaf,
-  leaf_of_the_pod,
-  leaf_of_another_pod,
-  leaf_apart,
-  spine_of_the_pod,
-  spine_of_another_pod,
-  core,
-  place_count
-};
-
-using Graph =
-    boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS, boost::no_property, boost::property<boost::edge_weight_t, int>>;
-
-// Network switches count first, then links: a link of a switch weighs half a switch and more than any number of others.
-constexpr int kLinkOfSwitch = 100;
-constexpr int kOther = 1;
 
 Point point_of(const NetworkPart& part) {
   constexpr std::array kKinds = {PointKind::nic, PointKind::leaf, PointKind::spine, PointKind::core, PointKind::router};
@@ -112,7 +83,7 @@ Fabric::Fabric(const Cluster& cluster, const Clos& clos, const Dragonfly& dragon
   number_links(cluster);
   for (std::size_t direct = 0; direct < kMeets; ++direct) {
     for (std::size_t relayed = 0; relayed < kMeets; ++relayed) {
-      classes_[direct * kMeets + relayed] = shortest(static_cast<Meet>(direct), static_cast<Meet>(relayed));
+      classes_[direct * kMeets + relayed] = shortest_path(static_cast<Meet>(direct), static_cast<Meet>(relayed));
     }
   }
   if (!cluster.scale_out.failures.empty()) break_links(cluster.scale_out.failures);
@@ -241,37 +212,6 @@ std::pair<Point, Point> Fabric::ends_between_routers(Block block, std::uint32_t 
   return {router(d.gateway(from, to, cable)), router(d.gateway(to, from, cable))};
 }
 
-Fabric::PathClass Fabric::shortest(Meet direct, Meet relayed) {
-  constexpr std::array<Place, kMeets> kLeafThatMeets = {destination_leaf, leaf_of_the_pod, leaf_of_another_pod, leaf_apart};
-  Graph graph(place_count);
-  const auto join = [&](Place a, Place b, int weight) { boost::add_edge(a, b, weight, graph); };
-  join(source, nvswitch, kOther);
-  join(nvswitch, relay, kOther);
-  join(source, source_nic, kOther);
-  join(relay, relay_nic, kOther);
-  join(destination, destination_nic, kOther);
-  join(source_nic, kLeafThatMeets[static_cast<std::size_t>(direct)], kLinkOfSwitch);
-  join(relay_nic, kLeafThatMeets[static_cast<std::size_t>(relayed)], kLinkOfSwitch);
-  join(destination_nic, destination_leaf, kLinkOfSwitch);
-  join(destination_leaf, spine_of_the_pod, kLinkOfSwitch);
-  join(leaf_of_the_pod, spine_of_the_pod, kLinkOfSwitch);
-  join(leaf_of_another_pod, spine_of_another_pod, kLinkOfSwitch);
-  join(spine_of_the_pod, core, kLinkOfSwitch);
-  join(spine_of_another_pod, core, kLinkOfSwitch);
-
-  std::array<std::size_t, place_count> before{};
-  boost::dijkstra_shortest_paths(graph, source, boost::predecessor_map(before.data()));
-  PathClass path;
-  if (before[destination] == destination) return path;  // out of reach
-  path.meet = Meet::leaf;
-  for (std::size_t at = destination; at != source; at = before[at]) {
-    if (at == nvswitch) path.relay = true;
-    if (at == spine_of_the_pod) path.meet = std::max(path.meet, Meet::spine);
-    if (at == core) path.meet = Meet::core;
-  }
-  return path;
-}
-
 std::int64_t Fabric::nic_of(std::int64_t gpu) const {
   const std::int64_t node = gpu / gpus_per_node_, place = gpu % gpus_per_node_;
   return node * rails_ + place * rails_ / gpus_per_node_;
@@ -295,14 +235,14 @@ std::int64_t Fabric::relay_for(std::int64_t a, std::int64_t b) const {
   return domain_of(relay) == domain_of(a) ? relay : a;
 }
 
-Fabric::Meet Fabric::meet(std::int64_t nic_a, std::int64_t nic_b) const {
+Meet Fabric::meet(std::int64_t nic_a, std::int64_t nic_b) const {
   const std::int64_t leaf_a = leaf_of_nic(nic_a), leaf_b = leaf_of_nic(nic_b);
   if (leaf_a == leaf_b) return Meet::leaf;
   if (!clos_.leaves_joined || leaf_a / clos_.leaves != leaf_b / clos_.leaves) return Meet::never;
   return pod_of_leaf(leaf_a) == pod_of_leaf(leaf_b) ? Meet::spine : Meet::core;
 }
 
-Fabric::PathClass Fabric::class_of(std::int64_t a, std::int64_t b) const {
+PathClass Fabric::class_of(std::int64_t a, std::int64_t b) const {
   const Meet direct = meet(nic_of(a), nic_of(b)), relayed = meet(nic_of(relay_for(a, b)), nic_of(b));
   return classes_[static_cast<std::size_t>(direct) * kMeets + static_cast<std::size_t>(relayed)];
 }

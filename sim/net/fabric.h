@@ -38,6 +38,7 @@
 #include "sim/base/quantity.h"
 #include "sim/net/clos.h"
 #include "sim/net/dragonfly.h"
+#include "sim/net/path_class.h"
 #include "sim/spec/cluster.h"
 
 namespace trillion {
@@ -126,16 +127,6 @@ class Fabric {
   std::uint32_t nic_link(std::int64_t nic, bool up) const;
 
  private:
-  // The lowest layer of switches that two NICs share.
-  enum class Meet : std::uint8_t { leaf, spine, core, never };
-  static constexpr std::size_t kMeets = 4;
-
-  // How all pairs of GPUs travel whose NICs meet at one layer directly, and at another after NVLink to the right rail.
-  struct PathClass {
-    bool relay = false;  // NVLink to the rail of the destination first
-    Meet meet = Meet::never;
-  };
-
   // Links of one kind and direction are numbered in a row; those between routers have no direction to tell apart.
   enum Block : std::uint8_t {
     nvlink_up,
@@ -160,7 +151,6 @@ class Fabric {
   void break_links(const std::vector<Failure>& failures);
   void break_links_of(const Failure& failure, std::vector<std::string>& unknown);
   std::string cut_off() const;  // the nodes that failures separate from most of the others; empty: none
-  static PathClass shortest(Meet direct, Meet relayed);
 
   std::vector<LinkShare> runs(const Route& start, std::int64_t nic_a, std::int64_t nic_b) const;  // of a whole tree
   bool is_dragonfly() const { return dragonfly_.groups > 0; }
