@@ -1,12 +1,16 @@
 // When transfers end that start together and share links max-min fairly (net/max_min.h), re-rated whenever one ends.
 //
-// Flows over the same links in the same proportions are one path: at any time they have one rate, so they end in the order of their
-// bytes. Per path the state is how far a flow of it has come; that makes the cost
+// What a re-rating costs is kept to what it can change:
 //
-//   (distinct ends) x (paths and links that are still connected)
+//   path     flows over the same links in the same proportions have one rate, and end in the order of their bytes
+//   link     all paths that it holds back move at one pace, its level; so it keeps one clock of bytes moved, and each of its paths ends
+//            when that clock has reached a mark. Links that hold nothing back have no clock
+//   change   when a path of rate r ends, rates below r stay: nobody who is held back at a lower level can gain or lose. What is
+//            held back at r or above is filled again, as far as it is connected by links that hold something back; if that fills a
+//            link which held nothing back before, once more together with it
 //
-// and not a matter of the number of flows. Links that cannot fill up whatever happens are left out first, and what is then no
-// longer connected runs apart. Flows of equal size in equal positions end at the same instant, bit for bit.
+// Flows of equal size in equal positions end at the same instant. The rates are those of MaxMinSolver (tests/net/fluid_test.cpp), the
+// ends SimGrid's (tests/simgrid).
 //
 // Example: over a link of 10 bytes/s, flows of 10 and 30 bytes end after 2 s and 4 s.
 #pragma once
@@ -17,22 +21,28 @@
 
 #include "sim/base/quantity.h"
 #include "sim/net/fabric.h"
-#include "sim/net/max_min.h"
 
 namespace trillion {
 
 struct FluidProblem {
+  struct Use {
+    std::uint32_t link = 0;
+    double share = 1;  // of a flow's bytes, in (0, 1]
+  };
   struct Flow {
-    std::uint32_t path;
-    double bytes;  // positive
+    std::uint32_t path = 0;
+    double bytes = 0;  // positive
   };
   std::vector<double> capacities;  // per link, bytes per second, positive
   std::vector<std::uint32_t> uses_begin{0};
-  std::vector<MaxMinUse> uses;  // of path p: uses_begin[p] .. uses_begin[p + 1]; none twice, at least one
+  std::vector<Use> uses;  // of path p: uses_begin[p] .. uses_begin[p + 1]; no link twice, at least one
   std::vector<Flow> flows;
 
-  std::uint32_t add_path(std::span<const MaxMinUse> path_uses);
+  std::uint32_t add_path(std::span<const Use> path_uses);
   std::size_t path_count() const { return uses_begin.size() - 1; }
+  std::span<const Use> uses_of(std::uint32_t path) const {
+    return {uses.data() + uses_begin[path], uses_begin[path + 1] - uses_begin[path]};
+  }
 };
 
 // One end per flow, in seconds from the start.

@@ -332,9 +332,50 @@ double measured_ratio(const CollectiveCurve& curve, const Collective& c) {
 
 }  // namespace
 
+namespace {
+
+bool is_ring(CollectiveKind kind) {
+  return kind == CollectiveKind::all_reduce || kind == CollectiveKind::all_gather || kind == CollectiveKind::reduce_scatter;
+}
+
+double seconds_with(NcclProtocol protocol, const CollectiveCurve& curve, const Collective& c, const GroupLinks& links) {
+  if (protocol == NcclProtocol::simple) return closed_form(curve, c, links);
+  return nccl_estimate(protocol, c.kind, c.bytes, c.ranks, links.nccl).value();
+}
+
+// Measured over `seconds_with`, where a measured group took the protocol: the group nearest in size, the bytes nearest to the call's.
+// 1 where none did.
+double protocol_ratio(NcclProtocol protocol, const CollectiveCurve& curve, const Collective& c, const GroupLinks& links) {
+  double nearest = std::numeric_limits<double>::infinity(), ratio = 1;
+  for (const CollectiveKnots& knots : curve.knots) {
+    Collective measured = c;
+    measured.ranks = measured.ranks_per_node = knots.ranks;
+    for (const double bytes : knots.bytes) {
+      if (nccl_protocol(c.kind, Bytes{bytes}, knots.ranks, links.nccl) != protocol) continue;
+      const double ranks_apart = std::abs(std::log(static_cast<double>(knots.ranks) / static_cast<double>(c.ranks)));
+      const double apart = 100 * ranks_apart + std::abs(std::log(bytes / c.bytes.value()));
+      if (apart >= nearest) continue;
+      nearest = apart;
+      measured.bytes = Bytes{bytes};
+      ratio = along_knots(knots, bytes) / seconds_with(protocol, curve, measured, {curve.nvlink, curve.nic, links.nccl});
+    }
+  }
+  return ratio;
+}
+
+bool was_measured(const CollectiveCurve& curve, std::int64_t ranks) {
+  return std::any_of(curve.knots.begin(), curve.knots.end(), [&](const CollectiveKnots& k) { return k.ranks == ranks; });
+}
+
+}  // namespace
+
 Seconds evaluate(const CollectiveCurve& curve, const Collective& c, const GroupLinks& links) {
   if (c.ranks <= 1) return Seconds{};
-  const bool one_node = c.ranks_per_node >= c.ranks;
+  const bool one_node = c.ranks_per_node >= c.ranks, by_protocol = links.nccl.known() && is_ring(c.kind) && c.bytes.value() > 0;
+  if (one_node && by_protocol && !curve.knots.empty() && !was_measured(curve, c.ranks)) {
+    const NcclProtocol protocol = nccl_protocol(c.kind, c.bytes, c.ranks, links.nccl);
+    return curve.info.scale * Seconds{seconds_with(protocol, curve, c, links) * protocol_ratio(protocol, curve, c, links)};
+  }
   const double ratio = one_node && !curve.knots.empty() ? measured_ratio(curve, c) : 1.0;
   return curve.info.scale * Seconds{closed_form(curve, c, links) * ratio};
 }

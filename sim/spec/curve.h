@@ -16,6 +16,7 @@
 
 #include "sim/base/quantity.h"
 #include "sim/spec/kernel.h"
+#include "sim/spec/nccl.h"
 #include "sim/spec/origin.h"
 
 namespace trillion {
@@ -148,6 +149,7 @@ Seconds evaluate(const MemoryCurve& curve, const MemoryBound& kernel, double sms
 struct GroupLinks {
   BytesPerSecond nvlink;  // one rank, one way, achieved
   BytesPerSecond nic;     // one rank's own share of its node's NICs, one way, achieved
+  NcclLinks nccl = {};
 };
 
 // Collectives as NCCL runs them: latency per step plus a pipelined transfer (../shared/facts/communication.md, 4 and 5).
@@ -169,8 +171,9 @@ struct GroupLinks {
 //
 //   time = form(n, S) knots(m, S) / form(m, S)      log-log between knots; beyond them the ratio of the last one
 //
-// so that a measured size is what was measured (the library changes protocols on the way) and another group size, or another
-// cluster's links, scale it as the closed form says.
+// so that a measured size is what was measured and another cluster's links scale it as the closed form says. The library changes
+// protocols on the way, and for another group size elsewhere (spec/nccl.h): where `links.nccl` is known, a ring of another size takes the
+// protocol's own estimate (closed form for Simple) times what was measured over it where the measured group took that protocol.
 struct CollectiveKnots {
   std::int64_t ranks = 0;              // m
   std::vector<double> bytes, seconds;  // both ascending

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "sim/base/error.h"
+#include "sim/spec/node_facts.h"
 #include "sim/timing/fallback.h"
 
 namespace trillion {
@@ -307,7 +308,9 @@ GroupLinks Timing::links(BytesPerSecond nvlink, BytesPerSecond nic) const {
   const double nics =
       static_cast<double>(cluster_.scale_out.nics_per_node) / static_cast<double>(std::max<std::int64_t>(1, cluster_.gpus_per_node));
   const double own_nic = cluster_.scale_out.nic_bandwidth.value() * nics;
-  return {nvlink * (cluster_.scale_up.bandwidth / calibration_.chip.nvlink), nic * (own_nic / calibration_.chip.nic.value())};
+  const std::int64_t generation = compute_capability_of(calibration_.gpu);
+  return {nvlink * (cluster_.scale_up.bandwidth / calibration_.chip.nvlink), nic * (own_nic / calibration_.chip.nic.value()),
+          nccl_links(cluster_.scale_up.bandwidth, generation)};
 }
 
 // Beyond the measured range the interval doubles.

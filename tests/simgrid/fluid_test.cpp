@@ -31,7 +31,7 @@ FluidProblem all_to_all(std::uint32_t places, std::uint64_t seed) {
   for (std::uint32_t a = 0; a < places; ++a) {
     for (std::uint32_t b = 0; b < places; ++b) {
       if (a == b) continue;
-      const std::vector<MaxMinUse> uses = {{a, Share::of(1)}, {places + b, Share::of(1)}};
+      const std::vector<FluidProblem::Use> uses = {{a, 1}, {places + b, 1}};
       p.flows.push_back({p.add_path(uses), 1e9 + static_cast<double>(random() % 4000) * 1e6});
     }
   }
@@ -44,12 +44,12 @@ FluidProblem tangle(std::uint64_t seed) {
   FluidProblem p;
   for (int l = 0; l < 10; ++l) p.capacities.push_back(1e9 * static_cast<double>(1 + random() % 90));
   for (int path = 0; path < 30; ++path) {
-    std::vector<MaxMinUse> uses;
+    std::vector<FluidProblem::Use> uses;
     const std::size_t links = 1 + random() % 4;
     for (std::uint32_t l = 0; l < p.capacities.size() && uses.size() < links; ++l) {
-      if (random() % 3 == 0) uses.push_back({l, Share::of(1)});
+      if (random() % 3 == 0) uses.push_back({l, 1});
     }
-    if (uses.empty()) uses.push_back({static_cast<std::uint32_t>(random() % p.capacities.size()), Share::of(1)});
+    if (uses.empty()) uses.push_back({static_cast<std::uint32_t>(random() % p.capacities.size()), 1});
     const std::uint32_t id = p.add_path(uses);
     for (std::size_t k = 0; k <= random() % 3; ++k) p.flows.push_back({id, 1e9 + static_cast<double>(random() % 1000) * 7e6});
   }
