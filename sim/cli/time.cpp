@@ -1,3 +1,4 @@
+#include <array>
 #include <istream>
 #include <sstream>
 #include <string>
@@ -12,6 +13,8 @@
 #include "sim/cli/verbs.h"
 #include "sim/report/table.h"
 #include "sim/spec/load_calibration.h"
+#include "sim/spec/nccl.h"
+#include "sim/spec/node_facts.h"
 #include "sim/spec/unit_text.h"
 #include "sim/timing/timing.h"
 
@@ -23,6 +26,7 @@ struct TimedShape {
   KernelTime answer;
   CurveInfo curve;
   std::int64_t sms = 0;  // that the kernel had, or that the collective held
+  std::string protocol;  // of a ring on one node, as NCCL chooses; empty elsewhere
 };
 
 // The calibrated machine as a cluster: curves then speak unscaled.
@@ -41,6 +45,14 @@ Cluster calibrated_machine(const Calibration& calibration) {
   cluster.scale_out.nics_per_node = cluster.gpus_per_node;
   cluster.scale_out.nic_bandwidth = calibration.chip.nic;
   return cluster;
+}
+
+std::string protocol_of(const Collective& c, const NcclLinks& links) {
+  constexpr std::array kNames = {"LL", "LL128", "Simple"};
+  const bool ring =
+      c.kind == CollectiveKind::all_reduce || c.kind == CollectiveKind::all_gather || c.kind == CollectiveKind::reduce_scatter;
+  if (!ring || c.ranks < 2 || c.ranks_per_node < c.ranks || !links.known()) return {};
+  return kNames[static_cast<std::size_t>(nccl_protocol(c.kind, c.bytes, c.ranks, links))];
 }
 
 TimedShape timed(const ShapeLine& shape, const Timing& timing, std::int64_t all_sms) {
@@ -79,14 +91,15 @@ std::vector<TimedShape> timed_all(const std::vector<ShapeLine>& shapes, const Ti
 
 // The line as it was asked, then the answer's members; those of an earlier answer are replaced.
 std::string json_line(const TimedShape& timed) {
-  const std::vector<std::pair<std::string, std::string>> answer = {{"time_s", exact_number_text(timed.answer.time.value())},
-                                                                   {"low_s", exact_number_text(timed.answer.low.value())},
-                                                                   {"high_s", exact_number_text(timed.answer.high.value())},
-                                                                   {"origin", json_quoted(to_text(timed.curve.provenance.origin))},
-                                                                   {"sms", std::to_string(timed.sms)},
-                                                                   {"curve", json_quoted(timed.curve.name)},
-                                                                   {"source", json_quoted(timed.curve.provenance.source)},
-                                                                   {"extrapolated", timed.answer.extrapolated ? "true" : "false"}};
+  std::vector<std::pair<std::string, std::string>> answer = {{"time_s", exact_number_text(timed.answer.time.value())},
+                                                             {"low_s", exact_number_text(timed.answer.low.value())},
+                                                             {"high_s", exact_number_text(timed.answer.high.value())},
+                                                             {"origin", json_quoted(to_text(timed.curve.provenance.origin))},
+                                                             {"sms", std::to_string(timed.sms)},
+                                                             {"curve", json_quoted(timed.curve.name)},
+                                                             {"source", json_quoted(timed.curve.provenance.source)},
+                                                             {"extrapolated", timed.answer.extrapolated ? "true" : "false"}};
+  if (!timed.protocol.empty()) answer.emplace_back("protocol", json_quoted(timed.protocol));
   std::string text;
   const auto add = [&](const std::string& key, const std::string& value) {
     text += (text.empty() ? "{" : ",") + json_quoted(key) + ":" + value;
@@ -141,7 +154,11 @@ int run_time(const TimeOptions& options, const Streams& streams) {
   const Calibration calibration = load_calibration(options.calibration);
   const Cluster cluster = options.cluster.empty() ? calibrated_machine(calibration) : load_cluster(options.cluster);
   const Timing timing(calibration, cluster);
-  const std::vector<TimedShape> all = timed_all(read_shapes(options.shapes, streams.in), timing, cluster.gpu.sms);
+  std::vector<TimedShape> all = timed_all(read_shapes(options.shapes, streams.in), timing, cluster.gpu.sms);
+  const NcclLinks nvlinks = nccl_links(cluster.scale_up.bandwidth, compute_capability_of(calibration.gpu));
+  for (TimedShape& one : all) {
+    if (const auto* collective = std::get_if<Collective>(&one.shape.query.shape)) one.protocol = protocol_of(*collective, nvlinks);
+  }
   std::string json;
   for (const TimedShape& one : all) json += json_line(one);
   const bool to_file = !options.json.empty() && options.json != "-";

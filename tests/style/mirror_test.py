@@ -27,7 +27,7 @@ found += [f"{path}: listed as an exception, but it is absent or has a test" for 
 # A header with inline code only has no .cpp; a test of a whole room is named after what it tests, so a header will do.
 for path in sources.files(root, ["tests"], ("_test.cpp",)):
     room, name = path.split(os.sep)[1:3]
-    if room in ("gpu", "style", "support", "golden", "fuzz", "simgrid"):
+    if room in ("gpu", "style", "support", "golden", "fuzz", "simgrid", "validation"):
         continue
     folder = "calibration/fit" if room == "fit" else f"sim/{room}"
     subject = os.path.join(folder, name.replace("_test.cpp", ""))
