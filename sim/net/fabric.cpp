@@ -314,7 +314,7 @@ std::vector<LinkShare> Fabric::runs(const Route& start, std::int64_t nic_a, std:
 
 std::vector<Route> Fabric::whole_routes(const Route& start, std::int64_t nic_a, std::int64_t nic_b) const {
   std::vector<Route> routes;
-  const std::int64_t paths = paths_between(nic_a, nic_b);
+  const std::int64_t paths = adaptive() ? spread_paths_between(nic_a, nic_b) : paths_between(nic_a, nic_b);
   for (std::int64_t path = 0; path < paths; ++path) {
     const Route route = finished(start, nic_a, nic_b, path);
     if (whole(route)) routes.push_back(route);
@@ -365,6 +365,12 @@ std::int64_t Fabric::paths_between(std::int64_t nic_a, std::int64_t nic_b) const
   }
 }
 
+std::int64_t Fabric::spread_paths_between(std::int64_t nic_a, std::int64_t nic_b) const {
+  const std::int64_t router_a = leaf_of_nic(nic_a), router_b = leaf_of_nic(nic_b);
+  const bool one_group = is_dragonfly() && router_a != router_b && dragonfly_.group_of(router_a) == dragonfly_.group_of(router_b);
+  return one_group ? std::max<std::int64_t>(1, dragonfly_.routers_per_group - 1) : paths_between(nic_a, nic_b);
+}
+
 Route Fabric::finished(Route route, std::int64_t nic_a, std::int64_t nic_b, std::int64_t path) const {
   append(route, nic_up, nic_a);
   if (is_dragonfly()) {
@@ -408,7 +414,17 @@ void Fabric::append_dragonfly(Route& route, std::int64_t nic_a, std::int64_t nic
   const Dragonfly& d = dragonfly_;
   const std::int64_t router_a = leaf_of_nic(nic_a), router_b = leaf_of_nic(nic_b);
   const std::int64_t from = d.group_of(router_a), to = d.group_of(router_b);
-  if (from == to) return append_local(route, router_a, router_b);
+  if (from == to) {
+    if (path > 0) {  // by another router of the group
+      std::int64_t via = from * d.routers_per_group + path - 1;
+      const auto [low, high] = std::minmax(router_a, router_b);
+      via += (via >= low ? 1 : 0);
+      via += (via >= high ? 1 : 0);
+      append_local(route, router_a, via);
+      return append_local(route, via, router_b);
+    }
+    return append_local(route, router_a, router_b);
+  }
   append_local(route, router_a, d.gateway(from, to, path));
   const std::int64_t away = (to - from - 1 + d.groups) % d.groups;
   append(route, global, (from * (d.groups - 1) + away) * d.global_per_pair + path);

@@ -15,7 +15,8 @@
 // two groups any of the cables between them, though not all make equally short routes.
 //
 // Which of the equal spines, cores or cables is taken: with `routing: ecmp` a hash decides, of the caller's `choice` and the
-// cluster's routing_seed; with `adaptive` traffic spreads evenly over all of them (equal_routes). Broken links are left out; where no
+// cluster's routing_seed; with `adaptive` traffic spreads evenly over all of them (equal_routes), in a dragonfly's group also over detours
+// by one more router, as Valiant did, since two routers share one cable only. Broken links are left out; where no
 // such route is whole, the shortest of all ways around is taken, over other GPUs' NICs too (net/switch_graph.h).
 //
 //   latency = scale_up.latency x times that NVLink is used + nic_latency + hop_latency x (network switches - 1)
@@ -163,6 +164,7 @@ class Fabric {
   // The equal routes of a pair are numbered; these count and make them, whole or not.
   Route route_start(std::int64_t a, std::int64_t b, std::int64_t& nic_a) const;  // up to the NIC; all there is within a domain
   std::int64_t paths_between(std::int64_t nic_a, std::int64_t nic_b) const;
+  std::int64_t spread_paths_between(std::int64_t nic_a, std::int64_t nic_b) const;  // with detours, numbered after those
   Route finished(Route route, std::int64_t nic_a, std::int64_t nic_b, std::int64_t path) const;
   bool whole(const Route& route) const;
   std::vector<Route> whole_routes(const Route& start, std::int64_t nic_a, std::int64_t nic_b) const;

@@ -109,6 +109,20 @@ TEST(NicShare, ABrokenUplinkSlowsItsLeafByItsPart) {
   EXPECT_DOUBLE_EQ(nic_share(fabric, {2, 16, 1}, TrafficPattern::neighbours), 0.75);
 }
 
+TEST(NicShare, DetoursWithinADragonflysGroup) {
+  // Four routers with the two NICs of a node each; every node sends to the next: 2 NICs over the one cable between their routers.
+  Cluster c = dragonfly_cluster(4);
+  ASSERT_EQ(Fabric::build(c).dragonfly().groups, 1);
+  const auto share = [&](PathChoice routing) {
+    c.scale_out.routing = routing;
+    return nic_share(Fabric::build(c), {4, 2, 1}, TrafficPattern::neighbours);
+  };
+  EXPECT_DOUBLE_EQ(share(PathChoice::ecmp), 0.5);
+  // A third goes straight, a third by each of the other two. The cable two routers on carries 2/3 of a NIC from its own router as a first
+  // hop and 2/3 as another's second: 4/3.
+  EXPECT_DOUBLE_EQ(share(PathChoice::adaptive), 0.75);
+}
+
 TEST(NicShare, ADragonflysGlobalCablesAreFewForTrafficBetweenTwoGroups) {
   Cluster c = dragonfly_cluster(36);
   const Fabric fabric = Fabric::build(c);  // 72 NICs, 9 groups of 8, one cable between any two
