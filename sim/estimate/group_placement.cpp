@@ -10,7 +10,8 @@ namespace {
 GroupPlacement placement(std::string name, const Group& g) {
   const std::int64_t per_node = std::clamp<std::int64_t>(g.ranks_per_node, 1, g.size);
   const std::int64_t nodes = (g.size + per_node - 1) / per_node;
-  return {std::move(name), g.size, g.stride, per_node, nodes, nodes == 1 ? "NVLink" : per_node == 1 ? "NIC" : "NVLink and NIC"};
+  return {std::move(name), g.size, g.stride, per_node, nodes, nodes == 1 ? "NVLink" : per_node == 1 ? "NIC" : "NVLink and NIC",
+          g.nic_share};
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct GroupPlacement {
   std::int64_t ranks_per_node = 1;
   std::int64_t nodes = 1;  // scale-up domains that a group spans
   std::string links;       // "NVLink", "NIC", "NVLink and NIC"
+  double nic_share = 1;    // of its NICs' rate, what the switches between them leave it
 };
 
 // Groups of more than one GPU, from the closest to the widest as the mesh has them. `groups`: of gradients and states.

@@ -270,7 +270,8 @@ Json groups_json(const StepResult& step) {
                       {"stride", g.stride},
                       {"ranks_per_node", g.ranks_per_node},
                       {"nodes", g.nodes},
-                      {"links", g.links}});
+                      {"links", g.links},
+                      {"nic_share", g.nic_share}});
   }
   return groups;
 }

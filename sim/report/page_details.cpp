@@ -165,7 +165,8 @@ std::string memory_section(const StepResult& step, Bytes usable, const TextStyle
 std::string groups_section(const StepResult& step, const TextStyle& style) {
   Table table({{"group", Align::left}, {"GPUs"}, {"apart", Align::right, Fit::drop}, {"nodes"}, {"links", Align::left}});
   for (const GroupPlacement& g : step.groups) {
-    table.add_row({g.name, std::to_string(g.size), std::to_string(g.stride), std::to_string(g.nodes), g.links});
+    const std::string narrow = g.nic_share < 1 ? ", the network leaves " + percent_text(g.nic_share) + " of the NICs" : "";
+    table.add_row({g.name, std::to_string(g.size), std::to_string(g.stride), std::to_string(g.nodes), g.links + narrow});
   }
   if (table.empty()) return {};
   return page_heading("GROUPS", "which GPUs talk to each other, as plan.rank_order places them", style) + table.to_text(kPageIndent, style);

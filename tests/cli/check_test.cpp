@@ -39,6 +39,15 @@ TEST(Check, ReadsShapes) {
   EXPECT_EQ(trillion_with({"check", shapes}).out, shapes + ": OK, 1 shape\n");
 }
 
+TEST(Check, ShowsWhatANodesDumpStandsFor) {
+  const Folder folder;
+  const std::string dump = folder.write("node.txt", "\tGPU0\tGPU1\tNIC0\nGPU0\tX\tNV18\tPIX\nGPU1\tNV18\tX\tPIX\nNIC0\tPIX\tPIX\tX\n");
+  const Ended ended = trillion_with({"check", dump});
+  EXPECT_EQ(ended.code, kExitDone) << ended.err;
+  for (const char* part : {"a node of 2 GPUs", "gpus_per_node: 2", "bandwidth: 450 GB/s", "nics_per_node: 1"})
+    EXPECT_THAT(ended.out, HasSubstr(part));
+}
+
 TEST(Check, WhatIsNotThereIsSaid) {
   const Folder folder;
   const Ended ended = trillion_with({"check", folder / "absent.yaml"});

@@ -78,6 +78,20 @@ TEST(Simulate, APlanThatDoesNotFitIsExitThree) {
   EXPECT_THAT(file_text(folder / "out/report.json"), HasSubstr("\"infeasible\""));
 }
 
+TEST(Simulate, ANetworkThatFailuresTearApartIsExitThree) {
+  const Folder folder;
+  const auto torn = [&](const std::string& failures) {
+    return trillion_with({"simulate", kDeepSeek, "--output", folder / "out", "--set", "cluster.scale_out.kind=fat-tree", "--set",
+                          "cluster.scale_out.planes=1", "--set", "cluster.scale_out.rails=false", "--set", "cluster.failures=" + failures});
+  };
+  const Ended cut = torn("[leaf 3]");
+  EXPECT_EQ(cut.code, kExitCannotRun) << cut.err;
+  EXPECT_THAT(cut.out, HasSubstr("failures cut off nodes 12 to 15 (32 of 2048 GPUs) from the rest of the network"));
+  const Ended unknown = torn("[spine 999]");
+  EXPECT_EQ(unknown.code, kExitBadInput);
+  EXPECT_THAT(unknown.err, HasSubstr("there is no spine 999"));
+}
+
 TEST(Simulate, BadInputWritesNothing) {
   const Folder folder;
   const Ended ended = trillion_with({"simulate", kDeepSeek, "--output", folder / "out", "--set", "plan.tensor_paralel=8"});

@@ -31,6 +31,20 @@ Plan plan() {
   return p;
 }
 
+TEST(GroupPlacement, ANarrowNetworkShows) {
+  // Each rail a tree of two leaves of 8 nodes with 4 uplinks. Pipeline neighbours are 8 nodes apart: all 8 NICs of a leaf cross.
+  Cluster cluster = linear_cluster(16);
+  cluster.scale_out.kind = FabricKind::rail_only;
+  cluster.scale_out.rails = true;
+  cluster.scale_out.layers = 2;
+  cluster.scale_out.switch_ports = 12;
+  cluster.scale_out.oversubscription = 2;
+  const DeviceMesh mesh(plan(), cluster);
+  for (const GroupPlacement& g : group_placements(mesh, gradient_groups(mesh, 1, plan()), moe_model(2))) {
+    EXPECT_DOUBLE_EQ(g.nic_share, g.name == "pipeline" ? 0.5 : 1) << g.name;
+  }
+}
+
 TEST(GroupPlacement, TheUsualOrderPutsTensorNeighboursOnANode) {
   EXPECT_THAT(
       lines(plan(), moe_model(2)),
