@@ -145,8 +145,9 @@ std::vector<std::string> what_would_help(const Scenario& scenario, const Timing&
 
 std::variant<PreparedStep, Infeasible> prepare(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known) {
   auto outcome = lay_out(scenario, timing, known);
-  const auto* step = std::get_if<PreparedStep>(&outcome);
+  auto* step = std::get_if<PreparedStep>(&outcome);
   if (!step) return outcome;
+  step->mesh.share_network(scenario.cluster);
   if (auto why = why_memory_short(step->memory, scenario.cluster.gpu)) {
     why->help = what_would_help(scenario, timing, *step);
     return *why;

@@ -244,10 +244,10 @@ DeviceMesh::DeviceMesh(const Plan& plan, const Cluster& cluster) : gpus_(cluster
   expert_data_ = group_of(at(expert, RankAxis::data), cluster);
   // Experts that are nowhere apart are replicated over the stage, wherever its GPUs are.
   if (!has_experts_apart(plan)) expert_data_ = whole_stage(dense, cluster);
-  if (may_slow_nics(cluster.scale_out) && Fabric::misfits(cluster).empty()) share_network(cluster);
 }
 
 void DeviceMesh::share_network(const Cluster& cluster) {
+  if (!may_slow_nics(cluster.scale_out)) return;
   const Fabric fabric = Fabric::build(cluster);
   const auto share = [&](Group& g, TrafficPattern pattern) {
     if (!g.within_node()) g.nic_share = nic_share(fabric, {g.size, g.stride, g.ranks_per_node}, pattern);

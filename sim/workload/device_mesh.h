@@ -40,6 +40,10 @@ class DeviceMesh {
   // REQUIRES: !why_mesh_impossible(...).
   DeviceMesh(const Plan& plan, const Cluster& cluster);
 
+  // Sets every group's nic_share, 1 until then: routes what the axes send over the cluster's links, which takes milliseconds where switches
+  // may be narrower than NICs and nothing elsewhere. REQUIRES: Fabric::misfits(cluster) is empty.
+  void share_network(const Cluster& cluster);
+
   Group tensor() const { return tensor_; }
   Group context() const { return context_; }
   Group data() const { return data_; }          // dense parameters: same (tp, pp), all of cp x dp
@@ -55,8 +59,6 @@ class DeviceMesh {
   std::int64_t gpus() const { return gpus_; }
 
  private:
-  void share_network(const Cluster& cluster);  // sets every group's nic_share
-
   Group tensor_, context_, data_, pipeline_, expert_, expert_tensor_, expert_data_;
   std::int64_t data_parallel_ = 1, gpus_ = 1;
 };

@@ -39,7 +39,9 @@ TEST(GroupPlacement, ANarrowNetworkShows) {
   cluster.scale_out.layers = 2;
   cluster.scale_out.switch_ports = 12;
   cluster.scale_out.oversubscription = 2;
-  const DeviceMesh mesh(plan(), cluster);
+  DeviceMesh mesh(plan(), cluster);
+  EXPECT_EQ(mesh.pipeline().nic_share, 1);
+  mesh.share_network(cluster);
   for (const GroupPlacement& g : group_placements(mesh, gradient_groups(mesh, 1, plan()), moe_model(2))) {
     EXPECT_DOUBLE_EQ(g.nic_share, g.name == "pipeline" ? 0.5 : 1) << g.name;
   }
