@@ -1,6 +1,8 @@
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <string>
+#include <variant>
 
 #include "sim/base/number_text.h"
 #include "sim/cli/command_line.h"
@@ -8,7 +10,9 @@
 #include "sim/cli/output_file.h"
 #include "sim/cli/simulation.h"
 #include "sim/cli/verbs.h"
+#include "sim/estimate/estimate.h"
 #include "sim/planner/plan_json.h"
+#include "sim/planner/work_sharing.h"
 #include "sim/report/plan_page.h"
 #include "sim/report/progress.h"
 
@@ -42,11 +46,16 @@ int run_plan(const PlanOptions& options, const Streams& streams) {
   const auto wall = [&] { return Seconds{std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()}; };
   Progress progress(streams.err, streams.err_is_terminal && !options.quiet, streams.err_style);
   progress.update(0, 1, "bounding every layout");
-  PlanSearch search(s, {.keep = options.top, .threads = options.how.threads});
+  PlanSearch search(s, {.keep = options.top, .screen = !options.whole});
   bool cut = false;
+  Seconds screened, screened_cpu;
+  const auto cpu = [] { return Seconds{static_cast<double>(std::clock()) / CLOCKS_PER_SEC}; };
   {
     const InterruptGuard interrupt;
-    while (search.advance()) {
+    for (std::vector<SearchTask> tasks = search.next(); !tasks.empty(); tasks = search.next()) {
+      const std::vector<std::string> results = perform_all(search, tasks, options.how.threads);
+      for (std::size_t i = 0; i < tasks.size(); ++i) search.take(tasks[i], results[i]);
+      if (tasks.front().what == SearchTask::What::screen) screened = wall(), screened_cpu = cpu();
       cut = interrupt.asked() || (options.budget && wall() > *options.budget);
       if (cut) break;
       std::string label = "layouts";
@@ -59,7 +68,9 @@ int run_plan(const PlanOptions& options, const Streams& streams) {
   }
   progress.clear();
   if (!options.quiet) {
-    streams.err << "note: searched in " << duration_text(wall()) << (cut ? ", cut before the end" : "") << "\n";
+    streams.err << "note: searched in " << duration_text(wall()) << (cut ? ", cut before the end" : "") << ", of which "
+                << duration_text(screened) << " enumerating and screening (processors: " << duration_text(cpu()) << " and "
+                << duration_text(screened_cpu) << ")\n";
   }
   const bool found = !search.ranked().empty();
   if (options.json == "-") {
@@ -74,9 +85,11 @@ int run_plan(const PlanOptions& options, const Streams& streams) {
   }
   if (found && options.hand_over.target) {
     const Ranked& best = search.ranked().front();
-    export_plan(with_layout(s, best.layout), best.step, options.hand_over, streams);
+    const Scenario winner = search.scenario(best.layout);
+    export_plan(winner, std::get<StepResult>(simulate_step(winner)), options.hand_over, streams);  // with its memory table
   }
-  return found ? kExitDone : kExitCannotRun;
+  const bool within_limits = found && search.score(search.ranked().front()).beyond == 0;
+  return within_limits ? kExitDone : kExitCannotRun;
 }
 
 }  // namespace trillion

@@ -58,6 +58,7 @@ struct PlanOptions {
   ScenarioOptions how;
   std::size_t top = 10;
   std::optional<Seconds> budget;  // of wall time; then the best so far
+  bool whole = false;             // nothing is left out by its screened time
   std::string json;
   ExportOptions hand_over;  // of the best
   bool quiet = false;
@@ -68,7 +69,6 @@ int run_plan(const PlanOptions& options, const Streams& streams);
 struct ExplainOptions {
   std::string scenario;
   ScenarioOptions how;
-  std::string measured;  // "6.3 s", "120 TFLOP/s", "5200 tokens/s"; empty: nobody has measured
   std::string json;
   bool quiet = false;
 };

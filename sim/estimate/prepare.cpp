@@ -16,22 +16,6 @@ namespace trillion {
 
 namespace {
 
-std::vector<std::int64_t> even_split(const Scenario& s, const DeviceMesh& mesh, const ExpertLoad& load, const Timing& timing) {
-  const BlockContext context = block_context(s, mesh, load.mean);
-  const Conditions conditions = kernel_conditions(s, timing);
-  const auto cost = [&](BlockKind k) { return block_times(make_block(k, context), timing, conditions).total().value(); };
-  const double dense = cost(BlockKind::dense_layer), moe = s.model.moe ? cost(BlockKind::moe_layer) : 0;
-  std::vector<double> layers;
-  for (std::int64_t l = 0; l < s.model.num_hidden_layers; ++l) layers.push_back(s.model.is_moe_layer(l) ? moe : dense);
-  double last = cost(BlockKind::head);
-  if (s.model.num_nextn_predict_layers > 0) {
-    last += static_cast<double>(s.model.num_nextn_predict_layers) * (cost(BlockKind::mtp_layer) + cost(BlockKind::mtp_head));
-  }
-  const bool paired = !s.plan.schedule_file && (s.plan.schedule == ScheduleKind::dualpipe || s.plan.schedule == ScheduleKind::dualpipe_v ||
-                                                s.plan.schedule == ScheduleKind::zb_v);
-  return split_layers(layers, cost(BlockKind::embedding), last, {.stages = stage_count(s.plan), .paired = paired});
-}
-
 PipelineSchedule overlapped_pair() {
   const Action pair{{ActionKind::forward, 0, 1}, Pass{ActionKind::backward, 0, 0}};
   return {.stages = 1, .micro_batches = 2, .ranks = {{pair}}};
@@ -48,6 +32,27 @@ PreparedStep prepare_pair(const Scenario& s, const DeviceMesh& mesh) {
 }
 
 }  // namespace
+
+LayerCosts layer_costs(const Scenario& s, const DeviceMesh& mesh, const LayerRouting& routing, const Timing& timing) {
+  const BlockContext context = block_context(s, mesh, routing);
+  const Conditions conditions = kernel_conditions(s, timing);
+  const auto cost = [&](BlockKind k) { return block_times(make_block(k, context), timing, conditions).total().value(); };
+  const double dense = cost(BlockKind::dense_layer), moe = s.model.moe ? cost(BlockKind::moe_layer) : 0;
+  LayerCosts costs;
+  for (std::int64_t l = 0; l < s.model.num_hidden_layers; ++l) costs.layers.push_back(s.model.is_moe_layer(l) ? moe : dense);
+  costs.first = cost(BlockKind::embedding);
+  costs.last = cost(BlockKind::head);
+  if (s.model.num_nextn_predict_layers > 0) {
+    costs.last += static_cast<double>(s.model.num_nextn_predict_layers) * (cost(BlockKind::mtp_layer) + cost(BlockKind::mtp_head));
+  }
+  return costs;
+}
+
+std::vector<std::int64_t> even_split(const Plan& plan, const LayerCosts& costs) {
+  const bool paired = !plan.schedule_file && (plan.schedule == ScheduleKind::dualpipe || plan.schedule == ScheduleKind::dualpipe_v ||
+                                              plan.schedule == ScheduleKind::zb_v);
+  return split_layers(costs.layers, costs.first, costs.last, {.stages = stage_count(plan), .paired = paired});
+}
 
 ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
   if (!s.model.moe) return {};
@@ -68,7 +73,7 @@ std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const T
   if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);
   PreparedStep step{s.plan, mesh, known ? *known : load_of(s, mesh), schedule_of(s.plan, micro_batches(s)), {}, {}};
   step.plan.data_parallel = mesh.data_parallel();
-  if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(s, mesh, step.load, timing);
+  if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(s.plan, layer_costs(s, mesh, step.load.mean, timing));
   step.cut = {make_stages(s.model, *step.plan.layers_per_stage, s.plan.recomputed_layers), first_layers(*step.plan.layers_per_stage)};
   step.memory = memory_of_ranks({s, step.mesh, step.schedule, step.cut, step.load.mean});
   return step;

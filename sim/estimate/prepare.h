@@ -27,6 +27,15 @@ struct PreparedStep {
 // Routing of the plan's expert-parallel group; empty for a model without experts. What it depends on is in moe/expert_load.h.
 ExpertLoad load_of(const Scenario& scenario, const DeviceMesh& mesh);
 
+// What the parts of the model cost to compute, to cut it by.
+struct LayerCosts {
+  std::vector<double> layers;
+  double first = 0, last = 0;  // what the first and the last stage have besides
+};
+LayerCosts layer_costs(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing, const Timing& timing);
+// Layers of each stage so that the plan's stages, or ranks of two stages, take equally long.
+std::vector<std::int64_t> even_split(const Plan& plan, const LayerCosts& costs);
+
 // Everything but whether it fits in memory; workload/feasibility.h's why_memory_short() tells.
 std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known = {});
 

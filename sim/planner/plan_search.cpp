@@ -1,22 +1,21 @@
 #include "sim/planner/plan_search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
-#include <utility>
 #include <variant>
 
-#include "sim/base/parallel_for.h"
-#include "sim/estimate/prepare.h"
+#include "sim/base/error.h"
 #include "sim/estimate/price.h"
-#include "sim/planner/bound.h"
 #include "sim/workload/feasibility.h"
 
 namespace trillion {
 
 namespace {
 
-constexpr std::size_t kBatch = 16;
 constexpr double kTrillion = 1e12;
+constexpr std::size_t kGroupsAtOnce = 64, kLeastBatch = 16, kMostBatch = 256;
+constexpr std::size_t kDrawnFromAllOver = 16;
 
 Bytes peak_of(const std::vector<StageMemory>& memory) {
   Bytes peak;
@@ -24,124 +23,241 @@ Bytes peak_of(const std::vector<StageMemory>& memory) {
   return peak;
 }
 
+bool beats(const Ranked& a, const Ranked& b) {
+  const bool no_worse =
+      a.gpu_hours_per_trillion_tokens <= b.gpu_hours_per_trillion_tokens && a.days <= b.days && a.peak_memory <= b.peak_memory;
+  const bool better = a.gpu_hours_per_trillion_tokens < b.gpu_hours_per_trillion_tokens || a.days < b.days || a.peak_memory < b.peak_memory;
+  return no_worse && better;
+}
+
 }  // namespace
 
 PlanSearch::PlanSearch(const Scenario& scenario, const SearchOptions& options)
-    : scenario_(scenario), options_(options), layouts_(layouts(scenario)) {
-  counts_.enumerated = layouts_.size();
-  order_.resize(layouts_.size());
-  for (const Layout& l : layouts_) {
-    if (timings_.contains(l.nodes)) continue;
-    const Scenario& s = sized_.emplace(l.nodes, with_layout(scenario_, l)).first->second;
-    timings_.emplace(l.nodes, Timing(s.calibration, s.cluster));
+    : scenario_(scenario),
+      options_(options),
+      clusters_(search_clusters(scenario)),
+      layouts_(layouts(clusters_)),
+      screening_(std::make_unique<Screening>(clusters_, layouts_)) {
+  scenario_.search.clusters.clear();
+}
+
+// Per trillion tokens, or of the whole run: tokens of a step are the same for all layouts.
+Score PlanSearch::score(Seconds step_time, const Layout& layout) const {
+  const Search& q = scenario_.search;
+  const Cluster& cluster = clusters_[layout.cluster].cluster;
+  const double step_tokens =
+      static_cast<double>(scenario_.training.global_batch_size) * static_cast<double>(scenario_.training.sequence_length);
+  const double tokens = scenario_.training.tokens > 0 ? scenario_.training.tokens : kTrillion;
+  const Seconds run = step_time * (tokens / step_tokens);
+  const double hours = gpu_hours(run, layout.nodes * cluster.gpus_per_node);
+  const auto usd = rent(hours, cluster);
+  Score s;
+  if (q.deadline) s.beyond += std::max(0.0, run / *q.deadline - 1);
+  if (q.budget) s.beyond += usd ? std::max(0.0, *usd / *q.budget - 1) : std::numeric_limits<double>::infinity();
+  switch (q.objective) {
+    case Objective::gpu_hours: s.value = hours; break;
+    case Objective::usd: s.value = usd ? usd->value() : hours; break;
+    case Objective::days: s.value = run.value(); break;
   }
-  parallel_for(layouts_.size(), options_.threads, [&](std::size_t i) {
-    const Scenario s = with_layout(scenario_, layouts_[i]);
-    order_[i] = {i, objective(work_bound(s, timings_.at(layouts_[i].nodes)), layouts_[i].nodes)};
+  return s;
+}
+
+double PlanSearch::allowance(const Layout& layout) const {
+  return std::max(kLeastAllowance, 1.5 * largest_over_[static_cast<std::size_t>(layout.plan.schedule)]);
+}
+
+Seconds PlanSearch::at_best(const Candidate& c) const {
+  const Seconds expected = this->expected(c);
+  if (!c.screened.time || !options_.screen) return expected;
+  return std::max(c.screened.bound, expected * (1 / (1 + allowance(layouts_[c.layout]))));
+}
+
+bool PlanSearch::may_be_on_front(const Candidate& c) const {
+  const double days = expected(c).value(), gpu_hours = days * gpus(layouts_[c.layout]);
+  return std::none_of(front_.begin(), front_.end(), [&](const Ranked& r) {
+    return r.step.time.value() * gpus(r.layout) <= gpu_hours && r.step.time.value() <= days && r.peak_memory <= c.screened.peak;
   });
-  std::stable_sort(order_.begin(), order_.end(), [](const Bounded& a, const Bounded& b) { return a.bound < b.bound; });
 }
 
-// Per trillion tokens: tokens of a step are the same for all layouts.
-double PlanSearch::objective(Seconds step_time, std::int64_t nodes) const {
-  const double tokens = static_cast<double>(scenario_.training.global_batch_size) * static_cast<double>(scenario_.training.sequence_length);
-  const double gpus = static_cast<double>(nodes * scenario_.cluster.gpus_per_node);
-  const double hours = step_time.value() / 3600 / tokens * kTrillion;
-  return scenario_.search.objective == Objective::days ? hours / 24 : hours * gpus;
+PlanSearch::Why PlanSearch::why_it_matters(const Candidate& c) const {
+  if (ranked_.size() < options_.keep) return Why::best;
+  const Layout& layout = layouts_[c.layout];
+  const Score best = score(at_best(c), layout);
+  if (best <= score(ranked_[options_.keep - 1])) return Why::best;
+  const auto of_size = best_of_size_.find({layout.cluster, layout.nodes});
+  if (of_size == best_of_size_.end() || best <= of_size->second) return Why::best;
+  return options_.screen && may_be_on_front(c) ? Why::front : Why::not_at_all;
 }
 
-double PlanSearch::threshold() const {
-  if (ranked_.size() < options_.keep) return std::numeric_limits<double>::infinity();
-  const Ranked& last = ranked_[options_.keep - 1];
-  return objective(last.step.time, last.layout.nodes);
+double PlanSearch::gpus(const Layout& layout) const {
+  return static_cast<double>(layout.nodes * clusters_[layout.cluster].cluster.gpus_per_node);
 }
 
-PlanSearch::LoadKey PlanSearch::load_key(const Scenario& s, const DeviceMesh& mesh) const {
-  const std::int64_t shared = s.plan.sequence_parallel ? s.plan.tensor_parallel : 1;
-  return {mesh.expert().size, mesh.expert().ranks_per_node,
-          s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel / shared, s.plan.expert_placement};
+std::vector<SearchTask> PlanSearch::next_groups() {
+  std::vector<SearchTask> tasks;
+  const std::size_t end = std::min(screening_->groups().size(), next_group_ + kGroupsAtOnce);
+  for (; next_group_ < end; ++next_group_) tasks.push_back({SearchTask::What::screen, next_group_});
+  return tasks;
 }
 
-void PlanSearch::draw_loads(std::size_t begin, std::size_t end) {
-  if (!scenario_.model.moe) return;
-  std::vector<std::pair<LoadKey, Scenario>> missing;
-  for (std::size_t i = begin; i < end; ++i) {
-    const Scenario s = with_layout(scenario_, layouts_[order_[i].layout]);
-    const LoadKey key = load_key(s, DeviceMesh(s.plan, s.cluster));
-    const bool known = loads_.contains(key) || std::any_of(missing.begin(), missing.end(), [&](const auto& m) { return m.first == key; });
-    if (!known) missing.emplace_back(key, s);
+void PlanSearch::order_candidates() {
+  std::vector<Score> scores(layouts_.size());
+  for (const Candidate& c : candidates_) scores[c.layout] = score(expected(c), layouts_[c.layout]);
+  std::sort(candidates_.begin(), candidates_.end(), [&](const Candidate& a, const Candidate& b) {
+    const Score &x = scores[a.layout], &y = scores[b.layout];
+    return x < y || (!(y < x) && a.layout < b.layout);
+  });
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    candidate_of_[candidates_[i].layout] = i;
+    const Layout& l = layouts_[candidates_[i].layout];
+    const bool own = l.plan == scenario_.plan && l.nodes == scenario_.cluster.nodes && l.cluster == 0;
+    const bool drawn = options_.screen && candidates_[i].screened.time && i % (candidates_.size() / kDrawnFromAllOver + 1) == 0;
+    if (own || drawn) wanted_.push_back(i);
   }
-  std::vector<ExpertLoad> drawn(missing.size());
-  parallel_for(missing.size(), options_.threads, [&](std::size_t i) {
-    const Scenario& s = missing[i].second;
-    drawn[i] = load_of(s, DeviceMesh(s.plan, s.cluster));
-  });
-  for (std::size_t i = 0; i < missing.size(); ++i) loads_.emplace(missing[i].first, std::move(drawn[i]));
+  ordered_ = true;
 }
 
-PlanSearch::Outcome PlanSearch::look_at(const Bounded& candidate, double threshold) const {
-  const Layout& layout = layouts_[candidate.layout];
-  if (candidate.bound > threshold) return {Outcome::What::bounded, {}, {}};
-  Scenario s = with_layout(scenario_, layout);
-  const Timing& timing = timings_.at(layout.nodes);
-  const auto known = s.model.moe ? std::optional(loads_.at(load_key(s, DeviceMesh(s.plan, s.cluster)))) : std::nullopt;
+std::vector<SearchTask> PlanSearch::next_candidates() {
+  if (!ordered_) order_candidates();
+  const std::size_t batch = std::clamp(ranked_.size() / 2, kLeastBatch, kMostBatch);
+  std::vector<SearchTask> tasks;
+  std::vector<std::pair<double, Bytes>> asked;  // GPU-seconds and memory of this batch's candidates for the front
+  for (Candidate& c : candidates_) {
+    if (c.simulated || tasks.size() >= batch) continue;
+    const Why why = why_it_matters(c);
+    if (why == Why::not_at_all) continue;
+    if (why == Why::front) {
+      const double gpu_seconds = expected(c).value() * gpus(layouts_[c.layout]);
+      const bool beaten = std::any_of(asked.begin(), asked.end(),
+                                      [&](const auto& other) { return other.first <= gpu_seconds && other.second <= c.screened.peak; });
+      if (beaten) continue;
+      asked.emplace_back(gpu_seconds, c.screened.peak);
+    }
+    c.simulated = true;
+    tasks.push_back({SearchTask::What::simulate, c.layout});
+  }
+  for (const std::size_t i : std::exchange(wanted_, {})) {
+    if (std::exchange(candidates_[i].simulated, true)) continue;
+    tasks.push_back({SearchTask::What::simulate, candidates_[i].layout});
+  }
+  return tasks;
+}
+
+std::vector<SearchTask> PlanSearch::next() {
+  std::vector<SearchTask> tasks = next_groups();
+  if (tasks.empty()) tasks = next_candidates();
+  complete_ = tasks.empty();
+  if (complete_) settled_ = layouts_.size();
+  return tasks;
+}
+
+std::string PlanSearch::perform(const SearchTask& task) const {
+  if (task.what == SearchTask::What::screen) return to_text(screening_->screen(task.index));
+  const Layout& layout = layouts_[task.index];
+  const Scenario s = screening_->scenario(layout);
+  const Timing& timing = screening_->timing(layout);
+  const auto known = s.model.moe ? std::optional(screening_->load(s, layout.cluster)) : std::nullopt;
   auto outcome = lay_out(s, timing, known);
-  if (std::holds_alternative<Infeasible>(outcome)) return {};
+  if (std::holds_alternative<Infeasible>(outcome)) return to_text(Simulated{});
   const auto& step = std::get<PreparedStep>(outcome);
-  if (const auto why = why_memory_short(step.memory, s.cluster.gpu)) {
-    return {Outcome::What::misfit, {}, NearMiss{layout, why->reason, peak_of(step.memory) - s.cluster.gpu.usable_memory}};
+  if (why_memory_short(step.memory, s.cluster.gpu)) return to_text(Simulated{});
+  return to_text(Simulated{SimulatedLayout{simulate_prepared(s, step, timing), peak_of(step.memory)}});
+}
+
+void PlanSearch::take(const SearchTask& task, std::string_view result) {
+  if (task.what == SearchTask::What::screen) return take_screened(task.index, screened_of_text(result));
+  take_simulated(task.index, simulated_of_text(result));
+}
+
+void PlanSearch::take_screened(std::size_t group, const std::vector<Screened>& screened) {
+  const std::vector<std::size_t>& members = screening_->groups()[group];
+  CHECK(screened.size() == members.size(), "a result of another search");
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const Layout& layout = layouts_[members[i]];
+    if (screened[i].fits) {
+      candidates_.push_back({members[i], screened[i]});
+      continue;
+    }
+    ++misfits_, ++settled_;
+    const Bytes excess = screened[i].peak - clusters_[layout.cluster].cluster.gpu.usable_memory;
+    if (!near_miss_ || excess < near_miss_->excess) near_miss_ = NearMiss{layout, screened[i].peak, excess};
   }
-  if (objective(schedule_bound(s, step, timing), layout.nodes) > threshold) return {Outcome::What::bounded, {}, {}};
+}
+
+void PlanSearch::take_simulated(std::size_t index, const Simulated& simulated) {
+  ++settled_;
+  if (!simulated) {
+    ++misfits_;
+    return;
+  }
   Ranked r;
-  r.step = simulate_prepared(s, step, timing);
-  r.layout = {layout.nodes, step.plan};
-  r.gpu_hours_per_trillion_tokens = gpu_hours(r.step.time, s.cluster.gpus()) / r.step.tokens * kTrillion;
-  r.usd_per_trillion_tokens = rent(r.gpu_hours_per_trillion_tokens, s.cluster);
-  const double tokens = s.training.tokens > 0 ? s.training.tokens : kTrillion;
+  r.index = index;
+  r.layout = r.asked = layouts_[index];
+  r.layout.plan.data_parallel = simulated->step.data_parallel;
+  r.layout.plan.layers_per_stage = simulated->step.layers_per_stage;
+  r.step = simulated->step;
+  r.peak_memory = simulated->peak_memory;
+  const Cluster& cluster = clusters_[r.layout.cluster].cluster;
+  r.gpu_hours_per_trillion_tokens = gpu_hours(r.step.time, r.layout.nodes * cluster.gpus_per_node) / r.step.tokens * kTrillion;
+  r.usd_per_trillion_tokens = rent(r.gpu_hours_per_trillion_tokens, cluster);
+  const double tokens = scenario_.training.tokens > 0 ? scenario_.training.tokens : kTrillion;
   r.days = r.step.time.value() / r.step.tokens * tokens / 86400;
-  r.peak_memory = peak_of(r.step.memory);
-  return {Outcome::What::simulated, std::move(r), {}};
-}
-
-void PlanSearch::take(Outcome outcome) {
-  switch (outcome.what) {
-    case Outcome::What::misfit: ++counts_.pruned_by_memory; break;
-    case Outcome::What::bounded: ++counts_.pruned_by_bound; break;
-    case Outcome::What::simulated: ++counts_.simulated; break;
+  if (r.usd_per_trillion_tokens) r.usd = *r.usd_per_trillion_tokens * (tokens / kTrillion);
+  r.screened = candidates_[candidate_of_.at(index)].screened.time;
+  if (r.screened) {
+    const double error = *r.screened / r.step.time - 1;
+    errors_.push_back(error);
+    double& over = largest_over_[static_cast<std::size_t>(r.layout.plan.schedule)];
+    over = std::max(over, error);
   }
-  if (outcome.miss && (!near_miss_ || outcome.miss->excess < near_miss_->excess)) near_miss_ = std::move(outcome.miss);
-  if (!outcome.ranked) return;
+  const Score mine = score(r);
+  const auto [of_size, fresh] = best_of_size_.try_emplace({r.layout.cluster, r.layout.nodes}, mine);
+  if (!fresh) of_size->second = std::min(of_size->second, mine, [](const Score& a, const Score& b) { return a < b; });
   const auto better = [&](const Ranked& a, const Ranked& b) {
-    return objective(a.step.time, a.layout.nodes) < objective(b.step.time, b.layout.nodes);
+    const Score x = score(a), y = score(b);
+    return x < y || (!(y < x) && a.index < b.index);
   };
-  ranked_.insert(std::upper_bound(ranked_.begin(), ranked_.end(), *outcome.ranked, better), std::move(*outcome.ranked));
+  const bool beaten = std::any_of(front_.begin(), front_.end(), [&](const Ranked& other) { return beats(other, r); });
+  if (!beaten) {
+    std::erase_if(front_, [&](const Ranked& other) { return beats(r, other); });
+    front_.push_back(r);
+  }
+  ranked_.insert(std::upper_bound(ranked_.begin(), ranked_.end(), r, better), std::move(r));
 }
 
-bool PlanSearch::advance() {
-  if (next_ == order_.size()) return false;
-  const double limit = threshold();
-  if (order_[next_].bound > limit) {  // and so is everything after it
-    counts_.pruned_by_bound += order_.size() - next_;
-    next_ = order_.size();
-    return false;
+SearchCounts PlanSearch::counts() const {
+  SearchCounts c;
+  c.enumerated = layouts_.size();
+  c.pruned_by_memory = misfits_;
+  c.simulated = ranked_.size();
+  if (!complete_) return c;
+  const Score last = ranked_.size() < options_.keep ? Score{} : score(ranked_[options_.keep - 1]);
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.simulated) continue;
+    const bool by_bound =
+        !candidate.screened.time || !options_.screen || score(candidate.screened.bound, layouts_[candidate.layout]) > last;
+    ++(by_bound ? c.pruned_by_bound : c.pruned_by_screening);
   }
-  const std::size_t begin = next_, end = std::min(order_.size(), begin + kBatch);
-  draw_loads(begin, end);
-  std::vector<Outcome> outcomes(end - begin);
-  parallel_for(outcomes.size(), options_.threads, [&](std::size_t i) { outcomes[i] = look_at(order_[begin + i], limit); });
-  for (Outcome& outcome : outcomes) take(std::move(outcome));
-  next_ = end;
-  return next_ < order_.size();
+  return c;
+}
+
+ScreeningError PlanSearch::screening_error() const {
+  ScreeningError e;
+  e.layouts = errors_.size();
+  if (errors_.empty()) return e;
+  std::vector<double> magnitudes;
+  for (const double error : errors_) {
+    magnitudes.push_back(std::abs(error));
+    e.largest_over = std::max(e.largest_over, error);
+    e.largest_under = std::max(e.largest_under, -error);
+  }
+  std::nth_element(magnitudes.begin(), magnitudes.begin() + static_cast<std::ptrdiff_t>(magnitudes.size() / 2), magnitudes.end());
+  e.median = magnitudes[magnitudes.size() / 2];
+  e.allowance = std::max(kLeastAllowance, 1.5 * e.largest_over);
+  return e;
 }
 
 std::vector<std::size_t> pareto_front(const std::vector<Ranked>& ranked) {
-  const auto beats = [](const Ranked& a, const Ranked& b) {
-    const bool no_worse =
-        a.gpu_hours_per_trillion_tokens <= b.gpu_hours_per_trillion_tokens && a.days <= b.days && a.peak_memory <= b.peak_memory;
-    const bool better =
-        a.gpu_hours_per_trillion_tokens < b.gpu_hours_per_trillion_tokens || a.days < b.days || a.peak_memory < b.peak_memory;
-    return no_worse && better;
-  };
   std::vector<std::size_t> front;
   for (std::size_t i = 0; i < ranked.size(); ++i) {
     if (std::none_of(ranked.begin(), ranked.end(), [&](const Ranked& other) { return beats(other, ranked[i]); })) front.push_back(i);

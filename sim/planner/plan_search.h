@@ -1,99 +1,144 @@
-// The best layouts of a scenario: exact memory first, optimistic bounds second, simulation last, the most promising first.
+// The best layouts of a scenario: exact memory first, then about how long a step takes, simulation last, the most promising first.
 //
-//   PlanSearch search(scenario, {.keep = 10, .threads = 0});
-//   while (search.advance()) progress.update(search.done(), search.total(), ...);   // may be left at any time: best so far
+//   PlanSearch search(scenario, {.keep = 10});
+//   for (auto tasks = search.next(); !tasks.empty(); tasks = search.next())       // may be left at any time: best so far
+//     for (const SearchTask& task : tasks) search.take(task, search.perform(task));
 //   for (const Ranked& r : search.ranked()) ...
 //
-// Never drops the best: a layout is left out only if it does not fit, or if a bound that its step cannot undercut
-// (planner/bound.h) is above the keep-th best found. So the first `keep` of ranked() are those of an exhaustive search.
-// The order of work is fixed and in batches of a fixed size: thread count changes nothing in the result.
+// A layout is left out only if
+//   memory     it does not fit
+//   bound      a time that its step cannot undercut (workload/chunk_run.h) is above the keep-th best found
+//   screening  its screened time (planner/screening.h), less what screening has been found to overestimate, is
+// The last is measured in every search: all that is simulated was screened before, the most promising, the front, and some drawn from
+// all over. The allowance is kLeastAllowance, or half again the largest overestimate seen with the same schedule where that is more.
+// Kept besides the first `keep`: the best of each cluster and size and, by its screened time, the front of GPU-hours, days and memory.
+//
+// perform() depends on the task alone, so whoever performs tasks in whatever order (threads, MPI ranks, a journal that remembers), the
+// result is the same bytes. tasks and results are taken in the order of next().
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
+#include <utility>
 #include <vector>
 
-#include "sim/estimate/estimate.h"
-#include "sim/planner/search_space.h"
+#include "sim/planner/screening.h"
+#include "sim/planner/search_result.h"
 
 namespace trillion {
 
 // One simulated layout.
 struct Ranked {
-  Layout layout;  // data_parallel and layers_per_stage resolved
-  StepResult step;
+  std::size_t index = 0;  // of the layout, in the order of enumeration
+  Layout asked;           // as it was enumerated
+  Layout layout;          // data_parallel and layers_per_stage resolved
+  StepResult step;        // as far as SimulatedLayout keeps it
   double gpu_hours_per_trillion_tokens = 0;
   std::optional<Usd> usd_per_trillion_tokens;
   double days = 0;  // of the run; per trillion tokens where training.tokens is 0
+  std::optional<Usd> usd;
   Bytes peak_memory;
+  std::optional<Seconds> screened;  // what screening had said
+};
+
+// What is minimised. Whoever keeps budget and deadline comes before all who don't; those by how much they are beyond.
+struct Score {
+  double beyond = 0;  // relative
+  double value = 0;   // GPU-hours, USD or days
+  friend auto operator<=>(const Score&, const Score&) = default;
 };
 
 struct SearchCounts {
-  std::size_t enumerated = 0, pruned_by_memory = 0, pruned_by_bound = 0, simulated = 0;
+  std::size_t enumerated = 0, pruned_by_memory = 0, pruned_by_bound = 0, pruned_by_screening = 0, simulated = 0;
+};
+
+// How far screened times were from simulated ones.
+struct ScreeningError {
+  std::size_t layouts = 0;
+  double median = 0, largest_over = 0, largest_under = 0;  // relative; the median of magnitudes
+  double allowance = 0;                                    // the largest that was made
 };
 
 struct SearchOptions {
   std::size_t keep = 10;
-  unsigned threads = 0;  // as in estimate()
+  bool screen = true;  // false: layouts are left out by memory and bound alone
 };
 
 class PlanSearch {
  public:
-  // Enumerates and bounds every layout. `scenario` is copied.
+  static constexpr double kLeastAllowance = 0.01;
+
+  // Enumerates every layout. `scenario` is copied.
   PlanSearch(const Scenario& scenario, const SearchOptions& options);
   PlanSearch(const PlanSearch&) = delete;
   PlanSearch& operator=(const PlanSearch&) = delete;
 
-  // Looks at the next batch. False when nothing is left to look at.
-  bool advance();
+  // What to do next, in batches of a size that depends on what was found alone. Empty: all is done.
+  std::vector<SearchTask> next();
+  std::string perform(const SearchTask& task) const;  // from many threads at once
+  void take(const SearchTask& task, std::string_view result);
 
-  std::size_t total() const { return order_.size(); }
-  std::size_t done() const { return next_; }
-  const SearchCounts& counts() const { return counts_; }
+  // Layouts whose fate is settled.
+  std::size_t total() const { return layouts_.size(); }
+  std::size_t done() const { return settled_; }
+  bool complete() const { return complete_; }
+  SearchCounts counts() const;
+  ScreeningError screening_error() const;
   // What was simulated, best first; equals in the order of enumeration.
   const std::vector<Ranked>& ranked() const { return ranked_; }
-  // Why layouts that do not fit do not, by how much at least: the smallest excess seen, and the layout's plan.
+  Score score(const Ranked& ranked) const { return score(ranked.step.time, ranked.layout); }
+  // The scenario with this layout, ready for estimate().
+  Scenario scenario(const Layout& layout) const { return screening_->scenario(layout); }
+  const std::vector<Scenario>& clusters() const { return clusters_; }
+  // Of what does not fit: the smallest excess seen, at least.
   struct NearMiss {
     Layout layout;
-    std::string reason;
-    Bytes excess;
+    Bytes peak, excess;
   };
   const std::optional<NearMiss>& near_miss() const { return near_miss_; }
 
  private:
-  struct Bounded {
-    std::size_t layout;  // index into layouts_
-    double bound;        // of the objective
+  struct Candidate {
+    std::size_t layout = 0;
+    Screened screened;
+    bool simulated = false;
   };
-  struct Outcome {
-    enum class What { misfit, bounded, simulated } what = What::misfit;
-    std::optional<Ranked> ranked;
-    std::optional<NearMiss> miss;
-  };
-  // What routing depends on, besides the scenario.
-  using LoadKey = std::tuple<std::int64_t, std::int64_t, std::int64_t, ExpertPlacement>;
 
-  double objective(Seconds step_time, std::int64_t nodes) const;
-  double threshold() const;
-  LoadKey load_key(const Scenario& s, const DeviceMesh& mesh) const;
-  Outcome look_at(const Bounded& candidate, double threshold) const;
-  void draw_loads(std::size_t begin, std::size_t end);
-  void take(Outcome outcome);
+  Score score(Seconds step_time, const Layout& layout) const;
+  double allowance(const Layout& layout) const;
+  Seconds expected(const Candidate& c) const { return c.screened.time && options_.screen ? *c.screened.time : c.screened.bound; }
+  Seconds at_best(const Candidate& c) const;
+  enum class Why { not_at_all, best, front };
+  Why why_it_matters(const Candidate& c) const;
+  double gpus(const Layout& layout) const;
+  bool may_be_on_front(const Candidate& c) const;
+  std::vector<SearchTask> next_groups();
+  std::vector<SearchTask> next_candidates();
+  void order_candidates();
+  void take_screened(std::size_t group, const std::vector<Screened>& screened);
+  void take_simulated(std::size_t layout, const Simulated& simulated);
 
   Scenario scenario_;
   SearchOptions options_;
-  std::map<std::int64_t, Scenario> sized_;  // one for each number of nodes: links and curves depend on the cluster
-  std::map<std::int64_t, Timing> timings_;  // of sized_
+  std::vector<Scenario> clusters_;
   std::vector<Layout> layouts_;
-  std::vector<Bounded> order_;
-  std::size_t next_ = 0;
-  std::map<LoadKey, ExpertLoad> loads_;
+  std::unique_ptr<Screening> screening_;
+  std::size_t next_group_ = 0, settled_ = 0;
+  std::vector<Candidate> candidates_;                // that fit, the most promising first once all are screened
+  std::map<std::size_t, std::size_t> candidate_of_;  // by layout
+  std::vector<std::size_t> wanted_;                  // candidates that are simulated whatever comes: the own plan, some from all over
+  bool ordered_ = false, complete_ = false;
   std::vector<Ranked> ranked_;
-  SearchCounts counts_;
+  std::map<std::pair<std::size_t, std::int64_t>, Score> best_of_size_;  // cluster, nodes
+  std::vector<Ranked> front_;                                           // of ranked_
+  std::array<double, kScheduleNames.size()> largest_over_{};
+  std::vector<double> errors_;
+  std::size_t misfits_ = 0;
   std::optional<NearMiss> near_miss_;
 };
 

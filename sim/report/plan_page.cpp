@@ -6,6 +6,7 @@
 
 #include "sim/base/number_text.h"
 #include "sim/planner/plan_json.h"
+#include "sim/planner/step_reasons.h"
 #include "sim/report/figure_text.h"
 #include "sim/report/page_details.h"
 #include "sim/report/table.h"
@@ -18,33 +19,38 @@ std::string line(const std::string& text, const TextStyle& style) {
   return std::string(kPageIndent, ' ') + wrapped(text, kPageIndent, style) + "\n";
 }
 
-double share(Seconds part, const StepResult& step) { return part / step.time; }
-
-Seconds exposed(const StepResult& step) {
-  const ExposedSeconds& e = step.exposed;
-  return e.expert_all_to_all + e.pipeline_p2p + e.tensor_parallel + e.context_parallel + e.gradient_reduce + e.parameter_gather;
+template <class Names, class Enum>
+std::string_view name_of(const Names& names, Enum value) {
+  return names.at(static_cast<std::size_t>(value));
 }
 
 std::string counts_text(const PlanSearch& search) {
-  const SearchCounts& c = search.counts();
+  const SearchCounts c = search.counts();
   const auto grouped = [](std::size_t n) { return grouped_text(static_cast<std::int64_t>(n)); };
-  std::string text = fmt::format("{} layouts: {} do not fit in memory, {} cannot be among the best by their bound, {} simulated",
-                                 grouped(c.enumerated), grouped(c.pruned_by_memory), grouped(c.pruned_by_bound), grouped(c.simulated));
-  const std::size_t left = c.enumerated - c.pruned_by_memory - c.pruned_by_bound - c.simulated;
-  if (left > 0) text += fmt::format(", {} not looked at: the search was cut, and what is shown is the best so far", grouped(left));
+  std::string text = fmt::format("{} layouts: {} do not fit in memory", grouped(c.enumerated), grouped(c.pruned_by_memory));
+  if (c.pruned_by_bound > 0) text += fmt::format(", {} cannot be among the best by their bound", grouped(c.pruned_by_bound));
+  if (c.pruned_by_screening > 0) text += fmt::format(", {} are not by their screened time", grouped(c.pruned_by_screening));
+  text += fmt::format(", {} simulated whole", grouped(c.simulated));
+  if (!search.complete()) {
+    text += fmt::format(", {} not looked at to the end: the search was cut, and what is shown is the best so far",
+                        grouped(c.enumerated - c.pruned_by_memory - c.simulated));
+  }
   return text;
 }
 
-std::vector<std::string> cells(const std::string& place, const Ranked& r, const Ranked& best) {
+std::vector<std::string> cells(const PlanSearch& search, const std::string& place, const Ranked& r, const Ranked& best) {
+  const StepReasons why = step_reasons(search.clusters()[r.layout.cluster], r);
   const double more = r.gpu_hours_per_trillion_tokens / best.gpu_hours_per_trillion_tokens - 1;
   return {place,
           count_text(r.gpu_hours_per_trillion_tokens),
           &r == &best ? "" : fmt::format("{}{}", more < 0 ? "" : "+", percent_text(more)),
           r.usd_per_trillion_tokens ? usd_text(*r.usd_per_trillion_tokens) : "",
           fixed_text(r.days, 1),
-          percent_text(share(r.step.phases.bubble, r.step)),
-          percent_text(share(exposed(r.step), r.step)),
-          percent_text(share(r.step.compute.recompute, r.step)),
+          percent_text(why.bubble),
+          percent_text(why.exposed),
+          percent_text(why.recompute),
+          percent_text(why.below_peak),
+          percent_text(why.step_end),
           bytes_text(r.peak_memory),
           layout_text(r.layout)};
 }
@@ -58,8 +64,44 @@ Table ranking() {
                 {"bubble"},
                 {"exposed"},
                 {"recomp."},
+                {"kernels", Align::right, Fit::drop},
+                {"end", Align::right, Fit::drop},
                 {"peak"},
                 {"layout", Align::left}});
+}
+
+// Where nobody keeps the budget or the deadline: who comes closest, and what is missing.
+std::string limits_text(const Scenario& s, const PlanSearch& search, const TextStyle& style) {
+  const Ranked& best = search.ranked().front();
+  std::string text;
+  const Seconds run{best.days * 86400};
+  if (s.search.deadline && run > *s.search.deadline) {
+    text += line(fmt::format("no layout ends within {}: the closest takes {}, {} more", duration_text(*s.search.deadline),
+                             duration_text(run), percent_text(run / *s.search.deadline - 1)),
+                 style);
+  }
+  if (s.search.budget && best.usd && *best.usd > *s.search.budget) {
+    text += line(fmt::format("no layout costs at most {}: the closest costs {}, {} more", usd_text(*s.search.budget), usd_text(*best.usd),
+                             percent_text(*best.usd / *s.search.budget - 1)),
+                 style);
+  }
+  return text;
+}
+
+// The best layout of each cluster and size: what another cluster, or more of it, would cost.
+std::string by_size_text(const Scenario& s, const PlanSearch& search, const TextStyle& style) {
+  const std::vector<Ranked>& ranked = search.ranked();
+  const std::vector<std::size_t> best = best_by_size(ranked);
+  if (best.size() < 2) return "";
+  Table table({{"cluster", Align::left}, {"size"}, {"GPU-h/Ttok"}, {"USD/Ttok"}, {"days"}, {"USD"}, {"peak"}, {"layout", Align::left}});
+  for (const std::size_t i : best) {
+    const Ranked& r = ranked[i];
+    const std::int64_t gpus = r.layout.nodes * search.clusters()[r.layout.cluster].cluster.gpus_per_node;
+    table.add_row({cluster_name(s, r.layout), fmt::format("{} GPUs", gpus), count_text(r.gpu_hours_per_trillion_tokens),
+                   r.usd_per_trillion_tokens ? usd_text(*r.usd_per_trillion_tokens) : "", fixed_text(r.days, 1),
+                   r.usd ? usd_text(*r.usd) : "", bytes_text(r.peak_memory), layout_text(r.layout)});
+  }
+  return page_heading("BY SIZE", "the best layout of each", style) + table.to_text(kPageIndent, style);
 }
 
 }  // namespace
@@ -68,8 +110,17 @@ std::string layout_text(const Layout& layout) {
   const Plan& p = layout.plan;
   std::string text;
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : " ") + part; };
-  if (p.tensor_parallel > 1) add(fmt::format("tp{}{}", p.tensor_parallel, p.sequence_parallel ? "+sp" : ""));
-  if (p.context_parallel > 1) add(fmt::format("cp{}", p.context_parallel));
+  if (p.tensor_parallel > 1) {
+    add(fmt::format("tp{}{}", p.tensor_parallel, p.sequence_parallel ? "+sp" : ""));
+    if (p.tensor_parallel_overlap != TensorOverlap::bulk)
+      text += "+" + std::string(name_of(kTensorOverlapNames, p.tensor_parallel_overlap));
+  }
+  if (p.context_parallel > 1) {
+    add(fmt::format("cp{}", p.context_parallel));
+    if (p.context_parallel_method != ContextParallelMethod::all_gather) {
+      text += "+" + std::string(name_of(kContextParallelMethodNames, p.context_parallel_method));
+    }
+  }
   if (p.pipeline_parallel > 1) {
     add(fmt::format("pp{}{}", p.pipeline_parallel, p.virtual_pipeline_stages > 1 ? fmt::format("x{}", p.virtual_pipeline_stages) : ""));
   }
@@ -77,7 +128,7 @@ std::string layout_text(const Layout& layout) {
   if (p.expert_tensor_parallel > 1) add(fmt::format("etp{}", p.expert_tensor_parallel));
   if (p.data_parallel) add(fmt::format("dp{}", *p.data_parallel));
   add(fmt::format("mbs{}", p.micro_batch_size));
-  if (p.pipeline_parallel > 1) add(std::string(kScheduleNames[static_cast<std::size_t>(p.schedule)]));
+  if (p.pipeline_parallel > 1) add(p.schedule_name());
   if (!p.recompute.empty()) {
     std::string modules;
     for (const RecomputeModule m : p.recompute) {
@@ -85,7 +136,12 @@ std::string layout_text(const Layout& layout) {
     }
     add("recompute " + modules);
   }
-  add(std::string(kShardingNames[static_cast<std::size_t>(p.sharding)]));
+  for (const Offload o : p.offload) add("offload " + std::string(name_of(kOffloadNames, o)));
+  add(std::string(name_of(kShardingNames, p.sharding)));
+  if (p.sharding_group) text += fmt::format("/{}", *p.sharding_group);
+  if (!p.overlap_gradient_reduce) add("late-reduce");
+  if (p.overlap_parameter_gather) add("gather-ahead");
+  if (p.rank_order != kMegatronOrder) add(to_text(p.rank_order));
   return text;
 }
 
@@ -96,14 +152,22 @@ std::string plan_page(const Scenario& s, const PlanSearch& search, std::size_t t
                                             count_text(best.gpu_hours_per_trillion_tokens), layout_text(best.layout)),
                                 Emphasis::heading, style);
   text = wrapped(text, 0, style) + "\n";
+  text += limits_text(s, search, style);
   text += line(counts_text(search), style);
+  if (const ScreeningError e = search.screening_error(); e.layouts > 0) {
+    text += line(fmt::format("screened times against simulated ones: {} off in the median, {} too long and {} too short at most, over {} "
+                             "layouts; {} was allowed for",
+                             percent_text(e.median), percent_text(e.largest_over), percent_text(e.largest_under),
+                             grouped_text(static_cast<std::int64_t>(e.layouts)), percent_text(e.allowance)),
+                 style);
+  }
 
   text += page_heading("RANKED", fmt::format("by {}", kObjectiveNames[static_cast<std::size_t>(s.search.objective)]), style);
   Table table = ranking();
-  for (std::size_t i = 0; i < std::min(top, ranked.size()); ++i) table.add_row(cells(std::to_string(i + 1), ranked[i], best));
-  const auto own = std::find_if(ranked.begin(), ranked.end(), [&](const Ranked& r) { return layout_flags(s, r.layout).empty(); });
+  for (std::size_t i = 0; i < std::min(top, ranked.size()); ++i) table.add_row(cells(search, std::to_string(i + 1), ranked[i], best));
+  const auto own = std::find_if(ranked.begin(), ranked.end(), [&](const Ranked& r) { return layout_flags(s, r.asked).empty(); });
   if (own != ranked.end() && own - ranked.begin() >= static_cast<std::ptrdiff_t>(top)) {
-    table.add_row(cells(std::to_string(own - ranked.begin() + 1), *own, best));
+    table.add_row(cells(search, std::to_string(own - ranked.begin() + 1), *own, best));
   }
   text += table.to_text(kPageIndent, style);
 
@@ -111,21 +175,28 @@ std::string plan_page(const Scenario& s, const PlanSearch& search, std::size_t t
   Table front = ranking();
   std::size_t rows = 0;
   for (const std::size_t i : pareto_front(ranked)) {
-    if (rows++ < top) front.add_row(cells(std::to_string(i + 1), ranked[i], best));
+    if (rows++ < top) front.add_row(cells(search, std::to_string(i + 1), ranked[i], best));
   }
   text += front.to_text(kPageIndent, style);
 
-  const std::string flags = layout_flags(s, best.layout);
+  text += by_size_text(s, search, style);
+
+  const std::string flags = layout_flags(s, best.asked);
   text += page_heading("THE WINNER", "", style);
   text += line(flags.empty() ? "is the scenario's own plan" : "trillion simulate SCENARIO " + flags, style);
   return text;
 }
 
 std::string no_plan_page(const Scenario& s, const PlanSearch& search, const TextStyle& style) {
-  std::string text = wrapped(emphasised(s.name + ": no layout can run", Emphasis::heading, style), 0, style) + "\n";
+  std::string text = wrapped(emphasised(s.name + (search.complete() ? ": no layout can run" : ": cut before a layout was simulated"),
+                                        Emphasis::heading, style),
+                             0, style) +
+                     "\n";
   text += line(counts_text(search), style);
   if (search.near_miss()) {
-    text += line(fmt::format("closest: {}: {}", layout_text(search.near_miss()->layout), search.near_miss()->reason), style);
+    text += line(fmt::format("closest: {}: {}", layout_text(search.near_miss()->layout),
+                             bytes_text(search.near_miss()->peak) + " at least, " + bytes_text(search.near_miss()->excess) + " too much"),
+                 style);
   }
   return text;
 }

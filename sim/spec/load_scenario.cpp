@@ -1,8 +1,10 @@
+#include <bit>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
 
+#include "sim/base/checksum.h"
 #include "sim/base/closest_word.h"
 #include "sim/spec/cluster_document.h"
 #include "sim/spec/load.h"
@@ -150,8 +152,39 @@ void apply_part_overrides(Part& part, const std::string& key, const SplitOverrid
   }
 }
 
+// What tables beside the scenario say.
+void note_files(Scenario& s) {
+  Checksum sum;
+  sum.add(s.content);
+  if (s.plan.schedule_file) sum.add(s.plan.schedule_file->text);
+  for (const ExpertCount& row : s.training.routing.loads) {
+    sum.add(static_cast<std::uint64_t>(row.layer));
+    sum.add(static_cast<std::uint64_t>(row.expert));
+    sum.add(std::bit_cast<std::uint64_t>(static_cast<double>(row.count)));
+  }
+  s.content = sum.value();
+}
+
 void note_defaults(Scenario& s, const std::string& prefix, const YamlReader& reader) {
   for (const std::string& line : reader.defaults()) s.defaults.push_back(prefix + line);
+}
+
+// What a document says, however it is written: keys and values without comments, places and layout.
+void add_content(Checksum& sum, const YamlNode& node) {
+  sum.add(static_cast<std::uint64_t>(node.kind));
+  sum.add(node.text);
+  for (const YamlNode& item : node.items) add_content(sum, item);
+  for (const YamlEntry& entry : node.entries) {
+    sum.add(entry.key);
+    add_content(sum, entry.value);
+  }
+}
+
+void note_content(Scenario& s, const YamlNode& root) {
+  Checksum sum;
+  sum.add(s.content);
+  add_content(sum, root);
+  s.content = sum.value();
 }
 
 // Opens one part with its overrides, reads it with `read`, and remembers what it took for granted.
@@ -167,6 +200,7 @@ void read_part(Scenario& s, YamlReader& root, const PartSource& source, const Re
     return;
   }
   if (!part.document) return;
+  note_content(s, part.document->root());
   YamlReader reader = YamlReader::open(std::move(*part.document), root.diagnostics());
   read(reader, part.file);
   reader.finish();
@@ -188,6 +222,38 @@ void read_parts(Scenario& s, YamlReader& root, const SplitOverrides& split, cons
   });
 }
 
+// Hardware that a search chooses from: its files are relative to the scenario, as its own cluster's and calibration's are.
+void read_clusters(Scenario& scenario, YamlReader& r, const fs::path& file) {
+  Search& search = scenario.search;
+  const SplitOverrides nothing{YamlDocument{}, {}};
+  for (YamlReader& entry : r.mappings("clusters")) {
+    Scenario s;
+    s.content = scenario.content;
+    read_part(s, entry, {"cluster", file, nothing}, [&](YamlReader& reader, const std::string& from) {
+      s.cluster_file = from;
+      s.cluster = read_cluster(reader);
+    });
+    read_part(s, entry, {"calibration", file, nothing}, [&](YamlReader& reader, const std::string& from) {
+      s.calibration_file = from;
+      s.calibration = read_calibration(reader);
+    });
+    if (s.calibration.power.known()) s.calibration.power.limit = s.cluster.gpu.power_limit;
+    scenario.content = s.content;
+    const std::string name = entry.text("name", s.cluster.name);
+    search.clusters.push_back({name, s.cluster_file, s.calibration_file, std::move(s.cluster), std::move(s.calibration)});
+  }
+}
+
+// What a search asks of the rest of the scenario.
+void check_search(const Scenario& s, YamlReader& r) {
+  const bool priced = s.cluster.price || !s.search.clusters.empty();
+  if (s.search.objective == Objective::usd && !priced) r.problem("objective", "usd: the cluster has no price (cluster.price.per_gpu)");
+  if (s.search.budget && !priced) r.problem("budget", "the cluster has no price (cluster.price.per_gpu)");
+  if ((s.search.budget || s.search.deadline) && s.training.tokens <= 0) {
+    r.problem(s.search.budget ? "budget" : "deadline", "is the whole run's, and training.tokens does not say how long that is");
+  }
+}
+
 }  // namespace
 
 Scenario load_scenario(const std::string& path, const Overrides& overrides) {
@@ -199,6 +265,7 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   Scenario s;
   s.name = scenario_name(file);
   s.question = root.text("question");
+  note_content(s, split.scenario.root());
   read_parts(s, root, split, file);
   if (s.calibration.power.known()) s.calibration.power.limit = s.cluster.gpu.power_limit;  // measured under the chip's own
   YamlReader training = root.mapping("training"), plan = root.mapping("plan");
@@ -208,13 +275,19 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
   if (s.extent == Extent::overlapped_pair || root.has("pair_layers")) s.pair_layers = root.integer("pair_layers");
   root.ignore({"pair_layers"});
-  if (auto search = root.optional_mapping("search")) s.search = read_search(*search, s.calibration.stack.has_unfused_attention());
+  if (auto search = root.optional_mapping("search")) {
+    s.search = read_search(*search, s.calibration.stack.has_unfused_attention());
+    read_clusters(s, *search, file);
+    search->report(s.search.validate());
+    check_search(s, *search);
+  }
   if (auto perturbations = root.optional_mapping("perturbations")) {
     s.perturbations = read_perturbations(*perturbations);
     if (diagnostics.empty()) root.report(s.perturbations.validate(s.cluster.gpus()), "perturbations");
   }
   if (diagnostics.empty()) root.report(s.validate());
   root.finish();
+  note_files(s);
   note_defaults(s, "", root);
   diagnostics.throw_if_any();
   return s;

@@ -37,6 +37,7 @@ struct Scenario {
   Extent extent = Extent::step;
   std::int64_t pair_layers = 0;  // layers of each chunk, for Extent::overlapped_pair
   std::uint64_t seed = 0;
+  std::uint64_t content = 0;  // checksum of what all the files say: what a search's journal is kept for
   Fidelity fidelity = Fidelity::folded;
   std::vector<std::string> defaults;   // "plan.micro_batch_size: 1": keys that were left out, and what was taken instead
   std::vector<std::string> overrides;  // "plan.schedule=1f1b": what the command line changed

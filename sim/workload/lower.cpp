@@ -28,8 +28,11 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   for (std::size_t g = 0; g < gpus; ++g) add_gpu(static_cast<std::int32_t>(g));
   resolver_.emplace(kinds_, in.load, views_, detail);
   const BlockContext context = block_context(in.scenario, in.mesh, in.load.mean);
+  std::array<bool, kBlockKindCount> made{};
   for (const Stage& s : in.cut.stages) {
-    for (const BlockKind k : s) resolver_->add(k, make_block(k, context));
+    for (const BlockKind k : s) {
+      if (!std::exchange(made[static_cast<std::size_t>(k)], true)) resolver_->add(k, make_block(k, context));
+    }
   }
   copies_ = copies_of_a_stage(in.schedule);
   groups_ = gradient_groups(in.mesh, copies_, in.scenario.plan);
@@ -61,7 +64,7 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
 void Lowering::add_gpu(std::int32_t g) {
   const Cluster& cluster = in_.scenario.cluster;
   const ReplicaClass& replicas = out_.folding.classes[static_cast<std::size_t>(replica(g))];
-  const std::int64_t number = in_.mesh.gpu(rank(g), replicas.replica);
+  const std::int64_t number = in_.mesh.gpu(rank(g) % in_.mesh.pipeline().size, replicas.replica);
   const GpuCondition condition = condition_of(in_.scenario.perturbations, number, in_.scenario.seed);
   const std::string name = out_.replicas > 1 ? "GPU " + std::to_string(number) : "rank " + std::to_string(g);
   auto& lanes = out_.streams.emplace_back();
@@ -135,7 +138,8 @@ RendezvousId Lowering::meeting(std::int32_t gpu, Lane lane) {
 
 LoweredStep Lowering::run() {
   if (in_.scenario.extent == Extent::overlapped_pair) {
-    emit({0, 0});  // what comes before and after the pair is outside of what is asked
+    // What comes before and after is outside of what is asked: every rank's first action is looked at alone.
+    for (std::int32_t r = 0; r < static_cast<std::int32_t>(in_.schedule.ranks.size()); ++r) emit({r, 0});
   } else {
     for (const ScheduledAction& a : execution_order(in_.schedule)) emit(a);
   }

@@ -194,6 +194,7 @@ KindId Lowering::send_kind(std::int32_t from, std::int32_t to, Lane lane) {
 }
 
 void Lowering::leave(const Chunk& c) {
+  if (in_.scenario.extent == Extent::overlapped_pair) return;
   const bool forward = c.pass.kind == ActionKind::forward;
   const std::int32_t next = c.pass.stage + (forward ? 1 : -1);
   if (forward && next == in_.schedule.stages) {

@@ -13,7 +13,7 @@ namespace trillion {
 
 namespace {
 
-using ModuleBytes = std::array<Bytes, kModuleCount>;
+using ModuleBytes = BlockMemory::ModuleBytes;
 
 Bytes sum(const ModuleBytes& bytes) {
   Bytes all;
@@ -103,32 +103,17 @@ Bytes restored_bytes(const ModuleBytes& all, const ModuleBytes& saved, bool at_o
   return at_once ? together : largest;
 }
 
-// Every kind of block that the stages hold, made once, and what one micro-batch leaves behind in each stage.
+// What one micro-batch leaves behind in each stage.
 class StageBlocks {
  public:
-  StageBlocks(const MemoryInput& in, const BlockContext& context) : in_(in) {
-    Plan without = context.plan;
-    without.recompute.clear();
-    BlockContext keeping{
-        context.model,  without,         context.training, context.routing,      context.fp8_type, context.fuses_residual_with_norm,
-        context.tensor, context.context, context.expert,   context.expert_tensor};
-    keeping.framework = context.framework;
-    keeping.micro_batches = context.micro_batches;
-    keeping.unfused_attention = context.unfused_attention;
-    keeping.unfused_maximum = context.unfused_maximum;
+  StageBlocks(const MemoryInput& in, BlockMemory& blocks) : in_(in), blocks_(blocks) {
     for (const Stage& stage : in.cut.stages) {
-      for (const BlockKind k : stage) {
-        const auto i = static_cast<std::size_t>(k);
-        if (of_kind_[i]) continue;
-        of_kind_[i] = make_block(k, context);
-        saved_[i] = saved_by_module(*of_kind_[i], in.routing);
-        restored_[i] = restored_bytes(saved_by_module(make_block(k, keeping), in.routing), saved_[i], whole_layers());
-      }
       saved_of_stage_.push_back(saved_of(stage, false));
       host_of_stage_.push_back(saved_of(stage, true));
     }
   }
-  const Block& at(BlockKind k) const { return *of_kind_[static_cast<std::size_t>(k)]; }
+  const Block& at(BlockKind k) const { return blocks_.of(k).block; }
+  Bytes largest_kernel(BlockKind k) const { return blocks_.of(k).largest_kernel; }
   const std::vector<ModuleBytes>& saved_of_stage() const { return saved_of_stage_; }
   const std::vector<ModuleBytes>& host_of_stage() const { return host_of_stage_; }
 
@@ -136,7 +121,7 @@ class StageBlocks {
   Bytes travelling(const Stage& stage) const {
     Bytes most;
     for (const BlockKind k : stage) {
-      if (is_layer(k) && in_.scenario.plan.offloads(Offload::activations)) most = std::max(most, sum(saved_[static_cast<std::size_t>(k)]));
+      if (is_layer(k) && in_.scenario.plan.offloads(Offload::activations)) most = std::max(most, sum(blocks_.of(k).saved));
     }
     return 2 * most;
   }
@@ -146,15 +131,16 @@ class StageBlocks {
     Bytes most;
     double layers = 0;
     for (const BlockKind k : stage) {
-      most = std::max(most, restored_[static_cast<std::size_t>(k)]);
+      most = std::max(most, blocks_.of(k).restored);
       layers += is_layer(k) ? 1 : 0;
     }
     return most * (uniform() ? std::max(1.0, std::min(layers, static_cast<double>(unit()))) : 1.0);
   }
 
  private:
-  bool whole_layers() const { return in_.scenario.plan.recomputes(RecomputeModule::layer); }
-  bool uniform() const { return whole_layers() && in_.scenario.plan.recomputed_layers.method == RecomputeMethod::uniform; }
+  bool uniform() const {
+    return in_.scenario.plan.recomputes(RecomputeModule::layer) && in_.scenario.plan.recomputed_layers.method == RecomputeMethod::uniform;
+  }
   std::int64_t unit() const { return in_.scenario.plan.recomputed_layers.count; }
 
   // Under recompute_method: uniform only the first layer of each unit keeps its input. `on_host`: what plan.offload takes away.
@@ -165,15 +151,13 @@ class StageBlocks {
       if (is_layer(k) && uniform() && layer++ % unit() != 0) continue;
       const bool leaves = is_layer(k) && in_.scenario.plan.offloads(Offload::activations);
       if (leaves != on_host) continue;
-      for (std::size_t m = 0; m < kModuleCount; ++m) sum[m] += saved_[static_cast<std::size_t>(k)][m];
+      for (std::size_t m = 0; m < kModuleCount; ++m) sum[m] += blocks_.of(k).saved[m];
     }
     return sum;
   }
 
   const MemoryInput& in_;
-  std::array<std::optional<Block>, kBlockKindCount> of_kind_;
-  std::array<ModuleBytes, kBlockKindCount> saved_{};
-  std::array<Bytes, kBlockKindCount> restored_{};
+  BlockMemory& blocks_;
   std::vector<ModuleBytes> saved_of_stage_, host_of_stage_;
 };
 
@@ -196,7 +180,7 @@ Holding holding(const MemoryInput& in, const StageBlocks& blocks, const Gradient
         h.shard_of[m] += optimizer_shard(b.parameters_of[m], groups, in.scenario.plan);
       }
       h.largest_block = std::max(h.largest_block, b.parameters.total());
-      h.largest_kernel = std::max(h.largest_kernel, largest_kernel(b));
+      h.largest_kernel = std::max(h.largest_kernel, blocks.largest_kernel(k));
     }
     h.restored = std::max(h.restored, blocks.restored(in.cut.stages[static_cast<std::size_t>(stage)]));
     h.travelling = std::max(h.travelling, blocks.travelling(in.cut.stages[static_cast<std::size_t>(stage)]));
@@ -276,17 +260,52 @@ void add_overhead(StageMemory& m, const Scenario& s) {
 
 }  // namespace
 
+BlockMemory::BlockMemory(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing)
+    : context_(block_context(scenario, mesh, routing)), without_(scenario.plan) {
+  without_.recompute.clear();
+}
+
+const BlockMemory::Of& BlockMemory::of(BlockKind kind) {
+  std::optional<Of>& made = made_[static_cast<std::size_t>(kind)];
+  if (made) return *made;
+  const BlockContext& c = context_;
+  BlockContext keeping{c.model,  without_,  c.training, c.routing,      c.fp8_type, c.fuses_residual_with_norm,
+                       c.tensor, c.context, c.expert,   c.expert_tensor};
+  keeping.framework = c.framework;
+  keeping.micro_batches = c.micro_batches;
+  keeping.unfused_attention = c.unfused_attention;
+  keeping.unfused_maximum = c.unfused_maximum;
+  made.emplace();
+  made->block = make_block(kind, c);
+  made->saved = saved_by_module(made->block, c.routing);
+  const bool whole_layers = c.plan.recomputes(RecomputeModule::layer);
+  made->restored = restored_bytes(saved_by_module(make_block(kind, keeping), c.routing), made->saved, whole_layers);
+  made->largest_kernel = largest_kernel(made->block);
+  return *made;
+}
+
 std::vector<StageMemory> memory_of_ranks(const MemoryInput& in) {
-  const BlockContext context = block_context(in.scenario, in.mesh, in.routing);
-  const StageBlocks blocks(in, context);
-  const GradientGroups groups = gradient_groups(in.mesh, copies_of_a_stage(in.schedule), in.scenario.plan);
+  BlockMemory blocks(in.scenario, in.mesh, in.routing);
+  return memory_of_ranks(in, blocks);
+}
+
+std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& made) {
+  const BlockContext& context = made.context();
+  const StageBlocks blocks(in, made);
+  std::vector<std::vector<std::int32_t>> held_stages;
+  std::int64_t copies = 0;
+  for (std::size_t r = 0; r < in.schedule.ranks.size(); ++r) {
+    held_stages.push_back(in.schedule.stages_of(static_cast<std::int32_t>(r)));
+    copies += std::count(held_stages.back().begin(), held_stages.back().end(), 0);
+  }
+  const GradientGroups groups = gradient_groups(in.mesh, copies, in.scenario.plan);
   const bool neighbours = in.schedule.ranks.size() > 1;
 
   std::vector<StageMemory> ranks;
   for (std::size_t r = 0; r < in.schedule.ranks.size(); ++r) {
     StageMemory m;
     m.stage = static_cast<std::int64_t>(r);
-    m.stages = in.schedule.stages_of(static_cast<std::int32_t>(r));
+    m.stages = held_stages[r];
     const Holding held = holding(in, blocks, groups, m.stages);
     add_model_states(m, held, in.scenario);
     const Walk walk = walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage());

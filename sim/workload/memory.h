@@ -13,6 +13,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,28 @@ struct MemoryInput {
   const LayerRouting& routing;
 };
 
+// Every kind of block as memory sees it, made when asked for. Layouts that differ in their schedule, cut or sharding share it.
+class BlockMemory {
+ public:
+  using ModuleBytes = std::array<Bytes, kModuleCount>;
+  struct Of {
+    Block block;
+    ModuleBytes saved;  // what one micro-batch leaves behind
+    Bytes restored;     // what recomputation brings back at once
+    Bytes largest_kernel;
+  };
+  // All three must outlive it.
+  BlockMemory(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing);
+  const Of& of(BlockKind kind);
+  const BlockContext& context() const { return context_; }
+
+ private:
+  BlockContext context_;
+  Plan without_;  // recomputation
+  std::array<std::optional<Of>, kBlockKindCount> made_;
+};
+
 std::vector<StageMemory> memory_of_ranks(const MemoryInput& input);
+std::vector<StageMemory> memory_of_ranks(const MemoryInput& input, BlockMemory& blocks);
 
 }  // namespace trillion

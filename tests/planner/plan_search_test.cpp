@@ -1,6 +1,8 @@
 // The best of a space. The algebra:
 //   best     the first `keep` are those of an exhaustive search, in its order
 //   counts   every layout is simulated, or left out for a stated reason
+//   limits   who keeps budget and deadline comes before who does not
+//   sizes    the best of each cluster and size is among those simulated
 //   threads  change nothing
 //   pareto   nobody on the front is beaten; everybody else is
 #include "sim/planner/plan_search.h"
@@ -10,6 +12,7 @@
 
 #include <algorithm>
 
+#include "sim/planner/work_sharing.h"
 #include "tests/support/linear_machine.h"
 
 namespace trillion {
@@ -23,11 +26,15 @@ Scenario setting(const Model& model, std::int64_t expert_parallel = 1) {
   plan.expert_parallel = expert_parallel;
   Scenario s = linear_scenario(model, plan, 2, 64);
   s.search.micro_batch_size = std::vector<std::int64_t>{1, 2};
+  s.search.overlap_parameter_gather = std::vector<bool>{false};
+  s.search.tensor_parallel = std::vector<std::int64_t>{1, 2};
   return s;
 }
 
-void run_to_end(PlanSearch& search) {
-  while (search.advance()) {
+void run_to_end(PlanSearch& search, unsigned threads = 0) {
+  for (auto tasks = search.next(); !tasks.empty(); tasks = search.next()) {
+    const std::vector<std::string> results = perform_all(search, tasks, threads);
+    for (std::size_t i = 0; i < tasks.size(); ++i) search.take(tasks[i], results[i]);
   }
 }
 
@@ -40,43 +47,92 @@ std::vector<double> times(const PlanSearch& search, std::size_t most) {
 }
 
 void expect_same_as_exhaustive(const Scenario& s) {
-  PlanSearch pruned(s, {.keep = 5}), exhaustive(s, {.keep = 1000000});
+  PlanSearch pruned(s, {.keep = 5}), bounded(s, {.keep = 5, .screen = false}), exhaustive(s, {.keep = 1000000});
   run_to_end(pruned);
+  run_to_end(bounded);
   run_to_end(exhaustive);
-  EXPECT_EQ(exhaustive.counts().pruned_by_bound, 0u);
-  EXPECT_GT(pruned.counts().pruned_by_bound, 0u);
+  EXPECT_EQ(exhaustive.counts().pruned_by_bound + exhaustive.counts().pruned_by_screening, 0u);
+  EXPECT_GT(pruned.counts().pruned_by_screening, 0u);
+  EXPECT_GT(bounded.counts().pruned_by_bound, 0u);
+  EXPECT_EQ(bounded.counts().pruned_by_screening, 0u);
   EXPECT_LT(pruned.counts().simulated, exhaustive.counts().simulated);
   EXPECT_EQ(times(pruned, 5), times(exhaustive, 5));
-  for (const PlanSearch* search : {&pruned, &exhaustive}) {
-    const SearchCounts& c = search->counts();
-    EXPECT_EQ(c.enumerated, c.pruned_by_memory + c.pruned_by_bound + c.simulated);
+  EXPECT_EQ(times(bounded, 5), times(exhaustive, 5));
+  for (const PlanSearch* search : {&pruned, &bounded, &exhaustive}) {
+    const SearchCounts c = search->counts();
+    EXPECT_EQ(c.enumerated, c.pruned_by_memory + c.pruned_by_bound + c.pruned_by_screening + c.simulated);
     EXPECT_EQ(c.simulated, search->ranked().size());
     EXPECT_TRUE(std::is_sorted(search->ranked().begin(), search->ranked().end(), [](const Ranked& a, const Ranked& b) {
       return a.gpu_hours_per_trillion_tokens < b.gpu_hours_per_trillion_tokens;
     }));
   }
+  EXPECT_GT(pruned.screening_error().layouts, 5u);
+  EXPECT_LE(pruned.screening_error().largest_over, 0.02);
 }
 
 TEST(PlanSearch, NeverDropsTheBestOfADenseModel) { expect_same_as_exhaustive(setting(dense_model(8))); }
 
 TEST(PlanSearch, NeverDropsTheBestOfAMixtureOfExperts) {
   Scenario s = setting(moe_model(8), 4);
-  s.search.tensor_parallel = std::vector<std::int64_t>{1, 2};
+  s.search.expert_parallel = std::vector<std::int64_t>{1, 4};
   s.search.recompute = std::vector<std::vector<RecomputeModule>>{{}, {RecomputeModule::layer}};
   expect_same_as_exhaustive(s);
 }
 
 TEST(PlanSearch, ThreadsChangeNothing) {
   const Scenario s = setting(dense_model(8));
-  PlanSearch one(s, {.keep = 5, .threads = 1}), three(s, {.keep = 5, .threads = 3});
-  run_to_end(one);
-  run_to_end(three);
+  PlanSearch one(s, {.keep = 5}), three(s, {.keep = 5});
+  run_to_end(one, 1);
+  run_to_end(three, 3);
   ASSERT_EQ(one.ranked().size(), three.ranked().size());
   for (std::size_t i = 0; i < one.ranked().size(); ++i) {
     EXPECT_EQ(one.ranked()[i].layout, three.ranked()[i].layout);
     EXPECT_EQ(one.ranked()[i].step.time, three.ranked()[i].step.time);
   }
   EXPECT_EQ(one.counts().pruned_by_bound, three.counts().pruned_by_bound);
+}
+
+TEST(PlanSearch, WhoKeepsTheLimitsComesFirst) {
+  Scenario s = setting(dense_model(8));
+  s.training.tokens = 1e12;
+  s.cluster.price = Price{UsdPerSecond{2.0 / 3600}, {}};
+  s.search.nodes = std::vector<std::int64_t>{1, 2, 4};
+  s.search.objective = Objective::usd;
+  PlanSearch cheapest(s, {.keep = 1});
+  run_to_end(cheapest);
+  const double slow = cheapest.ranked().front().days;
+  s.search.deadline = Seconds{slow * 0.6 * 86400};
+  PlanSearch in_time(s, {.keep = 1});
+  run_to_end(in_time);
+  EXPECT_LE(in_time.ranked().front().days, slow * 0.6);
+  EXPECT_GE(in_time.ranked().front().usd->value(), cheapest.ranked().front().usd->value());
+  EXPECT_EQ(in_time.score(in_time.ranked().front()).beyond, 0);
+  s.search.deadline = Seconds{1};
+  PlanSearch never(s, {.keep = 1});
+  run_to_end(never);
+  EXPECT_GT(never.score(never.ranked().front()).beyond, 0);
+  for (const Ranked& r : never.ranked()) EXPECT_GE(r.days, never.ranked().front().days) << "the least beyond comes first";
+}
+
+TEST(PlanSearch, TheBestOfEveryClusterAndSizeIsThere) {
+  Scenario s = setting(dense_model(8));
+  SearchedCluster other{"other", "", "", s.cluster, s.calibration};
+  other.cluster.gpu.peak_bf16 = other.cluster.gpu.peak_bf16 * 0.5;
+  s.search.clusters = {{"own", "", "", s.cluster, s.calibration}, other};
+  s.search.gpus = std::vector<std::int64_t>{8, 16, 32};
+  s.search.micro_batch_size = std::vector<std::int64_t>{1};
+  PlanSearch pruned(s, {.keep = 2}), exhaustive(s, {.keep = 1000000});
+  run_to_end(pruned);
+  run_to_end(exhaustive);
+  for (std::size_t cluster : {0u, 1u}) {
+    for (const std::int64_t nodes : {1, 2, 4}) {
+      const auto here = [&](const Ranked& r) { return r.layout.cluster == cluster && r.layout.nodes == nodes; };
+      const auto a = std::find_if(pruned.ranked().begin(), pruned.ranked().end(), here);
+      const auto b = std::find_if(exhaustive.ranked().begin(), exhaustive.ranked().end(), here);
+      ASSERT_TRUE(a != pruned.ranked().end() && b != exhaustive.ranked().end());
+      EXPECT_EQ(a->step.time, b->step.time);
+    }
+  }
 }
 
 TEST(PlanSearch, SaysWhatCameClosestWhereNothingFits) {

@@ -8,7 +8,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
+#include "sim/planner/plan_json.h"
 #include "sim/workload/feasibility.h"
 #include "tests/support/linear_machine.h"
 
@@ -30,11 +33,12 @@ TEST(SearchSpace, EveryLayoutIsAllowedAndNoneComesTwice) {
     const Scenario s = setting(model);
     const std::vector<Layout> all = layouts(s);
     EXPECT_GT(all.size(), 50u);
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      EXPECT_FALSE(why_layout_impossible(with_layout(s, all[i])));
-      EXPECT_EQ(std::count(all.begin() + static_cast<std::ptrdiff_t>(i), all.end(), all[i]), 1);
+    std::set<std::string> names;
+    for (const Layout& l : all) {
+      EXPECT_FALSE(why_layout_impossible(with_layout(s, l)));
+      EXPECT_TRUE(names.insert(layout_flags(s, l)).second) << layout_flags(s, l);
     }
-    EXPECT_EQ(std::count(all.begin(), all.end(), Layout({s.cluster.nodes, s.plan})), 1) << "the scenario's own plan";
+    EXPECT_EQ(std::count(all.begin(), all.end(), Layout({0, s.cluster.nodes, s.plan})), 1) << "the scenario's own plan";
   }
 }
 
@@ -55,6 +59,47 @@ TEST(SearchSpace, NamedAxesTakeTheirValues) {
   EXPECT_TRUE(two_nodes && four_nodes);
 }
 
+TEST(SearchSpace, EveryAxisCanBeOpened) {
+  Scenario s = setting();
+  s.search.tensor_parallel = std::vector<std::int64_t>{2};
+  s.search.context_parallel = std::vector<std::int64_t>{2};
+  s.search.pipeline_parallel = std::vector<std::int64_t>{2};
+  s.search.data_parallel = std::vector<std::int64_t>{4};
+  s.search.expert_parallel = std::vector<std::int64_t>{4};
+  s.search.micro_batch_size = std::vector<std::int64_t>{1};
+  s.search.schedule = std::vector<ScheduleKind>{ScheduleKind::one_f_one_b};
+  s.search.recompute = std::vector<std::vector<RecomputeModule>>{{}};
+  const std::size_t usual = layouts(s).size();
+  const auto grows = [&](auto open, std::size_t times) {
+    Scenario t = s;
+    open(t.search);
+    EXPECT_EQ(layouts(t).size(), times * usual) << times;
+  };
+  ASSERT_GT(usual, 0u);
+  grows([](Search& q) { q.precision = std::vector{Precision::bf16, Precision::fp8}; }, 2);
+  grows([](Search& q) { q.offload = std::vector<std::vector<Offload>>{{}, {Offload::optimizer}, {Offload::activations}}; }, 3);
+  grows([](Search& q) { q.expert_placement = std::vector{ExpertPlacement::contiguous, ExpertPlacement::round_robin}; }, 2);
+  grows([](Search& q) { q.bucket_parameters = std::vector<double>{1e6, 1e8}; }, 2);
+  grows([](Search& q) { q.overlap_gradient_reduce = std::vector<bool>{false, true}; }, 2);
+  grows([](Search& q) { q.stage_split = std::vector{StageSplit::time, StageSplit::layers}; }, 2);
+  grows([](Search& q) { q.rank_order = std::vector{kMegatronOrder, *rank_order_of_text("tp-cp-dp-ep-pp")}; }, 2);
+  grows([](Search& q) { q.sharding_group = std::vector<std::int64_t>{4, 8}; }, 2);
+}
+
+TEST(SearchSpace, ClustersBringTheirOwnSizes) {
+  Scenario s = setting(dense_model(8));
+  SearchedCluster small{"small", "", "", s.cluster, s.calibration}, large = small;
+  large.name = "large";
+  small.cluster.nodes = 2;
+  large.cluster.gpus_per_node = 4;
+  s.search.clusters = {small, large};
+  s.search.gpus = std::vector<std::int64_t>{16};
+  std::set<std::pair<std::size_t, std::int64_t>> sizes;
+  for (const Layout& l : layouts(s)) sizes.insert({l.cluster, l.nodes});
+  EXPECT_EQ(sizes, (std::set<std::pair<std::size_t, std::int64_t>>{{0, 2}, {1, 4}}));
+  for (const Scenario& on : search_clusters(s)) EXPECT_TRUE(on.search.clusters.empty());
+}
+
 TEST(SearchSpace, WhatTheOwnPlanFixedStaysItsOwn) {
   Scenario s = setting();
   s.plan.layers_per_stage = std::vector<std::int64_t>{1, 2, 2, 3};
@@ -68,10 +113,10 @@ TEST(SearchSpace, AnAxisThatIsNamedElsewhereDoesNotLoseTheOwnPlan) {
   s.plan.tensor_parallel = 2;  // without sequence parallelism, which is not the usual value
   s.search.nodes = std::vector<std::int64_t>{s.cluster.nodes};
   const std::vector<Layout> all = layouts(s);
-  EXPECT_EQ(std::count(all.begin(), all.end(), Layout({s.cluster.nodes, s.plan})), 1);
+  EXPECT_EQ(std::count(all.begin(), all.end(), Layout({0, s.cluster.nodes, s.plan})), 1);
   s.search.tensor_parallel = std::vector<std::int64_t>{4};
   const std::vector<Layout> without = layouts(s);
-  EXPECT_EQ(std::count(without.begin(), without.end(), Layout({s.cluster.nodes, s.plan})), 0);
+  EXPECT_EQ(std::count(without.begin(), without.end(), Layout({0, s.cluster.nodes, s.plan})), 0);
 }
 
 }  // namespace

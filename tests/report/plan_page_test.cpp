@@ -23,30 +23,52 @@ Scenario setting() {
   return s;
 }
 
+void run_to_end(PlanSearch& search) {
+  for (auto tasks = search.next(); !tasks.empty(); tasks = search.next()) {
+    for (const SearchTask& task : tasks) search.take(task, search.perform(task));
+  }
+}
+
 TEST(PlanPage, RanksAndSaysWhatWasLeftOut) {
   const Scenario s = setting();
   PlanSearch search(s, {.keep = 3});
-  while (search.advance()) {
-  }
+  run_to_end(search);
   const std::string page = plan_page(s, search, 3, {});
   EXPECT_THAT(page, AllOf(HasSubstr("RANKED"), HasSubstr("PARETO"), HasSubstr("do not fit in memory"), HasSubstr("THE WINNER")));
-  EXPECT_THAT(page, testing::Not(HasSubstr("the search was cut")));
+  EXPECT_THAT(page, testing::Not(HasSubstr("not looked at")));
 }
 
 TEST(PlanPage, ACutSearchSaysSo) {
   const Scenario s = setting();
   PlanSearch search(s, {.keep = 1000});
-  search.advance();
-  ASSERT_LT(search.done(), search.total());
-  EXPECT_THAT(plan_page(s, search, 3, {}), HasSubstr("the search was cut"));
+  for (auto tasks = search.next(); search.ranked().empty(); tasks = search.next()) {
+    for (const SearchTask& task : tasks) search.take(task, search.perform(task));
+  }
+  EXPECT_THAT(plan_page(s, search, 3, {}), HasSubstr("not looked at to the end"));
+}
+
+TEST(PlanPage, ALimitThatNobodyKeepsIsNamedWithWhatIsMissing) {
+  Scenario s = setting();
+  s.training.tokens = 1e12;
+  s.search.deadline = Seconds{86400};
+  PlanSearch search(s, {.keep = 3});
+  run_to_end(search);
+  EXPECT_THAT(plan_page(s, search, 3, {}), HasSubstr("no layout ends within"));
+}
+
+TEST(PlanPage, SizesAreACurve) {
+  Scenario s = setting();
+  s.search.nodes = std::vector<std::int64_t>{1, 2};
+  PlanSearch search(s, {.keep = 3});
+  run_to_end(search);
+  EXPECT_THAT(plan_page(s, search, 3, {}), AllOf(HasSubstr("BY SIZE"), HasSubstr("8 GPUs"), HasSubstr("16 GPUs")));
 }
 
 TEST(PlanPage, WhereNothingFitsTheClosestIsNamed) {
   Scenario s = setting();
   s.cluster.gpu.usable_memory = Bytes{1e6};
   PlanSearch search(s, {});
-  while (search.advance()) {
-  }
+  run_to_end(search);
   EXPECT_THAT(no_plan_page(s, search, {}), AllOf(HasSubstr("no layout can run"), HasSubstr("closest: ")));
 }
 
@@ -58,7 +80,7 @@ TEST(PlanPage, LayoutsReadShort) {
   p.virtual_pipeline_stages = 2;
   p.schedule = ScheduleKind::interleaved_1f1b;
   p.data_parallel = 16;
-  EXPECT_EQ(layout_text({1, p}), "tp4+sp pp8x2 dp16 mbs1 interleaved-1f1b zero-1");
+  EXPECT_EQ(layout_text({0, 1, p}), "tp4+sp pp8x2 dp16 mbs1 interleaved-1f1b zero-1");
 }
 
 }  // namespace

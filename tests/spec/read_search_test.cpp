@@ -39,7 +39,41 @@ TEST(ReadSearch, TakesValuesListsAndBounds) {
   EXPECT_FALSE(s.expert_parallel);
 }
 
+TEST(ReadSearch, TakesEveryAxisOfAPlan) {
+  const Search s = read(
+      "{budget: 5000000 USD, deadline: 60 days, gpus: 2048, data_parallel: [64, 128], tensor_parallel_overlap: [none, pipelined], "
+      "context_parallel_method: ring, recompute: [none, norm+activation], offload: [none, optimizer+activations], stage_split: layers, "
+      "overlap_gradient_reduce: true, overlap_parameter_gather: [true, false], bucket_parameters: 40M, sharding_group: 64, "
+      "rank_order: [tp-cp-ep-dp-pp, tp-cp-ep-pp-dp], precision: [bf16, fp8]}");
+  EXPECT_EQ(s.budget->value(), 5e6);
+  EXPECT_EQ(s.deadline->value(), 60 * 86400.0);
+  EXPECT_THAT(*s.gpus, ElementsAre(2048));
+  EXPECT_THAT(*s.data_parallel, ElementsAre(64, 128));
+  EXPECT_THAT(*s.tensor_parallel_overlap, ElementsAre(TensorOverlap::none, TensorOverlap::pipelined));
+  EXPECT_THAT(*s.recompute, ElementsAre(std::vector<RecomputeModule>{}, std::vector{RecomputeModule::norm, RecomputeModule::activation}));
+  EXPECT_THAT(*s.offload, ElementsAre(std::vector<Offload>{}, std::vector{Offload::optimizer, Offload::activations}));
+  EXPECT_THAT(*s.bucket_parameters, ElementsAre(40e6));
+  EXPECT_EQ(s.rank_order->size(), 2u);
+  EXPECT_THAT(*s.precision, ElementsAre(Precision::bf16, Precision::fp8));
+}
+
+TEST(ReadSearch, ClustersBringTheirCalibration) {
+  const std::string root = std::string(TRILLION_SOURCE_DIR) + "/";
+  const Search s = read("{clusters: [{name: H100, cluster: " + root + "topologies/h100-1024.yaml, calibration: " + root +
+                        "calibration/profiles/h100.yaml}]}");
+  ASSERT_EQ(s.clusters.size(), 1u);
+  EXPECT_EQ(s.clusters[0].name, "H100");
+  EXPECT_EQ(s.clusters[0].cluster.nodes, 128);
+  EXPECT_FALSE(s.clusters[0].calibration.gemms.empty());
+  EXPECT_THAT(refusal("{clusters: [{name: H100, cluster: nowhere.yaml, calibration: nowhere.yaml}]}"), HasSubstr("there is no file"));
+}
+
 TEST(ReadSearch, SaysWhatIsWrong) {
+  EXPECT_THAT(refusal("{recompute: [norm+activatoin]}"), HasSubstr("did you mean 'activation'"));
+  EXPECT_THAT(refusal("{nodes: 4, gpus: 32}"), HasSubstr("one of the two"));
+  EXPECT_THAT(refusal("{budget: -1 USD}"), HasSubstr("budget"));
+  EXPECT_THAT(refusal("{rank_order: tp-dp}"), HasSubstr("is not an order of the axes"));
+
   EXPECT_THAT(refusal("{tensor_paralel: 2}"), HasSubstr("tensor_parallel"));
   EXPECT_THAT(refusal("{schedule: [zb-q]}"), HasSubstr("zb-v"));
   EXPECT_THAT(refusal("{tensor_parallel: [0]}"), HasSubstr("must be at least 1"));

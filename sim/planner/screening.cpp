@@ -1,0 +1,304 @@
+#include "sim/planner/screening.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "sim/planner/step_end_time.h"
+#include "sim/workload/block_times.h"
+#include "sim/workload/feasibility.h"
+#include "sim/workload/passes.h"
+#include "sim/workload/step_clock.h"
+
+namespace trillion {
+
+namespace {
+
+// Everything that a layout's kernels depend on, as text; what only data parallelism, schedule and cut look at is not in it.
+std::string kernel_key(const Layout& l, const Scenario& s) {
+  const Plan& p = l.plan;
+  std::string key;
+  const auto add = [&](auto number) { key += std::to_string(static_cast<std::int64_t>(number)) + ' '; };
+  add(l.cluster), add(l.nodes), add(p.tensor_parallel), add(p.sequence_parallel), add(p.tensor_parallel_overlap);
+  add(p.context_parallel), add(p.context_parallel_method), add(p.pipeline_parallel == 1), add(p.expert_parallel);
+  add(p.expert_tensor_parallel), add(p.micro_batch_size), add(p.precision), add(p.expert_placement);
+  add(p.recomputed_layers.method), add(p.recomputed_layers.count);
+  for (const RankAxis axis : p.rank_order) add(axis);
+  for (const RecomputeModule m : p.recompute) add(m);
+  key += '|';
+  for (const Offload o : p.offload) add(o);
+  // Elsewhere neighbours of a group lie as far apart whatever the pipeline.
+  const bool fused = s.calibration.stack.framework.value == Framework::fused;
+  if (p.rank_order.back() != RankAxis::pipeline || !fused) add(p.pipeline_parallel);
+  return key;
+}
+
+Bytes peak_of(const std::vector<StageMemory>& memory) {
+  Bytes peak;
+  for (const StageMemory& m : memory) peak = std::max(peak, m.peak());
+  return peak;
+}
+
+// Every micro-batch with the mean routing.
+ExpertLoad flat(const ExpertLoad& load) {
+  ExpertLoad mean{load.balance, {}, load.mean, load.seed};
+  if (!load.samples.empty()) mean.samples = {load.mean};
+  return mean;
+}
+
+// A step of so many micro-batches is run for `whole`, or for two smaller numbers.
+struct RunLengths {
+  std::int64_t longer, shorter;  // equal: the whole step
+};
+RunLengths run_lengths(const Plan& plan, std::int64_t micro_batches) {
+  const std::int64_t p = std::max<std::int64_t>(2, plan.pipeline_parallel);
+  if (micro_batches <= 5 * p) return {micro_batches, micro_batches};
+  return {4 * p, 3 * p};
+}
+
+}  // namespace
+
+// One group at work: what its layouts share.
+class Screening::Group {
+ public:
+  Group(const Screening& of, const std::vector<std::size_t>& members)
+      : of_(of),
+        members_(members),
+        s_(of.scenario(first())),
+        timing_(of.timing(first())),
+        mesh_(s_.plan, s_.cluster),
+        even_(s_, mesh_, no_routing_),
+        conditions_(kernel_conditions(s_, timing_)) {}
+
+  std::vector<Screened> screen() {
+    std::vector<Screened> out;
+    for (const std::size_t i : members_) out.push_back(look_at(of_.layouts_[i].plan));
+    return out;
+  }
+
+ private:
+  const Layout& first() const { return of_.layouts_[members_.front()]; }
+
+  Screened look_at(const Plan& plan) {
+    s_.plan = plan;
+    const DeviceMesh mesh(s_.plan, s_.cluster);
+    const StageCut cut = cut_of(plan);
+    const std::int64_t m = micro_batches(s_);
+    const RunLengths lengths = run_lengths(plan, m);
+    Screened out;
+    // On even load at first: what does not fit there does not fit anywhere, and no routing is drawn for it.
+    out.peak = peak(mesh, cut, m, lengths, even_, no_routing_);
+    if (out.peak > s_.cluster.gpu.usable_memory) return out;
+    if (s_.model.moe) {
+      if (!load_) {
+        load_ = flat(of_.load(s_, first().cluster));
+        loaded_.emplace(s_, mesh_, load_->mean);
+      }
+      out.peak = peak(mesh, cut, m, lengths, *loaded_, load_->mean);
+      if (out.peak > s_.cluster.gpu.usable_memory) return out;
+    } else if (!load_) {
+      load_.emplace();
+    }
+    out.fits = true;
+    out.bound = bound(cut, m, lengths);
+    out.time = time(mesh, cut, m, lengths);
+    if (out.time) out.time = std::max(*out.time, out.bound);
+    return out;
+  }
+
+  StageCut cut_of(const Plan& plan) {
+    const auto cut = [&](const std::vector<std::int64_t>& layers) {
+      return StageCut{make_stages(s_.model, layers, plan.recomputed_layers), first_layers(layers)};
+    };
+    if (plan.layers_per_stage) return cut(*plan.layers_per_stage);
+    if (!costs_) costs_ = layer_costs(s_, mesh_, no_routing_, timing_);
+    const bool paired =
+        plan.schedule == ScheduleKind::dualpipe || plan.schedule == ScheduleKind::dualpipe_v || plan.schedule == ScheduleKind::zb_v;
+    auto [entry, fresh] = splits_.try_emplace({plan.schedule_file ? -1 : stage_count(plan), paired});
+    if (fresh || plan.schedule_file) entry->second = cut(even_split(plan, *costs_));
+    return entry->second;
+  }
+
+  // What a rank keeps does not depend on how long the step goes on, except where all of it comes first.
+  Bytes peak(const DeviceMesh& mesh, const StageCut& cut, std::int64_t m, const RunLengths& lengths, BlockMemory& blocks,
+             const LayerRouting& routing) {
+    const bool all_first = s_.plan.schedule == ScheduleKind::gpipe && s_.plan.pipeline_parallel > 1;
+    if (s_.plan.schedule_file || (all_first && lengths.longer != m)) {
+      const PipelineSchedule whole = schedule_of(s_.plan, m);
+      return peak_of(memory_of_ranks({s_, mesh, whole, cut, routing}, blocks));
+    }
+    return peak_of(memory_of_ranks({s_, mesh, of_.scheduled(s_.plan, lengths.longer).schedule, cut, routing}, blocks));
+  }
+
+  const BlockTimes& even_times(BlockKind kind) {
+    std::optional<BlockTimes>& known = times_[static_cast<std::size_t>(kind)];
+    if (!known) known = block_times(even_.of(kind).block, timing_, conditions_);
+    return *known;
+  }
+
+  Seconds bound(const StageCut& cut, std::int64_t m, const RunLengths& lengths) {
+    std::vector<StageTimes> stages;
+    double work = 0;
+    for (const Stage& stage : cut.stages) {
+      StageTimes sum{0, 0, 0};
+      for (const BlockKind kind : stage) {
+        const BlockTimes& t = even_times(kind);
+        sum.forward += t.forward.value();
+        sum.input_gradient += t.input_gradient.value();
+        sum.weight_gradient += t.weight_gradient.value();
+      }
+      work += sum.forward + sum.input_gradient + sum.weight_gradient;
+      stages.push_back(sum);
+    }
+    const double all = work * static_cast<double>(m) / static_cast<double>(s_.plan.pipeline_parallel);
+    if (s_.plan.schedule_file || lengths.longer != m) return Seconds{all};
+    return Seconds{std::max(all, of_.scheduled(s_.plan, m).program.bound(stages))};
+  }
+
+  bool replicas_alike() const {
+    return s_.perturbations.none() && s_.fidelity == Fidelity::folded && s_.extent == Extent::step && !s_.plan.schedule_file;
+  }
+  bool by_chunks() const {
+    const Plan& p = s_.plan;
+    return replicas_alike() && s_.calibration.stack.framework.value == Framework::fused && p.offload.empty() &&
+           p.sharding != Sharding::zero_3 && !reduces_every_micro_batch(p);
+  }
+
+  std::optional<Seconds> time(const DeviceMesh& mesh, const StageCut& cut, std::int64_t m, const RunLengths& lengths) {
+    if (!by_chunks()) return by_short_steps(mesh, cut, m);
+    const ChunkProgram& program = of_.scheduled(s_.plan, lengths.longer).program;
+    const std::vector<const ChunkProfile*> of_actions = profiles(program, cut);
+    Conditions conditions = conditions_;
+    conditions.clock_mhz = *clock_;
+    const StepEndInput end{s_, mesh, cut, program, even_, timing_, conditions};
+    std::vector<double> forward(cut.stages.size());
+    for (std::size_t i = 0; i < program.distinct().size(); ++i) {
+      const Action& a = program.distinct()[i];
+      if (a.first.kind == ActionKind::forward && !a.second) forward[static_cast<std::size_t>(a.first.stage)] = of_actions[i]->forward.end;
+    }
+    const double wire = transfer(mesh);
+    const ChunkProgram::Run longer = program.run(of_actions, wire, first_forwards(end, forward));
+    double step = step_end_time(end, longer);
+    if (lengths.longer != m) {
+      const ChunkProgram& shorter = of_.scheduled(s_.plan, lengths.shorter).program;
+      const double less = shorter.run(profiles(shorter, cut), wire, first_forwards(end, forward)).makespan;
+      step += (longer.makespan - less) / static_cast<double>(lengths.longer - lengths.shorter) * static_cast<double>(m - lengths.longer);
+    }
+    return Seconds{step};
+  }
+
+  // Without a pipeline micro-batches follow each other: a step of few is simulated whole, with the mean routing, and continued.
+  std::optional<Seconds> by_short_steps(const DeviceMesh& mesh, const StageCut& cut, std::int64_t m) {
+    if (!replicas_alike() || s_.plan.pipeline_parallel > 1) return std::nullopt;
+    const auto of = [&](std::int64_t micro_batches) {
+      Scenario s = s_;
+      s.training.global_batch_size = micro_batches * mesh.data_parallel() * s.plan.micro_batch_size;
+      PreparedStep step{s.plan, mesh, *load_, schedule_of(s.plan, micro_batches), cut, {}};
+      step.plan.data_parallel = mesh.data_parallel();
+      step.plan.layers_per_stage = {s.model.num_hidden_layers};
+      return simulate_prepared(s, step, timing_).time;
+    };
+    if (m <= 3) return of(m);
+    const Seconds three = of(3);
+    return three + (three - of(2)) * static_cast<double>(m - 3);
+  }
+
+  double transfer(const DeviceMesh& mesh) {
+    const Collective send{.kind = CollectiveKind::send_recv,
+                          .bytes = Sizes(even_.context()).residual(),
+                          .ranks = 2,
+                          .ranks_per_node = std::min<std::int64_t>(2, mesh.pipeline().ranks_per_node),
+                          .scale_up_bytes = {}};
+    return timing_.time(send).time.value();
+  }
+
+  // A profile for each distinct action. Stages with the same blocks share theirs.
+  using ProfileKey = std::tuple<ActionKind, Stage, Stage>;
+  std::vector<const ChunkProfile*> profiles(const ChunkProgram& program, const StageCut& cut) {
+    const auto key_of = [&](const Action& a) {
+      return ProfileKey{a.first.kind, cut.stages[static_cast<std::size_t>(a.first.stage)],
+                        a.second ? cut.stages[static_cast<std::size_t>(a.second->stage)] : Stage{}};
+    };
+    std::vector<ProfileKey> missing;
+    std::vector<Action> actions;
+    for (const Action& a : program.distinct()) {
+      ProfileKey key = key_of(a);
+      if (profiles_.contains(key) || std::find(missing.begin(), missing.end(), key) != missing.end()) continue;
+      missing.push_back(std::move(key));
+      actions.push_back(a);
+    }
+    if (!actions.empty()) {
+      const PipelineSchedule none;
+      LoweringInput in{s_, mesh_, none, cut, *load_, timing_};
+      if (!clock_) {
+        PipelineSchedule one;
+        one.micro_batches = static_cast<std::int32_t>(micro_batches(s_));
+        clock_ = step_clock_mhz({s_, mesh_, one, cut, *load_, timing_});
+      }
+      in.clock_mhz = *clock_;
+      std::vector<ChunkProfile> made = chunk_profiles(in, actions);
+      for (std::size_t i = 0; i < made.size(); ++i) profiles_.emplace(std::move(missing[i]), made[i]);
+    }
+    std::vector<const ChunkProfile*> out;
+    for (const Action& a : program.distinct()) out.push_back(&profiles_.at(key_of(a)));
+    return out;
+  }
+
+  const Screening& of_;
+  const std::vector<std::size_t>& members_;
+  Scenario s_;
+  const Timing& timing_;
+  DeviceMesh mesh_;  // of the first layout: the groups of tensor, context and expert parallelism are all members'
+  LayerRouting no_routing_;
+  BlockMemory even_;
+  Conditions conditions_;
+  std::optional<ExpertLoad> load_;
+  std::optional<BlockMemory> loaded_;
+  std::optional<LayerCosts> costs_;
+  std::optional<double> clock_;
+  std::map<std::pair<std::int64_t, bool>, StageCut> splits_;
+  std::array<std::optional<BlockTimes>, kBlockKindCount> times_;
+  std::map<ProfileKey, ChunkProfile> profiles_;
+};
+
+Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts) : clusters_(clusters), layouts_(layouts) {
+  std::map<std::string, std::size_t> known;
+  for (std::size_t i = 0; i < layouts.size(); ++i) {
+    const Layout& l = layouts[i];
+    std::unique_ptr<Sized>& sized = sized_[{l.cluster, l.nodes}];
+    if (!sized) {
+      Scenario s = clusters[l.cluster];
+      s.cluster.nodes = l.nodes;
+      sized = std::make_unique<Sized>(std::move(s));
+    }
+    const auto [entry, fresh] = known.try_emplace(kernel_key(l, clusters[l.cluster]), groups_.size());
+    if (fresh) groups_.emplace_back();
+    groups_[entry->second].push_back(i);
+  }
+}
+
+std::vector<Screened> Screening::screen(std::size_t group) const { return Group(*this, groups_[group]).screen(); }
+
+Scenario Screening::scenario(const Layout& layout) const {
+  Scenario s = sized_.at({layout.cluster, layout.nodes})->scenario;
+  s.plan = layout.plan;
+  return s;
+}
+
+const Screening::Scheduled& Screening::scheduled(const Plan& plan, std::int64_t micro_batches) const {
+  return schedules_.get({plan.schedule, plan.pipeline_parallel, micro_batches, plan.virtual_pipeline_stages}, [&] {
+    PipelineSchedule schedule = make_schedule(plan.schedule, plan.pipeline_parallel, micro_batches, plan.virtual_pipeline_stages);
+    ChunkProgram program(schedule);
+    return Scheduled{std::move(schedule), std::move(program)};
+  });
+}
+
+const ExpertLoad& Screening::load(const Scenario& s, std::size_t cluster) const {
+  const DeviceMesh mesh(s.plan, s.cluster);
+  const std::int64_t shared = s.plan.sequence_parallel ? s.plan.tensor_parallel : 1;
+  const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel / shared;
+  return loads_.get({cluster, mesh.expert().size, mesh.expert().ranks_per_node, tokens, s.plan.expert_placement},
+                    [&] { return load_of(s, mesh); });
+}
+
+}  // namespace trillion

@@ -1,0 +1,75 @@
+// Layouts before they are simulated: does one fit (exactly), how long can its step not be shorter, how long does it take about.
+//
+// Layouts that run the same kernels (they differ in schedule, pipeline, sharding, overlap of data parallelism) form a group: its kernels
+// are looked up once, its chunks simulated kernel by kernel once (workload/chunk_profile.h), and each layout's schedule is then run chunk
+// by chunk (workload/chunk_run.h). Long steps are run for two numbers of micro-batches and continued in a straight line. Every micro-batch
+// has the mean routing. How far that is from the whole simulation is measured by the search (planner/plan_search.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "sim/estimate/prepare.h"
+#include "sim/planner/once_map.h"
+#include "sim/planner/search_space.h"
+#include "sim/workload/chunk_run.h"
+
+namespace trillion {
+
+struct Screened {
+  bool fits = false;
+  Bytes peak;                   // of the fullest rank; where it does not fit: at least so much
+  Seconds bound;                // of the step, never undercut
+  std::optional<Seconds> time;  // of the step, about; empty: what this layout does cannot be told chunk by chunk
+};
+
+class Screening {
+ public:
+  // Both must outlive it. `clusters`: search_clusters(scenario); `layouts`: of these.
+  Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts);
+  Screening(const Screening&) = delete;
+  Screening& operator=(const Screening&) = delete;
+
+  // Layouts of one group, by their index.
+  const std::vector<std::vector<std::size_t>>& groups() const { return groups_; }
+  // One for each layout of the group. From many threads at once.
+  std::vector<Screened> screen(std::size_t group) const;
+
+  // The scenario with this layout, and the timing of its cluster at that size.
+  Scenario scenario(const Layout& layout) const;
+  const Timing& timing(const Layout& layout) const { return sized_.at({layout.cluster, layout.nodes})->timing; }
+  // Routing, drawn once for all layouts that share it.
+  const ExpertLoad& load(const Scenario& with_layout, std::size_t cluster) const;
+
+ private:
+  struct Sized {
+    explicit Sized(Scenario s) : scenario(std::move(s)), timing(scenario.calibration, scenario.cluster) {}
+    Scenario scenario;
+    Timing timing;
+  };
+  struct Scheduled {
+    PipelineSchedule schedule;
+    ChunkProgram program;
+  };
+  using ScheduleKey = std::tuple<ScheduleKind, std::int64_t, std::int64_t, std::int64_t>;              // ranks, micro-batches, chunks
+  using LoadKey = std::tuple<std::size_t, std::int64_t, std::int64_t, std::int64_t, ExpertPlacement>;  // cluster, ranks, a node's, tokens
+  class Group;
+
+  const Scheduled& scheduled(const Plan& plan, std::int64_t micro_batches) const;
+
+  const std::vector<Scenario>& clusters_;
+  const std::vector<Layout>& layouts_;
+  std::map<std::pair<std::size_t, std::int64_t>, std::unique_ptr<Sized>> sized_;  // by cluster and nodes
+  std::vector<std::vector<std::size_t>> groups_;
+  mutable OnceMap<ScheduleKey, Scheduled> schedules_;
+  mutable OnceMap<LoadKey, ExpertLoad> loads_;
+};
+
+}  // namespace trillion

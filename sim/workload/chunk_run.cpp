@@ -1,0 +1,149 @@
+#include "sim/workload/chunk_run.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "sim/base/error.h"
+
+namespace trillion {
+
+namespace {
+
+using What = std::tuple<ActionKind, std::int32_t, std::int32_t, ActionKind>;  // first pass and its stage, second's stage (-1) and kind
+
+What what_of(const Action& a) {
+  return {a.first.kind, a.first.stage, a.second ? a.second->stage : -1, a.second ? a.second->kind : ActionKind::forward};
+}
+
+bool makes_weights(const Pass& p) { return p.kind == ActionKind::backward || p.kind == ActionKind::weight_gradient; }
+
+}  // namespace
+
+ChunkProgram::ChunkProgram(const PipelineSchedule& schedule)
+    : stages_(schedule.stages), micro_batches_(schedule.micro_batches), ranks_(static_cast<std::int32_t>(schedule.ranks.size())) {
+  std::map<What, std::int16_t> known;
+  std::vector<std::vector<bool>> begun;
+  for (std::int32_t r = 0; r < ranks_; ++r) {
+    stages_of_rank_.push_back(schedule.stages_of(r));
+    begun.emplace_back(static_cast<std::size_t>(stages_));
+  }
+  // The last instruction with weights of each stage of each rank.
+  std::vector<std::vector<std::size_t>> last(stages_of_rank_.size());
+  for (std::size_t r = 0; r < last.size(); ++r) last[r].resize(stages_of_rank_[r].size());
+  for (const ScheduledAction& at : execution_order(schedule)) {
+    const auto r = static_cast<std::size_t>(at.rank);
+    const Action& a = schedule.ranks[r][static_cast<std::size_t>(at.position)];
+    Instruction in;
+    in.rank = static_cast<std::int16_t>(at.rank);
+    const auto [entry, fresh] = known.try_emplace(what_of(a), static_cast<std::int16_t>(distinct_.size()));
+    if (fresh) {
+      Action one = a;
+      one.first.micro_batch = 0;
+      if (one.second) one.second->micro_batch = 0;
+      distinct_.push_back(one);
+    }
+    in.what = entry->second;
+    for (const Pass* p : {&a.first, a.second ? &*a.second : nullptr}) {
+      if (!p) continue;
+      const std::int32_t place = p->stage * micro_batches_ + p->micro_batch;
+      if (p->kind == ActionKind::forward) {
+        in.forward = place;
+        if (!begun[r][static_cast<std::size_t>(p->stage)]) in.first_of_stage = static_cast<std::int16_t>(p->stage);
+        begun[r][static_cast<std::size_t>(p->stage)] = true;
+      } else if (p->kind != ActionKind::weight_gradient) {
+        in.backward = place;
+      }
+      if (!makes_weights(*p)) continue;
+      const auto held = std::find(stages_of_rank_[r].begin(), stages_of_rank_[r].end(), p->stage) - stages_of_rank_[r].begin();
+      last[r][static_cast<std::size_t>(held)] = instructions_.size();
+    }
+    instructions_.push_back(in);
+  }
+  CHECK(distinct_.size() < 32768 && ranks_ < 32768 && stages_ < 32768, "a schedule too large to compile");
+  for (const auto& of_rank : last) {
+    for (std::size_t i = 0; i < of_rank.size(); ++i) instructions_[of_rank[i]].last_of = static_cast<std::int16_t>(i);
+  }
+}
+
+double ChunkProgram::bound(const std::vector<StageTimes>& stages) const {
+  CHECK(stages.size() == static_cast<std::size_t>(stages_), "one StageTimes per stage");
+  const auto places = static_cast<std::size_t>(stages_) * static_cast<std::size_t>(micro_batches_);
+  std::vector<double> forward(places), backward(places), free(static_cast<std::size_t>(ranks_));
+  const std::int32_t m = micro_batches_, last_stage = (stages_ - 1) * m;
+  for (const Instruction& in : instructions_) {
+    const Action& a = distinct_[static_cast<std::size_t>(in.what)];
+    double& end = free[static_cast<std::size_t>(in.rank)];
+    const double before = end;
+    const auto work = [&](const Pass& p) { return stages[static_cast<std::size_t>(p.stage)].of(p.kind); };
+    end = before + work(a.first) + (a.second ? work(*a.second) : 0);
+    if (in.forward >= 0) {
+      const double length = stages[static_cast<std::size_t>(in.forward / m)].forward;
+      const double ready = in.forward >= m ? forward[static_cast<std::size_t>(in.forward - m)] : 0;
+      double& result = forward[static_cast<std::size_t>(in.forward)];
+      result = std::max(before, ready) + length;
+      end = std::max(end, result);
+    }
+    if (in.backward >= 0) {
+      const auto place = static_cast<std::size_t>(in.backward);
+      const double ready = in.backward < last_stage ? backward[place + static_cast<std::size_t>(m)] : forward[place];
+      backward[place] = std::max(before, ready) + stages[static_cast<std::size_t>(in.backward / m)].input_gradient;
+      end = std::max(end, backward[place]);
+    }
+  }
+  return *std::max_element(free.begin(), free.end());
+}
+
+ChunkProgram::Run ChunkProgram::run(const std::vector<const ChunkProfile*>& profiles, double transfer,
+                                    const std::vector<FirstForward>& first_forward) const {
+  CHECK(profiles.size() == distinct_.size(), "one profile per distinct action");
+  struct Result {
+    double time = 0;
+    std::int32_t rank = 0;
+  };
+  const auto places = static_cast<std::size_t>(stages_) * static_cast<std::size_t>(micro_batches_);
+  std::vector<Result> forward(places), backward(places);
+  struct Rank {
+    double compute = 0, communication = 0;
+  };
+  std::vector<Rank> rank(static_cast<std::size_t>(ranks_));
+  Run out;
+  for (const auto& held : stages_of_rank_) out.last_weights.emplace_back(held.size());
+  const std::int32_t m = micro_batches_, last_stage = (stages_ - 1) * m;
+  for (const Instruction& in : instructions_) {
+    const ChunkProfile& p = *profiles[static_cast<std::size_t>(in.what)];
+    Rank& r = rank[static_cast<std::size_t>(in.rank)];
+    const auto arrival = [&](const Result& from) { return from.rank == in.rank ? from.time : from.time + transfer; };
+    double start = 0;
+    if (in.forward >= m) start = arrival(forward[static_cast<std::size_t>(in.forward - m)]) - p.forward.first;
+    double longer = 0;
+    if (in.first_of_stage >= 0 && !first_forward.empty()) {
+      const FirstForward& first = first_forward[static_cast<std::size_t>(in.first_of_stage)];
+      start = std::max(start, first.not_before - p.forward.first);
+      longer = first.longer;
+    }
+    if (in.backward >= 0) {
+      const auto place = static_cast<std::size_t>(in.backward);
+      const double ready = in.backward < last_stage ? arrival(backward[place + static_cast<std::size_t>(m)]) : forward[place].time;
+      start = std::max(start, ready - p.backward.first);
+    }
+    if (p.compute.any()) start = std::max(start, r.compute - p.compute.first);
+    if (p.communication.any()) start = std::max(start, r.communication - p.communication.first);
+    start = std::max(start, 0.0);
+    if (p.compute.any()) r.compute = start + p.compute.end + longer;
+    if (p.communication.any()) r.communication = start + p.communication.end + longer;
+    if (in.forward >= 0) forward[static_cast<std::size_t>(in.forward)] = {start + p.forward.end + longer, in.rank};
+    if (in.backward >= 0) backward[static_cast<std::size_t>(in.backward)] = {start + p.backward.end + longer, in.rank};
+    if (in.last_of >= 0) {
+      out.last_weights[static_cast<std::size_t>(in.rank)][static_cast<std::size_t>(in.last_of)] = {start, start + p.compute.end};
+    }
+  }
+  for (const Rank& r : rank) {
+    out.rank_end.push_back(r.compute);
+    out.makespan = std::max({out.makespan, r.compute, r.communication});
+  }
+  return out;
+}
+
+}  // namespace trillion
