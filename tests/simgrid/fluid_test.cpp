@@ -126,7 +126,7 @@ TEST(FluidAndSimGrid, EndAtTheSameTimesFlowByFlow) {
 #else
 
 TEST(FluidAndSimGrid, EndAtTheSameTimesFlowByFlow) {
-  GTEST_SKIP() << "SimGrid is not installed: apt-get install libsimgrid-dev. " << cases().size() << " cases are not compared";
+  GTEST_SKIP() << "without SimGrid (apt-get install libsimgrid-dev; not under sanitizers) " << cases().size() << " cases are not compared";
 }
 
 #endif
