@@ -1,7 +1,7 @@
 # Debian packages, and how to get them. Sourced by ./trillion, tests/run and .ci/run; says everything on standard error.
 build_packages=(g++ cmake ninja-build libboost-dev libeigen3-dev libpugixml-dev libyaml-cpp-dev libcli11-dev libfmt-dev nlohmann-json3-dev)
 test_packages=("${build_packages[@]}" libgtest-dev libgmock-dev python3)
-ci_packages=("${test_packages[@]}" clang-format git)
+ci_packages=("${test_packages[@]}" clang-format git libopenmpi-dev openmpi-bin)
 
 # The command that a package is wanted for, where any version of it will do (a newer CMake in /usr/local, say).
 command_of() {

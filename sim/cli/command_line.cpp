@@ -139,6 +139,9 @@ void add_plan(CLI::App& app, PlanOptions& options) {
       ->check(CLI::PositiveNumber)
       ->type_name("MINUTES");
   add_plan_file(verb, options.how);
+  verb.add_option("--resume", options.resume,
+                  "a journal: goes on from what it remembers, and adds to it; a search that was killed loses nothing in it")
+      ->type_name("FILE");
   verb.add_flag("--whole", options.whole, "simulate every layout that its bound does not exclude: none is left out by its screened time");
   add_json(verb, options.json, "the result");
   add_export(verb, options.hand_over, "the best layout");

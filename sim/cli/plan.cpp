@@ -1,9 +1,13 @@
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <ctime>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <variant>
 
+#include "sim/base/checksum.h"
 #include "sim/base/number_text.h"
 #include "sim/cli/command_line.h"
 #include "sim/cli/export.h"
@@ -11,8 +15,9 @@
 #include "sim/cli/simulation.h"
 #include "sim/cli/verbs.h"
 #include "sim/estimate/estimate.h"
+#include "sim/planner/journal.h"
 #include "sim/planner/plan_json.h"
-#include "sim/planner/work_sharing.h"
+#include "sim/planner/processes.h"
 #include "sim/report/plan_page.h"
 #include "sim/report/progress.h"
 
@@ -35,48 +40,88 @@ class InterruptGuard {
   void (*previous_)(int);
 };
 
-}  // namespace
+// Whom a journal is for.
+JournalKey journal_key(const Scenario& s) {
+  Checksum inputs, program;
+  inputs.add(s.content);
+  inputs.add(s.seed);
+  inputs.add(static_cast<std::uint64_t>(s.fidelity));
+  program.add(read_whole_file("/proc/self/exe"));
+  return {inputs.value(), program.value()};
+}
 
-int run_plan(const PlanOptions& options, const Streams& streams) {
-  check_export(options.hand_over, options.json);
-  const ScenarioRead read = read_scenario(options.scenario, options.how);
-  if (!options.quiet) print_notes(read.notes, streams);
-  const Scenario& s = read.scenario;
-  const auto begin = std::chrono::steady_clock::now();
-  const auto wall = [&] { return Seconds{std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()}; };
-  Progress progress(streams.err, streams.err_is_terminal && !options.quiet, streams.err_style);
-  progress.update(0, 1, "bounding every layout");
-  PlanSearch search(s, {.keep = options.top, .screen = !options.whole});
+// What the journal remembers, and the rest performed and remembered.
+std::vector<std::string> results_of(const PlanSearch& search, const std::vector<SearchTask>& tasks, Processes& processes,
+                                    std::optional<SearchJournal>& journal) {
+  if (!journal) return processes.perform_all(search, tasks);
+  std::vector<SearchTask> missing;
+  std::copy_if(tasks.begin(), tasks.end(), std::back_inserter(missing), [&](const SearchTask& t) { return !journal->find(t); });
+  if (!missing.empty()) journal->add(missing, processes.perform_all(search, missing));
+  std::vector<std::string> results;
+  for (const SearchTask& task : tasks) results.push_back(*journal->find(task));
+  return results;
+}
+
+// "best 181K GPU-hours/Ttok: pp16 ..., about 12 s left, 82 418 do not fit"
+std::string progress_text(const PlanSearch& search, Seconds left) {
+  std::string text;
+  if (!search.ranked().empty()) {
+    const Ranked& best = search.ranked().front();
+    text = "best " + count_text(best.gpu_hours_per_trillion_tokens) + " GPU-hours/Ttok, ";
+  }
+  const SearchCounts counts = search.counts();
+  text += "about " + duration_text(left) + " left, " + grouped_text(static_cast<std::int64_t>(counts.pruned_by_memory)) + " do not fit, " +
+          grouped_text(static_cast<std::int64_t>(counts.simulated)) + " simulated";
+  if (!search.ranked().empty()) text += ", best: " + layout_text(search.ranked().front().layout);
+  return text;
+}
+
+using Clock = std::chrono::steady_clock;
+Seconds since(Clock::time_point begin) { return Seconds{std::chrono::duration<double>(Clock::now() - begin).count()}; }
+Seconds processor_time() { return Seconds{static_cast<double>(std::clock()) / CLOCKS_PER_SEC}; }
+
+// How long it took, and whether it was cut.
+struct Spent {
+  Seconds all, screening, screening_processors;
   bool cut = false;
-  Seconds screened, screened_cpu;
-  const auto cpu = [] { return Seconds{static_cast<double>(std::clock()) / CLOCKS_PER_SEC}; };
-  {
-    const InterruptGuard interrupt;
-    for (std::vector<SearchTask> tasks = search.next(); !tasks.empty(); tasks = search.next()) {
-      const std::vector<std::string> results = perform_all(search, tasks, options.how.threads);
-      for (std::size_t i = 0; i < tasks.size(); ++i) search.take(tasks[i], results[i]);
-      if (tasks.front().what == SearchTask::What::screen) screened = wall(), screened_cpu = cpu();
-      cut = interrupt.asked() || (options.budget && wall() > *options.budget);
-      if (cut) break;
-      std::string label = "layouts";
-      if (!search.ranked().empty()) {
-        const Ranked& best = search.ranked().front();
-        label = "best " + count_text(best.gpu_hours_per_trillion_tokens) + " GPU-hours/Ttok: " + layout_text(best.layout);
-      }
-      progress.update(search.done(), search.total(), label);
-    }
+};
+
+Spent search_on(PlanSearch& search, const PlanOptions& options, Processes& processes, std::optional<SearchJournal>& journal,
+                Progress& progress) {
+  const InterruptGuard interrupt;
+  const auto begin = Clock::now();
+  Spent spent;
+  auto phase_begin = begin;
+  std::size_t done_in_phase = 0;
+  auto phase = SearchTask::What::screen;
+  for (std::vector<SearchTask> tasks = search.next(); !tasks.empty(); tasks = search.next()) {
+    if (tasks.front().what != phase) phase = tasks.front().what, phase_begin = Clock::now(), done_in_phase = 0;
+    const std::vector<std::string> results = results_of(search, tasks, processes, journal);
+    for (std::size_t i = 0; i < tasks.size(); ++i) search.take(tasks[i], results[i]);
+    done_in_phase += tasks.size();
+    if (phase == SearchTask::What::screen) spent.screening = since(begin), spent.screening_processors = processor_time();
+    spent.cut = interrupt.asked() || (options.budget && since(begin) > *options.budget);
+    if (spent.cut) break;
+    const double ahead = static_cast<double>(search.ahead()) / static_cast<double>(done_in_phase);
+    progress.update(search.done(), search.total(), progress_text(search, since(phase_begin) * ahead));
   }
-  progress.clear();
-  if (!options.quiet) {
-    streams.err << "note: searched in " << duration_text(wall()) << (cut ? ", cut before the end" : "") << ", of which "
-                << duration_text(screened) << " enumerating and screening (processors: " << duration_text(cpu()) << " and "
-                << duration_text(screened_cpu) << ")\n";
-  }
+  spent.all = since(begin);
+  return spent;
+}
+
+void print_spent(const Spent& spent, const Processes& processes, const Streams& streams) {
+  streams.err << "note: searched in " << duration_text(spent.all) << (spent.cut ? ", cut before the end" : "") << ", "
+              << duration_text(spent.screening) << " of it screening; processor time "
+              << (processes.count() > 1 ? "of the first of " + std::to_string(processes.count()) + " processes " : "")
+              << duration_text(processor_time()) << ", " << duration_text(spent.screening_processors) << " of it screening\n";
+}
+
+void print_result(const Scenario& s, const PlanSearch& search, Seconds wall, const PlanOptions& options, const Streams& streams) {
   const bool found = !search.ranked().empty();
   if (options.json == "-") {
-    streams.out << plan_json(s, search, options.top, wall());
+    streams.out << plan_json(s, search, options.top, wall);
   } else {
-    if (!options.json.empty()) write_whole_file(options.json, plan_json(s, search, options.top, wall()));
+    if (!options.json.empty()) write_whole_file(options.json, plan_json(s, search, options.top, wall));
     if (!found) {
       streams.out << no_plan_page(s, search, streams.out_style);
     } else if (!takes_standard_output(options.hand_over)) {
@@ -84,11 +129,47 @@ int run_plan(const PlanOptions& options, const Streams& streams) {
     }
   }
   if (found && options.hand_over.target) {
-    const Ranked& best = search.ranked().front();
-    const Scenario winner = search.scenario(best.layout);
+    const Scenario winner = search.scenario(search.ranked().front().layout);
     export_plan(winner, std::get<StepResult>(simulate_step(winner)), options.hand_over, streams);  // with its memory table
   }
-  const bool within_limits = found && search.score(search.ranked().front()).beyond == 0;
+}
+
+// One of the processes that share the work; the first one says what is wrong, and everything else.
+int work_along(const PlanOptions& options, Processes& processes) {
+  try {
+    const Scenario s = read_scenario(options.scenario, options.how).scenario;
+    processes.serve(PlanSearch(s, {.keep = options.top, .screen = !options.whole}));
+    return kExitDone;
+  } catch (const InputError&) {
+    return kExitBadInput;
+  }
+}
+
+}  // namespace
+
+int run_plan(const PlanOptions& options, const Streams& streams) {
+  Processes processes(options.how.threads);
+  if (!processes.first()) return work_along(options, processes);
+  check_export(options.hand_over, options.json);
+  const ScenarioRead read = read_scenario(options.scenario, options.how);
+  if (!options.quiet) print_notes(read.notes, streams);
+  const Scenario& s = read.scenario;
+  std::optional<SearchJournal> journal;
+  if (!options.resume.empty()) {
+    journal.emplace(options.resume, journal_key(s));
+    if (!options.quiet && journal->size() > 0) {
+      streams.err << "note: " << options.resume << " remembers " << grouped_text(static_cast<std::int64_t>(journal->size()))
+                  << " results\n";
+    }
+  }
+  Progress progress(streams.err, streams.err_is_terminal && !options.quiet, streams.err_style);
+  progress.update(0, 1, "enumerating layouts");
+  PlanSearch search(s, {.keep = options.top, .screen = !options.whole});
+  const Spent spent = search_on(search, options, processes, journal, progress);
+  progress.clear();
+  if (!options.quiet) print_spent(spent, processes, streams);
+  print_result(s, search, spent.all, options, streams);
+  const bool within_limits = !search.ranked().empty() && search.score(search.ranked().front()).beyond == 0;
   return within_limits ? kExitDone : kExitCannotRun;
 }
 

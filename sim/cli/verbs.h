@@ -58,6 +58,7 @@ struct PlanOptions {
   ScenarioOptions how;
   std::size_t top = 10;
   std::optional<Seconds> budget;  // of wall time; then the best so far
+  std::string resume;             // empty: none; a journal that remembers results
   bool whole = false;             // nothing is left out by its screened time
   std::string json;
   ExportOptions hand_over;  // of the best

@@ -97,6 +97,7 @@ std::vector<SearchTask> PlanSearch::next_groups() {
   std::vector<SearchTask> tasks;
   const std::size_t end = std::min(screening_->groups().size(), next_group_ + kGroupsAtOnce);
   for (; next_group_ < end; ++next_group_) tasks.push_back({SearchTask::What::screen, next_group_});
+  ahead_ = screening_->groups().size() - next_group_;
   return tasks;
 }
 
@@ -121,11 +122,16 @@ std::vector<SearchTask> PlanSearch::next_candidates() {
   if (!ordered_) order_candidates();
   const std::size_t batch = std::clamp(ranked_.size() / 2, kLeastBatch, kMostBatch);
   std::vector<SearchTask> tasks;
+  ahead_ = 0;
   std::vector<std::pair<double, Bytes>> asked;  // GPU-seconds and memory of this batch's candidates for the front
   for (Candidate& c : candidates_) {
-    if (c.simulated || tasks.size() >= batch) continue;
+    if (c.simulated) continue;
     const Why why = why_it_matters(c);
     if (why == Why::not_at_all) continue;
+    if (tasks.size() >= batch) {
+      ++ahead_;
+      continue;
+    }
     if (why == Why::front) {
       const double gpu_seconds = expected(c).value() * gpus(layouts_[c.layout]);
       const bool beaten = std::any_of(asked.begin(), asked.end(),

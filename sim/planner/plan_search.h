@@ -87,6 +87,8 @@ class PlanSearch {
   std::size_t total() const { return layouts_.size(); }
   std::size_t done() const { return settled_; }
   bool complete() const { return complete_; }
+  // Tasks like the last ones that are still to come, as far as can be told: what is found may take some away.
+  std::size_t ahead() const { return ahead_; }
   SearchCounts counts() const;
   ScreeningError screening_error() const;
   // What was simulated, best first; equals in the order of enumeration.
@@ -128,7 +130,7 @@ class PlanSearch {
   std::vector<Scenario> clusters_;
   std::vector<Layout> layouts_;
   std::unique_ptr<Screening> screening_;
-  std::size_t next_group_ = 0, settled_ = 0;
+  std::size_t next_group_ = 0, settled_ = 0, ahead_ = 0;
   std::vector<Candidate> candidates_;                // that fit, the most promising first once all are screened
   std::map<std::size_t, std::size_t> candidate_of_;  // by layout
   std::vector<std::size_t> wanted_;                  // candidates that are simulated whatever comes: the own plan, some from all over

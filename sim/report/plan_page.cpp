@@ -38,7 +38,7 @@ std::string counts_text(const PlanSearch& search) {
   return text;
 }
 
-std::vector<std::string> cells(const PlanSearch& search, const std::string& place, const Ranked& r, const Ranked& best) {
+std::vector<std::string> cells(const Scenario& s, const PlanSearch& search, const std::string& place, const Ranked& r, const Ranked& best) {
   const StepReasons why = step_reasons(search.clusters()[r.layout.cluster], r);
   const double more = r.gpu_hours_per_trillion_tokens / best.gpu_hours_per_trillion_tokens - 1;
   return {place,
@@ -52,7 +52,7 @@ std::vector<std::string> cells(const PlanSearch& search, const std::string& plac
           percent_text(why.below_peak),
           percent_text(why.step_end),
           bytes_text(r.peak_memory),
-          layout_text(r.layout)};
+          (search.clusters().size() > 1 ? cluster_name(s, r.layout) + ": " : "") + layout_text(r.layout)};
 }
 
 Table ranking() {
@@ -164,10 +164,10 @@ std::string plan_page(const Scenario& s, const PlanSearch& search, std::size_t t
 
   text += page_heading("RANKED", fmt::format("by {}", kObjectiveNames[static_cast<std::size_t>(s.search.objective)]), style);
   Table table = ranking();
-  for (std::size_t i = 0; i < std::min(top, ranked.size()); ++i) table.add_row(cells(search, std::to_string(i + 1), ranked[i], best));
+  for (std::size_t i = 0; i < std::min(top, ranked.size()); ++i) table.add_row(cells(s, search, std::to_string(i + 1), ranked[i], best));
   const auto own = std::find_if(ranked.begin(), ranked.end(), [&](const Ranked& r) { return layout_flags(s, r.asked).empty(); });
   if (own != ranked.end() && own - ranked.begin() >= static_cast<std::ptrdiff_t>(top)) {
-    table.add_row(cells(search, std::to_string(own - ranked.begin() + 1), *own, best));
+    table.add_row(cells(s, search, std::to_string(own - ranked.begin() + 1), *own, best));
   }
   text += table.to_text(kPageIndent, style);
 
@@ -175,7 +175,7 @@ std::string plan_page(const Scenario& s, const PlanSearch& search, std::size_t t
   Table front = ranking();
   std::size_t rows = 0;
   for (const std::size_t i : pareto_front(ranked)) {
-    if (rows++ < top) front.add_row(cells(search, std::to_string(i + 1), ranked[i], best));
+    if (rows++ < top) front.add_row(cells(s, search, std::to_string(i + 1), ranked[i], best));
   }
   text += front.to_text(kPageIndent, style);
 

@@ -277,9 +277,12 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   root.ignore({"pair_layers"});
   if (auto search = root.optional_mapping("search")) {
     s.search = read_search(*search, s.calibration.stack.has_unfused_attention());
+    const std::size_t before = diagnostics.size();
     read_clusters(s, *search, file);
-    search->report(s.search.validate());
-    check_search(s, *search);
+    if (diagnostics.size() == before) {  // a cluster that cannot be read has no price either
+      search->report(s.search.validate());
+      check_search(s, *search);
+    }
   }
   if (auto perturbations = root.optional_mapping("perturbations")) {
     s.perturbations = read_perturbations(*perturbations);

@@ -31,6 +31,7 @@ HEAVY = {
     "nlohmann/": ["sim/estimate", "sim/planner", "sim/handover", "calibration/fit"],
     "CLI/": ["sim/cli"],
     "fmt/": ["sim/report"],
+    "mpi.h": ["sim/planner"],
 }
 
 
