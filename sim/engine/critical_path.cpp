@@ -1,6 +1,7 @@
 #include "sim/engine/critical_path.h"
 
 #include <algorithm>
+#include <map>
 
 #include "sim/base/error.h"
 
@@ -16,6 +17,7 @@ class Walk {
       members_begin_[r + 1] = members_begin_[r] + graph.member_count(RendezvousId{r});
     }
     members_.resize(members_begin_.back());
+    for (const Trace::HeldUp& h : trace.held_up) held_up_.emplace(h.transfer, h.kernel);
     std::vector<std::uint32_t> filled(members_begin_.begin(), members_begin_.end() - 1);
     for (std::uint32_t t = 0; t < graph.task_count(); ++t) {
       const TaskId task{t};
@@ -64,8 +66,17 @@ class Walk {
       step.last_member = member;
       return found.task;
     }
+    for (const TaskId member : members(step.task)) {
+      if (const TaskId kernel = holder(member); kernel.valid()) return step.reason = StartReason::device, kernel;
+    }
+    if (const TaskId kernel = holder(step.task); kernel.valid()) return step.reason = StartReason::device, kernel;
     CHECK(step.start == SimTime{0}, "a task started although nothing that it waits for had just ended");
     return {};
+  }
+
+  TaskId holder(TaskId transfer) const {
+    const auto found = held_up_.find(transfer);
+    return found == held_up_.end() ? TaskId{} : found->second;
   }
 
   struct Found {
@@ -84,6 +95,7 @@ class Walk {
   const TaskGraph& graph_;
   const Trace& trace_;
   std::vector<TaskId> previous_;  // on the same stream
+  std::map<TaskId, TaskId> held_up_;
   std::vector<std::uint32_t> members_begin_;
   std::vector<TaskId> members_;  // of each rendezvous, one after the other
 };

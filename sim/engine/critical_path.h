@@ -2,7 +2,8 @@
 //
 // In this engine a task starts exactly when the last thing it waits for ends, so walking backwards from the task that ends last,
 // always to what ended at the start of the one at hand, reaches time 0. Where several ended at that instant, the task's own
-// stream comes first (it was busy), then its dependencies in their order, then the other members of its rendezvous.
+// stream comes first (it was busy), then its dependencies in their order, then the other members of its rendezvous; a transfer that
+// had to wait for a kernel of its device goes on with that kernel.
 //
 //   for (const CriticalStep& step : critical_path(graph, trace)) ...   // in the order of time
 //
@@ -20,6 +21,7 @@ enum class StartReason {
   stream,      // the previous task of its stream ended
   dependency,  // a dependency ended
   rendezvous,  // another member was the last to arrive; the chain goes on with what that one had waited for
+  device,      // a kernel that held the device ended
 };
 
 struct CriticalStep {

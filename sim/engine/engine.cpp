@@ -30,13 +30,15 @@ class Simulation {
         streams_(graph.stream_count()),
         gatherings_(graph.rendezvous_count()),
         events_(graph.stream_count()),
-        flows_(link_capacities(graph), graph.stream_count()) {
+        flows_(link_capacities(graph), graph.stream_count(), graph.device_count()),
+        holds_(graph.stream_count()) {
     for (std::uint32_t s = 0; s < streams_.size(); ++s) streams_[s].head = graph_.first_of(StreamId{s});
     paces_.reserve(graph.kind_count());
     for (std::uint32_t k = 0; k < graph.kind_count(); ++k) {
       const TaskKind& kind = graph.kind(KindId{k});
       const bool moves = std::any_of(kind.links.begin(), kind.links.end(), [](const LinkUse& use) { return use.bytes.value() > 0; });
-      paces_.push_back({kind.duration, moves});
+      const bool shares = kind.side != Side::none && kind.duration > SimTime{};
+      paces_.push_back({kind.duration, moves || shares, kind.side});
     }
     moved_.assign(graph.kind_count(), 0);
     for (std::vector<SimTime>* times : {&trace_.start, &trace_.end}) {
@@ -77,7 +79,14 @@ class Simulation {
 
   struct Pace {
     SimTime duration;
-    bool moves = false;  // bytes over links
+    bool flows = false;  // others may slow it down
+    Side side = Side::none;
+  };
+
+  // What a kernel holds up, and what holds up a transfer; both by stream.
+  struct Hold {
+    std::vector<std::uint32_t> transfers;  // leads that wait for the kernel at work here
+    std::uint32_t kernels = 0;             // that the transfer led here still waits for
   };
 
   // Graphs are built more or less in the order of time, so all streams run up to a common horizon of task ids before any goes
@@ -105,7 +114,7 @@ class Simulation {
       if (task.value >= horizon_) return at_horizon_.push_back(s);
       if (const RendezvousId id = graph_.rendezvous_of(task); id.valid()) return arrive(s, id);
       const Pace& pace = paces_[graph_.kind_id_of(task).value];
-      if (pace.moves) return begin(s, stream.ready);
+      if (pace.flows) return begin(s, stream.ready);
       trace_.start[task.value] = stream.ready;
       finish(s, stream.ready + pace.duration);
     }
@@ -139,14 +148,14 @@ class Simulation {
   // The heads of `lead` and of the streams chained to it start.
   void begin(std::uint32_t lead, SimTime start) {
     SimTime longest;
-    bool moves = false;
+    bool flows = false;
     for (std::uint32_t m = lead; m != kNone; m = streams_[m].next_arrived) {
       const Pace& pace = paces_[graph_.kind_id_of(streams_[m].head).value];
       trace_.start[streams_[m].head.value] = start;
       longest = std::max(longest, pace.duration);
-      moves = moves || pace.moves;
+      flows = flows || pace.flows;
     }
-    if (moves) {
+    if (flows) {
       events_.schedule(lead, start);
     } else {
       finish_group(lead, start + longest);
@@ -158,29 +167,62 @@ class Simulation {
     while (events_.next_time() == now) {
       const std::uint32_t lead = events_.pop();
       ++trace_.events;
-      if (flows_.active(lead)) {
-        flows_.end(lead);
-        finish_group(lead, now);
-        advance_runnable();
-      } else {
-        start_flow(lead);
+      if (!flows_.active(lead)) {
+        if (!is_held_up(lead, now)) start_flow(lead);
+        continue;
       }
+      flows_.end(lead);
+      release_held_up(lead, now);
+      finish_group(lead, now);
+      advance_runnable();
     }
     for (const FlowSet::NewEnd& flow : flows_.resolve(now)) events_.schedule(flow.slot, flow.end);
     CHECK(events_.next_time() > now, "an event would come after the rates of its instant were solved");
   }
 
+  // A transfer comes: it waits for the kernels that have begun before on the devices of its members.
+  bool is_held_up(std::uint32_t lead, SimTime now) {
+    for (std::uint32_t m = lead; m != kNone; m = streams_[m].next_arrived) {
+      if (paces_[graph_.kind_id_of(streams_[m].head).value].side != Side::transfer) continue;
+      for (const std::uint32_t kernel : flows_.on_device(graph_.device_of(StreamId{m}).value, Side::kernel)) {
+        if (trace_.start[streams_[kernel].head.value] == now) continue;
+        holds_[kernel].transfers.push_back(lead);
+        ++holds_[lead].kernels;
+      }
+    }
+    return holds_[lead].kernels > 0;
+  }
+
+  void release_held_up(std::uint32_t kernel, SimTime now) {
+    for (const std::uint32_t lead : holds_[kernel].transfers) {
+      if (--holds_[lead].kernels > 0) continue;
+      for (std::uint32_t m = lead; m != kNone; m = streams_[m].next_arrived) trace_.start[streams_[m].head.value] = now;
+      trace_.held_up.push_back({streams_[lead].head, streams_[kernel].head});
+      start_flow(lead);
+    }
+    holds_[kernel].transfers.clear();
+  }
+
   void start_flow(std::uint32_t lead) {
     SimTime longest;
     flow_uses_.clear();
+    place_.side = Side::none;
+    place_.beside = 1;
+    place_.devices.clear();
     for (std::uint32_t m = lead; m != kNone; m = streams_[m].next_arrived) {
       const KindId id = graph_.kind_id_of(streams_[m].head);
       const TaskKind& kind = graph_.kind(id);
       longest = std::max(longest, kind.duration);
       flow_uses_.insert(flow_uses_.end(), kind.links.begin(), kind.links.end());
+      if (kind.side != Side::none) {
+        CHECK(place_.side == Side::none || place_.side == kind.side, "a kernel meets a transfer");
+        place_.side = kind.side;
+        place_.beside = std::min(place_.beside, kind.beside);
+        place_.devices.push_back(graph_.device_of(StreamId{m}).value);
+      }
       ++moved_[id.value];
     }
-    flows_.start(lead, longest, flow_uses_);
+    flows_.start(lead, longest, flow_uses_, place_);
   }
 
   // Counted per kind and multiplied at the end: the order of events leaves no trace in the sum.
@@ -228,7 +270,9 @@ class Simulation {
   std::uint64_t horizon_ = kWindow;
   EventQueue events_;  // a slot per stream
   FlowSet flows_;
+  std::vector<Hold> holds_;
   std::vector<LinkUse> flow_uses_;
+  FlowSet::Place place_;
   Trace trace_;
   std::size_t ended_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 #include "sim/base/error.h"
 
@@ -19,21 +20,21 @@ SimTime rounded_up(double picoseconds) {
 
 }  // namespace
 
-FlowSet::FlowSet(std::vector<double> link_capacities, std::size_t slots) : flows_(slots) {
+FlowSet::FlowSet(std::vector<double> link_capacities, std::size_t slots, std::size_t devices) : flows_(slots), devices_(devices) {
   links_.reserve(link_capacities.size());
   for (const double capacity : link_capacities) links_.push_back({capacity, 0, 0, {}});
 }
 
-void FlowSet::start(std::uint32_t slot, SimTime shortest, std::span<const LinkUse> uses) {
+void FlowSet::start(std::uint32_t slot, SimTime shortest, std::span<const LinkUse> uses, const Place& place) {
   Flow& flow = flows_[slot];
   CHECK(!flow.active, "the slot already holds a flow");
   collect_uses(flow, uses);
   double total = 0;
   for (const Use& use : flow.uses) total = std::max(total, use.bytes);
-  CHECK(total > 0, "a flow needs bytes on a link");
+  CHECK(total > 0 || place.side != Side::none, "a flow needs bytes on a link, or a device");
 
   flow.full = shortest;
-  flow.cap = shortest > SimTime{0} ? total / shortest.seconds().value() : std::numeric_limits<double>::infinity();
+  flow.cap = total == 0 ? 1 : shortest > SimTime{0} ? total / shortest.seconds().value() : std::numeric_limits<double>::infinity();
   for (std::uint32_t u = 0; u < flow.uses.size(); ++u) {
     Use& use = flow.uses[u];
     Link& link = links_[use.link];
@@ -49,7 +50,54 @@ void FlowSet::start(std::uint32_t slot, SimTime shortest, std::span<const LinkUs
   flow.active = true;
   flow.progressed = false;
   flow.rate = 0;
+  flow.pace = 1;
   flow.remaining = static_cast<double>(flow.full.picoseconds());
+  flow.place = place;
+  place_on_devices(slot);
+}
+
+void FlowSet::place_on_devices(std::uint32_t slot) {
+  const Place& place = flows_[slot].place;
+  for (const std::uint32_t device : place.devices) {
+    devices_[device].flows[side_index(place.side)].push_back(slot);
+    touch_device(device);
+  }
+}
+
+void FlowSet::take_off_devices(std::uint32_t slot) {
+  const Place& place = flows_[slot].place;
+  for (const std::uint32_t device : place.devices) {
+    std::vector<std::uint32_t>& flows = devices_[device].flows[side_index(place.side)];
+    flows.erase(std::find(flows.begin(), flows.end(), slot));
+    touch_device(device);
+  }
+}
+
+void FlowSet::touch_device(std::uint32_t device) {
+  if (std::exchange(devices_[device].touched, true)) return;
+  touched_devices_.push_back(device);
+}
+
+void FlowSet::pace_flows() {
+  const auto slowed = [&](const Flow& flow) {
+    const std::size_t other = 1 - side_index(flow.place.side);
+    return std::any_of(flow.place.devices.begin(), flow.place.devices.end(),
+                       [&](std::uint32_t device) { return !devices_[device].flows[other].empty(); });
+  };
+  for (const std::uint32_t d : touched_devices_) {
+    devices_[d].touched = false;
+    for (const std::vector<std::uint32_t>& side : devices_[d].flows) {
+      for (const std::uint32_t slot : side) {
+        Flow& flow = flows_[slot];
+        const double pace = flow.place.beside < 1 && slowed(flow) ? flow.place.beside : 1;
+        if (pace == flow.pace && flow.rate > 0) continue;
+        flow.pace = pace;
+        for (const Use& use : flow.uses) touched_links_.push_back(use.link);
+        if (flow.uses.empty() && !std::exchange(flow.listed, true)) touched_flows_.push_back(slot);
+      }
+    }
+  }
+  touched_devices_.clear();
 }
 
 // One use per link, zeros left out. Sorted by bytes too, so that the sum does not depend on the order of a rendezvous' members.
@@ -75,6 +123,7 @@ void FlowSet::end(std::uint32_t slot) {
   Flow& flow = flows_[slot];
   CHECK(flow.active, "the slot holds no flow");
   flow.active = false;
+  take_off_devices(slot);
   for (const Use& use : flow.uses) {
     std::vector<Crossing>& flows = links_[use.link].flows;
     const Crossing last = flows.back();
@@ -87,10 +136,16 @@ void FlowSet::end(std::uint32_t slot) {
 
 std::span<const FlowSet::NewEnd> FlowSet::resolve(SimTime now) {
   new_ends_.clear();
+  pace_flows();
+  for (const std::uint32_t slot : touched_flows_) {
+    flows_[slot].listed = false;
+    set_rate(slot, flows_[slot].most(), now);
+  }
+  touched_flows_.clear();
   collect_component();
   touched_links_.clear();
   if (component_flows_.size() == 1 || !find_contended_links()) {
-    for (const std::uint32_t slot : component_flows_) set_rate(slot, flows_[slot].cap, now);
+    for (const std::uint32_t slot : component_flows_) set_rate(slot, flows_[slot].most(), now);
   } else {
     const std::span<const double> rates = solve_component();
     for (std::size_t i = 0; i < rates.size(); ++i) set_rate(component_flows_[i], rates[i], now);
@@ -145,7 +200,7 @@ std::span<const double> FlowSet::solve_component() {
       const std::uint32_t local = links_[use.link].local;
       if (local != kNotContended) problem_uses_.push_back({local, use.share});
     }
-    problem_.add_flow(flows_[slot].cap, problem_uses_);
+    problem_.add_flow(flows_[slot].most(), problem_uses_);
   }
   return solver_.solve(problem_);
 }

@@ -1,4 +1,5 @@
-// The tasks that are moving bytes over links right now, and how fast.
+// The tasks whose pace depends on others right now, and how fast they are: those that move bytes over links, and those that share
+// a device.
 //
 // A flow has a shortest duration D and puts b_l bytes on link l, all at one pace: rate r (bytes of its largest b_l per second).
 //
@@ -7,12 +8,15 @@
 //              one common link get equal bytes per second there unless something else holds one of them back
 //   re-rating  only the component of flows and links that is connected to a change is solved again; a flow whose rate comes out
 //              bit-equal keeps its end, so that what happens elsewhere never moves it
+//   device     a flow with a side (task_graph.h) runs at most at `beside` of its full pace while one of the other side runs on one of
+//              its devices
 //   ending     the caller ends a flow at the time that was last announced for it, never because little remains
 //
 // Work is counted in picoseconds at full pace. Progress at a fraction of it is a double; the end is rounded up to the next
 // picosecond. A flow that ran at full pace from start to end has taken exactly `full`.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -31,13 +35,24 @@ class FlowSet {
     SimTime end;
   };
 
+  // What a flow is on the devices of its members.
+  struct Place {
+    Side side = Side::none;
+    double beside = 1;
+    std::vector<std::uint32_t> devices;  // of a rendezvous: one per member; empty without a side
+  };
+
   // A slot holds at most one flow at a time.
-  FlowSet(std::vector<double> link_capacities, std::size_t slots);
+  FlowSet(std::vector<double> link_capacities, std::size_t slots, std::size_t devices = 0);
 
   bool active(std::uint32_t slot) const { return flows_[slot].active; }
+  // Slots of the flows of one side on a device.
+  std::span<const std::uint32_t> on_device(std::uint32_t device, Side side) const { return devices_[device].flows[side_index(side)]; }
 
-  // `uses` may name a link several times (the bytes add up) and bytes may be 0. REQUIRES: !active(slot).
-  void start(std::uint32_t slot, SimTime shortest, std::span<const LinkUse> uses);
+  // `uses` may name a link several times (the bytes add up) and bytes may be 0; without bytes only devices can slow the flow down.
+  // REQUIRES: !active(slot); bytes on a link or a side.
+  void start(std::uint32_t slot, SimTime shortest, std::span<const LinkUse> uses, const Place& place);
+  void start(std::uint32_t slot, SimTime shortest, std::span<const LinkUse> uses) { start(slot, shortest, uses, {}); }
   // REQUIRES: active(slot).
   void end(std::uint32_t slot);
 
@@ -56,13 +71,17 @@ class FlowSet {
   struct Flow {
     bool active = false;
     bool progressed = false;  // some of the work was done at some rate that has since changed
+    bool listed = false;      // in touched_flows_
     SimTime full;             // duration at full pace
-    double cap = 0;           // the rate that full pace means, bytes per second
+    double cap = 0;           // the rate that full pace means, bytes per second; without links 1
+    double pace = 1;          // what the devices leave of it
     double rate = 0;
     double remaining = 0;  // picoseconds at full pace, as of `since`
     SimTime since;
     std::uint64_t visit = 0;
     std::vector<Use> uses;
+    Place place;
+    double most() const { return cap * pace; }
   };
   struct Crossing {
     std::uint32_t slot;
@@ -74,7 +93,17 @@ class FlowSet {
     std::uint32_t local = 0;  // number in the component; kNotContended or number in the problem once loads are known
     std::vector<Crossing> flows;
   };
+  struct Device {
+    std::array<std::vector<std::uint32_t>, 2> flows;  // slots, by side
+    bool touched = false;
+  };
+  static std::size_t side_index(Side side) { return side == Side::kernel ? 0 : 1; }
 
+  void place_on_devices(std::uint32_t slot);
+  void take_off_devices(std::uint32_t slot);
+  void touch_device(std::uint32_t device);
+  // Paces of the flows on the devices that start() and end() changed; whom they concern is touched.
+  void pace_flows();
   void collect_uses(Flow& flow, std::span<const LinkUse> uses);
   void collect_component();
   void visit_link(std::uint32_t link);
@@ -86,7 +115,9 @@ class FlowSet {
 
   std::vector<Link> links_;
   std::vector<Flow> flows_;
-  std::vector<std::uint32_t> touched_links_;
+  std::vector<Device> devices_;
+  std::vector<std::uint32_t> touched_links_, touched_devices_;
+  std::vector<std::uint32_t> touched_flows_;  // without links
   std::vector<std::uint32_t> component_links_, component_flows_;
   static constexpr std::uint32_t kNotContended = 0xffffffffu;
   std::vector<double> component_load_;  // per link of the component, at full pace

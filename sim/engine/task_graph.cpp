@@ -16,6 +16,7 @@ std::size_t content_hash(const TaskKind& kind) {
   std::uint64_t hash = mix64(std::hash<std::string>{}(kind.label) ^ (std::uint64_t{kind.tag} << 48));
   hash = mix64(hash ^ static_cast<std::uint64_t>(kind.duration.picoseconds()));
   for (const LinkUse& use : kind.links) hash = mix64(hash ^ mix64(use.link.value) ^ std::hash<double>{}(use.bytes.value()));
+  if (kind.side != Side::none) hash = mix64(hash ^ static_cast<std::uint64_t>(kind.side) ^ std::hash<double>{}(kind.beside));
   return static_cast<std::size_t>(hash);
 }
 
@@ -38,9 +39,12 @@ LinkId TaskGraph::add_link(std::string name, BytesPerSecond capacity) {
   return id;
 }
 
-StreamId TaskGraph::add_stream(std::string name) {
+DeviceId TaskGraph::add_device() { return DeviceId{devices_++}; }
+
+StreamId TaskGraph::add_stream(std::string name, DeviceId device) {
+  CHECK(!device.valid() || device.value < devices_, "a stream names a device that was not added");
   const StreamId id{next_id(streams_.size())};
-  streams_.push_back({std::move(name), TaskId::kNone, TaskId::kNone, 0});
+  streams_.push_back({std::move(name), TaskId::kNone, TaskId::kNone, 0, device});
   return id;
 }
 
@@ -55,6 +59,7 @@ KindId TaskGraph::add_kind(const TaskKind& kind) {
     CHECK(use.link.value < links_.size(), "a kind uses a link that was not added");
     CHECK(use.bytes.value() >= 0 && std::isfinite(use.bytes.value()), "bytes on a link must be finite and not negative");
   }
+  CHECK(kind.beside > 0 && kind.beside <= 1, "a task's pace beside others lies in (0, 1]");
   const KindId id{next_id(kinds_.size())};
   CHECK(id.value < kRendezvousBit, "more than 2^31 kinds");
   kinds_.push_back(kind);
@@ -71,6 +76,7 @@ RendezvousId TaskGraph::add_rendezvous() {
 TaskId TaskGraph::add(StreamId stream, KindId kind, std::span<const TaskId> dependencies, RendezvousId rendezvous) {
   const TaskId id{next_id(rows_.size())};
   CHECK(stream.value < streams_.size() && kind.value < kinds_.size(), "a task needs a stream and a kind that were added");
+  CHECK(kinds_[kind.value].side == Side::none || streams_[stream.value].device.valid(), "a task with a side needs a device");
   if (rendezvous.valid()) {
     CHECK(rendezvous.value < rendezvous_members_.size(), "a task names a rendezvous that was not added");
     ++rendezvous_members_[rendezvous.value];

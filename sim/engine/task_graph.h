@@ -5,6 +5,7 @@
 //   kind         what alike tasks share (label, tag, time alone, links used); interned, so that a task is a few integers
 //   link         a shared capacity; a task that uses links may be slowed down below its own pace by others (engine/flow_set.h)
 //   rendezvous   tasks of different streams that start together, when the last of them is ready, and end together
+//   device       streams that share one processor: kernels and transfers on it slow each other down (TaskKind::side)
 //
 // Dependencies point backwards (to smaller ids), so a graph cannot contain a cycle of dependencies; a rendezvous whose
 // members wait for each other can still get stuck, and the engine then says who waits for whom.
@@ -32,6 +33,7 @@ using StreamId = Id<struct StreamTag>;
 using LinkId = Id<struct LinkTag>;
 using KindId = Id<struct KindTag>;
 using RendezvousId = Id<struct RendezvousTag>;
+using DeviceId = Id<struct DeviceTag>;
 
 // `bytes` of a task cross `link` while the task runs.
 struct LinkUse {
@@ -40,11 +42,18 @@ struct LinkUse {
   friend bool operator==(const LinkUse&, const LinkUse&) = default;
 };
 
+// What a task is to the others of its device. While at least one task of the other side runs there, a task runs at
+// TaskKind::beside of its pace. A transfer's blocks queue for the device behind those of the kernel that is at work when it comes,
+// so it starts when that kernel ends, and holds its place from then on.
+enum class Side : std::uint8_t { none, kernel, transfer };
+
 struct TaskKind {
   std::string label;      // as a profiler would show it: "attention forward"
   std::uint16_t tag = 0;  // the caller's own category; the engine only carries it
   SimTime duration;       // alone; with links: the shortest it can take
   std::vector<LinkUse> links;
+  Side side = Side::none;
+  double beside = 1;  // with a side: 0 < beside <= 1
   friend bool operator==(const TaskKind&, const TaskKind&) = default;
 };
 
@@ -57,17 +66,19 @@ class TaskGraph {
   void reserve(std::size_t tasks, std::size_t dependencies);
 
   LinkId add_link(std::string name, BytesPerSecond capacity);  // REQUIRES: capacity positive and finite
-  StreamId add_stream(std::string name);
-  // The same content gives the same id. REQUIRES: duration >= 0; links exist, bytes finite and >= 0.
+  DeviceId add_device();
+  StreamId add_stream(std::string name, DeviceId device = {});
+  // The same content gives the same id. REQUIRES: duration >= 0; links exist, bytes finite and >= 0; 0 < beside <= 1.
   KindId add_kind(const TaskKind& kind);
   RendezvousId add_rendezvous();
 
-  // REQUIRES: every dependency was added before.
+  // REQUIRES: every dependency was added before; the stream of a kind with a side has a device.
   TaskId add(StreamId stream, KindId kind, std::span<const TaskId> dependencies, RendezvousId rendezvous = {});
 
   std::size_t task_count() const { return rows_.size(); }
   std::size_t stream_count() const { return streams_.size(); }
   std::size_t link_count() const { return links_.size(); }
+  std::size_t device_count() const { return devices_; }
   std::size_t kind_count() const { return kinds_.size(); }
   std::size_t rendezvous_count() const { return rendezvous_members_.size(); }
 
@@ -86,6 +97,7 @@ class TaskGraph {
   StreamTasks tasks_of(StreamId stream) const;
   TaskId first_of(StreamId stream) const { return TaskId{streams_[stream.value].first}; }        // not valid() when empty
   TaskId next_in_stream(TaskId task) const { return TaskId{rows_[task.value].next_in_stream}; }  // not valid() at the end
+  DeviceId device_of(StreamId stream) const { return streams_[stream.value].device; }            // not valid(): none
   const std::string& stream_name(StreamId id) const { return streams_[id.value].name; }
   const std::string& link_name(LinkId id) const { return links_[id.value].name; }
   BytesPerSecond link_capacity(LinkId id) const { return links_[id.value].capacity; }
@@ -105,6 +117,7 @@ class TaskGraph {
     std::string name;
     std::uint32_t first = TaskId::kNone, last = TaskId::kNone;
     std::uint32_t count = 0;
+    DeviceId device;
   };
   struct Link {
     std::string name;
@@ -121,6 +134,7 @@ class TaskGraph {
   std::vector<std::uint32_t> rendezvous_members_;
   std::vector<Stream> streams_;
   std::vector<Link> links_;
+  std::uint32_t devices_ = 0;
 };
 
 class StreamTasks {

@@ -63,6 +63,8 @@ class Timing {
   const std::vector<CurveInfo>& curves() const { return curves_; }
   const CurveInfo& curve(std::uint32_t index) const { return curves_.at(index); }
 
+  const Stack& stack() const { return calibration_.stack; }
+
   // SMs that a collective's kernel holds while it runs; compute gets the rest.
   std::int64_t sms_held(CollectiveKind kind) const;
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "sim/base/error.h"
+#include "sim/timing/interference.h"
 
 namespace trillion {
 
@@ -77,6 +78,14 @@ IssueCosts issue_costs(const Stack& stack) {
   return costs;
 }
 
+bool holds_sms(const Operation& op) {
+  const auto* c = std::get_if<Collective>(&op.what);
+  if (!c) return false;
+  if (c->kind == CollectiveKind::expert_dispatch || c->kind == CollectiveKind::expert_combine) return false;
+  const bool piece = op.lane == Lane::tensor && c->kind == CollectiveKind::send_recv;
+  return !piece && !(c->kind == CollectiveKind::send_recv && c->ranks_per_node < c->ranks);
+}
+
 Operation at_load(Operation op, const LayerRouting& r, std::int32_t expert_rank) {
   const auto of_rank = [&](const std::vector<double>& loads, double largest) {
     return expert_rank == Runner::kBusiest || loads.empty() ? largest : loads[static_cast<std::size_t>(expert_rank)];
@@ -113,13 +122,29 @@ KernelTime KindTable::time(const Operation& op) const {
       op.what);
 }
 
-KindTable::Timed KindTable::timed(const Operation& op, const LayerRouting& routing, std::int32_t expert_rank) const {
-  if (op.scale == LoadScale::none) {
-    const KernelTime t = time(op);
-    return {t, t, wire_of(op)};
-  }
-  const Operation loaded = at_load(op, routing, expert_rank);
-  return {time(loaded), time(op), wire_of(loaded)};
+double KindTable::pace_in_company(const Operation& op, Seconds alone) const {
+  const Stack& stack = timing_.stack();
+  return std::visit(
+      [&](const auto& what) -> double {
+        if constexpr (std::is_same_v<std::decay_t<decltype(what)>, Collective>) {
+          return 1 / slowdown_beside_compute(stack);
+        } else {
+          if (alone.value() <= 0) return 1;
+          const Kernel kernel{what};
+          Conditions fewer = conditions_;
+          fewer.sms = std::max<std::int64_t>(1, conditions_.sms - timing_.sms_held(CollectiveKind::all_gather));
+          return std::min(1.0, alone / (timing_.time(kernel, fewer).time * slowdown_beside_communication(stack, kernel)));
+        }
+      },
+      op.what);
+}
+
+KindTable::Timed KindTable::timed(const Operation& op, const LayerRouting& routing, std::int32_t expert_rank, Company company) const {
+  const Operation loaded = op.scale == LoadScale::none ? op : at_load(op, routing, expert_rank);
+  Timed out{time(loaded), {}, wire_of(loaded), company};
+  out.even = op.scale == LoadScale::none ? out.loaded : time(op);
+  if (company == Company::shared) out.beside = pace_in_company(loaded, out.loaded.time);
+  return out;
 }
 
 KindId KindTable::kind(const Operation& op, const Timed& timed, double slowdown) { return intern(op, timed, slowdown, {}); }
@@ -137,7 +162,14 @@ KindId KindTable::intern(const Operation& op, const Timed& timed, double slowdow
   const bool kernel = op.lane == Lane::compute;
   const auto duration = [&](Seconds alone) { return SimTime::from(kernel ? alone * slowdown + costs_.kernel_gap : alone); };
   const KernelTime& loaded = timed.loaded;
-  const KindId id = graph_.add_kind({op.label, static_cast<std::uint16_t>(op.category), duration(loaded.time), std::move(links)});
+  TaskKind kind{op.label, static_cast<std::uint16_t>(op.category), duration(loaded.time), std::move(links)};
+  if (timed.company == Company::shared && (kernel || holds_sms(op))) {
+    kind.side = kernel ? Side::kernel : Side::transfer;
+    // The gap between kernels stays as it is.
+    kind.beside =
+        kind.duration > SimTime{} ? std::min(1.0, kind.duration.seconds() / duration(loaded.time * (1 / timed.beside)).seconds()) : 1;
+  }
+  const KindId id = graph_.add_kind(kind);
   if (id.value == evidence_.size()) {
     const double t = std::max(loaded.time.value(), 1e-12);
     evidence_.push_back({loaded.curve, loaded.extrapolated, static_cast<float>(loaded.low.value() / t),

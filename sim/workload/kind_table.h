@@ -55,9 +55,18 @@ struct IssueCosts {
 };
 IssueCosts issue_costs(const Stack& stack);
 
+// Whether a GPU's communication may run while the operation does. If so, the engine finds out when it does, and what it costs both
+// (engine/task_graph.h, Side): a kernel has the SMs that the communication leaves and its share of memory and power, a collective is
+// slower beside kernels (timing/interference.h).
+enum class Company : bool { alone, shared };
+
+// Communication that holds SMs. What the copy engines move (pieces beside their own GEMM) or the NIC fetches (sends to another node)
+// holds none or few; for expert-parallel libraries SMs are set aside (kernel_conditions in workload/lower.h).
+bool holds_sms(const Operation& operation);
+
 class KindTable {
  public:
-  // `conditions` holds for every kernel.
+  // `conditions` holds for every kernel. REQUIRES: conditions.sms > 0.
   KindTable(TaskGraph& graph, const Timing& timing, const Conditions& conditions, const IssueCosts& costs)
       : graph_(graph), timing_(timing), conditions_(conditions), costs_(costs) {}
 
@@ -65,8 +74,10 @@ class KindTable {
   struct Timed {
     KernelTime loaded, even;
     WireBytes wire;  // at load
+    Company company = Company::alone;
+    double beside = 1;  // time alone over time in company
   };
-  Timed timed(const Operation& operation, const LayerRouting& routing, std::int32_t expert_rank) const;
+  Timed timed(const Operation& operation, const LayerRouting& routing, std::int32_t expert_rank, Company company = Company::alone) const;
 
   KindId kind(const Operation& operation, const Timed& timed, double slowdown);
   KindId kind_on_links(const Operation& operation, const Timed& timed, const RankLinks& sender, const RankLinks& receiver);
@@ -75,8 +86,8 @@ class KindTable {
     return kind(operation, timed(operation, routing, runner.expert_rank), runner.slowdown);
   }
   // A communication whose bytes share the rank's links with others.
-  KindId kind_on_links(const Operation& operation, const RankLinks& sender, const RankLinks& receiver, const LayerRouting& routing = {}) {
-    return kind_on_links(operation, timed(operation, routing, Runner::kBusiest), sender, receiver);
+  KindId kind_on_links(const Operation& operation, const RankLinks& sender, const RankLinks& receiver, Company company = Company::alone) {
+    return kind_on_links(operation, timed(operation, {}, Runner::kBusiest, company), sender, receiver);
   }
 
   // The host's task that issues the operation; not valid() where nothing waits for the host.
@@ -103,6 +114,7 @@ class KindTable {
 
  private:
   KernelTime time(const Operation& operation) const;
+  double pace_in_company(const Operation& operation, Seconds alone) const;
   KindId intern(const Operation& operation, const Timed& timed, double slowdown, std::vector<LinkUse> links);
   KindId add_launch(const std::string& label, SimTime duration);
 

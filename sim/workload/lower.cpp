@@ -36,6 +36,7 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   }
   copies_ = copies_of_a_stage(in.schedule);
   groups_ = gradient_groups(in.mesh, copies_, in.scenario.plan);
+  sends_hold_sms_ = ranks > 1 && in.mesh.pipeline().ranks_per_node > 1;
   const std::size_t slots = static_cast<std::size_t>(in.schedule.stages) * static_cast<std::size_t>(in.schedule.micro_batches);
   arrived_forward_.resize(slots * static_cast<std::size_t>(out_.replicas));
   arrived_backward_.resize(slots * static_cast<std::size_t>(out_.replicas));
@@ -68,7 +69,10 @@ void Lowering::add_gpu(std::int32_t g) {
   const GpuCondition condition = condition_of(in_.scenario.perturbations, number, in_.scenario.seed);
   const std::string name = out_.replicas > 1 ? "GPU " + std::to_string(number) : "rank " + std::to_string(g);
   auto& lanes = out_.streams.emplace_back();
-  for (std::size_t lane = 0; lane < kLaneCount; ++lane) lanes[lane] = out_.graph.add_stream(name + " " + std::string(kLaneNames[lane]));
+  const DeviceId device = out_.graph.add_device();
+  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+    lanes[lane] = out_.graph.add_stream(name + " " + std::string(kLaneNames[lane]), device);
+  }
   RankLinks links;
   links.nvlink = out_.graph.add_link(name + " nvlink", cluster.scale_up.bandwidth * condition.nvlink);
   if (cluster.scale_out.nics_per_node > 0) {  // a single node needs none
@@ -178,8 +182,19 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
           .unfused_maximum = stack.fp8.value == DType::fp8 && stack.runs_apart("maximum")};
 }
 
+namespace {
+
+// Where a forward and a backward chunk alternate, exchanges run beside kernels all the time.
+bool runs_pairs(const Scenario& s) {
+  if (s.extent == Extent::overlapped_pair) return true;
+  if (s.plan.schedule_file) return s.plan.schedule_file->text.find('(') != std::string::npos;
+  return s.plan.pipeline_parallel > 1 && (s.plan.schedule == ScheduleKind::dualpipe || s.plan.schedule == ScheduleKind::dualpipe_v);
+}
+
+}  // namespace
+
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {
-  const bool exchanges = scenario.model.moe && scenario.plan.expert_parallel > 1;
+  const bool exchanges = scenario.model.moe && scenario.plan.expert_parallel > 1 && runs_pairs(scenario);
   const std::int64_t sms = scenario.cluster.gpu.sms - (exchanges ? timing.sms_held(CollectiveKind::expert_dispatch) : 0);
   return {.sms = sms, .load = Load::sustained};
 }

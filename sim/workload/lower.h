@@ -86,7 +86,7 @@ LoweredStep lower(const LoweringInput& input, Detail detail = Detail::kernels);
 // The blocks' surroundings as the scenario sets them. `routing` must outlive the result.
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing);
 
-// SMs that kernels run on: what the expert-parallel library's persistent communication kernels leave over.
+// SMs that kernels run on: where two chunks overlap, what the expert-parallel library's persistent communication kernels leave over.
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing);
 
 }  // namespace trillion

@@ -174,7 +174,23 @@ void Lowering::note(const char* section, const Chunk& c, TaskId first) {
 
 Chunk Lowering::arrive(const Pass& pass, std::int32_t gpu) {
   const auto& arrived = pass.kind == ActionKind::forward ? arrived_forward_ : arrived_backward_;
-  return {pass, gpu, arrived[slot(pass.stage, pass.micro_batch, gpu)], false, {}};
+  return {pass, gpu, arrived[slot(pass.stage, pass.micro_batch, gpu)], false, {}, company(pass, gpu)};
+}
+
+Company Lowering::company(const Pass& pass, std::int32_t gpu) const {
+  const Plan& plan = in_.scenario.plan;
+  const bool replicas = groups_.dense.size > 1 || groups_.expert.size > 1;
+  bool beside = sends_hold_sms_;
+  if (in_.scenario.extent == Extent::step && replicas) {
+    const bool forward = pass.kind == ActionKind::forward;
+    const auto left = weights_left_.find({rank(gpu), pass.stage});
+    const bool reduces = plan.overlap_gradient_reduce || reduces_every_micro_batch(plan);
+    beside = beside || plan.sharding == Sharding::zero_3 || (reduces_every_micro_batch(plan) && !forward);
+    // Gradients that are complete are on their way from here on.
+    beside = beside || (reduces && (reduced_[static_cast<std::size_t>(gpu)].valid() || (!forward && left->second == 1)));
+    beside = beside || (plan.overlap_parameter_gather && forward && !gathered_.contains({gpu, pass.stage}));
+  }
+  return beside ? Company::shared : Company::alone;
 }
 
 KindId Lowering::send_kind(std::int32_t from, std::int32_t to, Lane lane) {
@@ -188,7 +204,7 @@ KindId Lowering::send_kind(std::int32_t from, std::int32_t to, Lane lane) {
                                   .ranks_per_node = std::min<std::int64_t>(2, neighbours.ranks_per_node),
                                   .scale_up_bytes = {},
                                   .nic_share = neighbours.nic_share}};
-    entry->second = kinds_.kind_on_links(op, links(from), links(to));
+    entry->second = kinds_.kind_on_links(op, links(from), links(to), sends_hold_sms_ ? Company::shared : Company::alone);
   }
   return entry->second;
 }
@@ -233,6 +249,8 @@ void Lowering::run_alone(const Pass& pass, std::int32_t gpu) {
 
 void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t gpu) {
   Chunk f = arrive(forward, gpu), b = arrive(backward, gpu);
+  // One chunk's tensor- and context-parallel collectives run beside the other's kernels.
+  if (in_.mesh.tensor().size > 1 || in_.mesh.context().size > 1) f.company = b.company = Company::shared;
   const std::size_t forward_blocks = stage(forward.stage).size(), backward_blocks = stage(backward.stage).size();
   for (std::size_t step = 0; step < std::max(forward_blocks, backward_blocks); ++step) {
     const bool runs_forward = step < forward_blocks, runs_backward = step < backward_blocks;
@@ -254,7 +272,7 @@ void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t 
 }
 
 void Lowering::weights_alone(const Pass& pass, std::int32_t gpu) {
-  Chunk c{pass, gpu, {}, false, {}};
+  Chunk c{pass, gpu, {}, false, {}, company(pass, gpu)};
   for (std::size_t i = stage(pass.stage).size(); i-- > 0;) {
     experts_weight(c, i);
     before_exchange_weight(c, i);

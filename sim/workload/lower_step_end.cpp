@@ -34,13 +34,14 @@ void Lowering::gather(Chunk& c, const BlockParameters& parameters) {
   for (const std::optional<Operation>& op : {g.dense, g.expert}) {
     if (!op) continue;
     const std::span<const TaskId> after = previous.valid() ? std::span<const TaskId>(&previous, 1) : std::span<const TaskId>{};
-    c.chain.parameters = out_.graph.add(stream(c.gpu, Lane::gather), kinds_.kind(*op), after);
+    c.chain.parameters =
+        out_.graph.add(stream(c.gpu, Lane::gather), kinds_.kind_on_links(*op, links(c.gpu), links(c.gpu), Company::shared), after);
   }
   previous = TaskId{static_cast<std::uint32_t>(out_.graph.task_count())};
 }
 
 TaskId Lowering::push_shared(std::int32_t gpu, const Operation& op, TaskId after, RendezvousId meeting) {
-  return out_.graph.add(stream(gpu, op.lane), kinds_.kind_on_links(op, links(gpu), links(gpu)), {&after, 1}, meeting);
+  return out_.graph.add(stream(gpu, op.lane), kinds_.kind_on_links(op, links(gpu), links(gpu), Company::shared), {&after, 1}, meeting);
 }
 
 RendezvousId Lowering::reduction_meeting(const Chunk& c, std::size_t i, bool expert) {

@@ -38,6 +38,7 @@ struct Chunk {
   Chain chain;
   bool weights_ran = false;  // those of the part under way, beside its communication
   TaskId last_weight;
+  Company company = Company::alone;
 };
 
 // Gradients of one bucket on their way.
@@ -88,6 +89,9 @@ class Lowering {
   void backward_from_experts(Chunk& chunk, std::size_t i);
   void before_exchange_weight(Chunk& chunk, std::size_t i);
 
+  // Whether communication other than a block's own may run beside the pass: of parameters, gradients, neighbours.
+  Company company(const Pass& pass, std::int32_t gpu) const;
+
   // Between ranks.
   Chunk arrive(const Pass& pass, std::int32_t gpu);
   void leave(const Chunk& chunk);
@@ -114,10 +118,10 @@ class Lowering {
   }
   BlockKind kind(const Chunk& c, std::size_t i) const { return stage(c.pass.stage)[i]; }
   const ResolvedBlock& block(const Chunk& c, std::size_t i) {
-    return resolver_->kernels(kind(c, i), layer(c, i), c.pass.micro_batch, c.gpu);
+    return resolver_->kernels(kind(c, i), layer(c, i), c.pass.micro_batch, c.gpu, c.company);
   }
   const ResolvedExchanges& wires(const Chunk& c, std::size_t i) {
-    return resolver_->exchanges(kind(c, i), layer(c, i), c.pass.micro_batch, c.gpu);
+    return resolver_->exchanges(kind(c, i), layer(c, i), c.pass.micro_batch, c.gpu, c.company);
   }
   StreamId stream(std::int32_t gpu, Lane lane) const { return out_.streams[static_cast<std::size_t>(gpu)][static_cast<std::size_t>(lane)]; }
   std::int32_t rank(std::int32_t gpu) const { return gpu / out_.replicas; }
@@ -147,6 +151,7 @@ class Lowering {
   KindTable kinds_;
   std::optional<BlockResolver> resolver_;
   GradientGroups groups_;
+  bool sends_hold_sms_ = false;                                                 // to the neighbours in the pipeline
   std::int64_t copies_ = 0;                                                     // pipeline ranks that hold one stage
   std::vector<Chain> arrived_forward_, arrived_backward_;                       // [stage][micro-batch][replica]: what the neighbour sent
   std::map<std::pair<std::int32_t, std::int32_t>, std::int32_t> weights_left_;  // (pipeline rank, stage) -> passes to come

@@ -10,19 +10,46 @@ BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vect
   std::map<Runner, std::size_t> numbers;
   for (const GpuView& gpu : gpus_) runner_of_.push_back(numbers.try_emplace(gpu.runner, numbers.size()).first->second);
   runners_ = numbers.size();
-  for (auto& slots : kernels_) slots.resize(runners_ * samples_);
-  for (auto& slots : exchanges_) slots.resize(samples_ * gpus_.size());
+}
+
+void BlockResolver::add(BlockKind kind, Block block) {
+  bool& talks = talks_[index(kind)] = false;
+  for (const Operations* ops : {&block.before_exchange, &block.experts, &block.experts_backward, &block.before_exchange_backward,
+                                &block.experts_weight, &block.before_exchange_weight}) {
+    for (const Operation& op : *ops) talks = talks || op.lane != Lane::compute;
+  }
+  blocks_.at(index(kind)) = std::move(block);
 }
 
 const KindTable::Timed& BlockResolver::timed(const Operation& op, const LoadKey& load) {
-  const LoadKey key = op.scale == LoadScale::none ? LoadKey{nullptr, 0} : load;
+  const LoadKey key = op.scale == LoadScale::none ? LoadKey{nullptr, 0, load.company} : load;
   const auto found = timed_.find({&op, key});
   if (found != timed_.end()) return found->second;
-  return timed_.emplace(std::pair{&op, key}, kinds_.timed(op, *load.routing, load.expert_rank)).first->second;
+  return timed_.emplace(std::pair{&op, key}, kinds_.timed(op, *load.routing, load.expert_rank, load.company)).first->second;
 }
 
-ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRouting& routing, const GpuView& gpu) {
-  const LoadKey load{&routing, gpu.runner.expert_rank};
+namespace {
+
+// Communication of the list itself runs beside its kernels.
+bool keeps_company(const Operations& ops) {
+  return std::any_of(ops.begin(), ops.end(), [](const Operation& op) {
+    return (op.order == Order::ahead || op.order == Order::before_weights) && op.lane != Lane::compute && holds_sms(op);
+  });
+}
+
+Company company_of(const Operations& ops, Company around) { return keeps_company(ops) ? Company::shared : around; }
+
+}  // namespace
+
+// Its bytes share the GPU's links with others' where others may run beside it.
+KindId BlockResolver::communication(const Operation& op, const LoadKey& load, const GpuView& gpu) {
+  const KindTable::Timed& t = timed(op, load);
+  const bool meets_others = op.scale == LoadScale::exchange || load.company == Company::shared || op.lane == Lane::context;
+  return meets_others ? kinds_.kind_on_links(op, t, gpu.links, gpu.links) : kinds_.kind(op, t, 1);
+}
+
+ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRouting& routing, const GpuView& gpu, Company company) {
+  const LoadKey load{&routing, gpu.runner.expert_rank, company_of(ops, company)};
   ResolvedOperations out;
   std::vector<KindId> run;
   Order order = Order::chain;  // of the run's first kernel; one that meets something begins a run
@@ -32,12 +59,11 @@ ResolvedOperations BlockResolver::resolve(const Operations& ops, const LayerRout
     order = Order::chain;
   };
   for (const Operation& op : ops) {
-    const bool on_wire = op.scale == LoadScale::exchange;
-    const KindId kind =
-        on_wire ? kinds_.kind_on_links(op, timed(op, load), gpu.links, gpu.links) : kinds_.kind(op, timed(op, load), gpu.runner.slowdown);
-    const KindId launch = op.lane == Lane::compute ? kinds_.launch_of(op) : KindId{};
-    // A kernel that waits for its own launch is no part of a run.
-    if (detail_ == Detail::runs && op.lane == Lane::compute && !launch.valid()) {
+    const bool kernel = op.lane == Lane::compute;
+    const KindId kind = kernel ? kinds_.kind(op, timed(op, load), gpu.runner.slowdown) : communication(op, load, gpu);
+    const KindId launch = kernel ? kinds_.launch_of(op) : KindId{};
+    // A kernel that waits for its own launch is no part of a run, nor is one that others may slow down.
+    if (detail_ == Detail::runs && kernel && !launch.valid() && load.company == Company::alone) {
       if (op.order != Order::chain) {
         close_run();
         order = op.order;
@@ -59,35 +85,48 @@ std::size_t BlockResolver::sample_index(BlockKind kind, std::int64_t layer, std:
 
 const LayerRouting& BlockResolver::sample(std::size_t index) const { return load_.samples.empty() ? even_ : load_.samples[index]; }
 
-const ResolvedBlock& BlockResolver::kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu) {
-  const std::size_t i = sample_index(kind, layer, micro_batch);
-  std::optional<ResolvedBlock>& slot = kernels_[index(kind)][runner_of_[static_cast<std::size_t>(gpu)] * samples_ + i];
-  if (!slot) {
-    const Block& b = block(kind);
-    const LayerRouting& routing = b.exchanges.dispatch ? sample(i) : even_;
-    const auto of = [&](const Operations& ops) { return resolve(ops, routing, gpus_[static_cast<std::size_t>(gpu)]); };
-    slot = ResolvedBlock{of(b.before_exchange),          of(b.experts),        of(b.experts_backward),
-                         of(b.before_exchange_backward), of(b.experts_weight), of(b.before_exchange_weight)};
-  }
-  return *slot;
-}
-
-const ResolvedExchanges& BlockResolver::exchanges(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu) {
+const ResolvedBlock& BlockResolver::kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu,
+                                            Company company) {
   const std::size_t i = sample_index(kind, layer, micro_batch);
   const auto g = static_cast<std::size_t>(gpu);
-  std::optional<ResolvedExchanges>& slot = exchanges_[index(kind)][g * samples_ + i];
-  if (!slot) {
+  const bool own = talks_[index(kind)];
+  std::optional<ResolvedBlock>& place =
+      slot(kernels_, kind, company, own ? gpus_.size() : runners_, (own ? g : runner_of_[g]) * samples_ + i);
+  if (!place) {
+    const Block& b = block(kind);
+    const LayerRouting& routing = b.exchanges.dispatch ? sample(i) : even_;
+    const auto of = [&](const Operations& ops, Company around) { return resolve(ops, routing, gpus_[g], around); };
+    // Weight gradients may run beside the communication of the part that they belong to.
+    place = ResolvedBlock{of(b.before_exchange, company),
+                          of(b.experts, company),
+                          of(b.experts_backward, company),
+                          of(b.before_exchange_backward, company),
+                          of(b.experts_weight, company_of(b.experts_backward, company)),
+                          of(b.before_exchange_weight, company_of(b.before_exchange_backward, company))};
+  }
+  return *place;
+}
+
+const ResolvedExchanges& BlockResolver::exchanges(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu,
+                                                  Company company) {
+  const std::size_t i = sample_index(kind, layer, micro_batch);
+  const auto g = static_cast<std::size_t>(gpu);
+  std::optional<ResolvedExchanges>& place = slot(exchanges_, kind, company, gpus_.size(), g * samples_ + i);
+  if (!place) {
     const Exchanges& e = block(kind).exchanges;
+    const LoadKey load{&sample(i), gpus_[g].runner.expert_rank, company};
     const auto on_links = [&](const std::optional<Operation>& op) -> std::optional<KindId> {
       if (!op) return std::nullopt;
-      return kinds_.kind_on_links(*op, timed(*op, {&sample(i), gpus_[g].runner.expert_rank}), gpus_[g].links, gpus_[g].links);
+      return communication(*op, load, gpus_[g]);
     };
-    slot = ResolvedExchanges{on_links(e.dispatch),         on_links(e.combine),           std::nullopt,
-                             on_links(e.combine_backward), on_links(e.dispatch_backward), {}};
-    slot->recompute = resolve(block(kind).recompute, e.dispatch ? sample(i) : even_, gpus_[g]);
-    if (e.combine_backward_cast) slot->combine_backward_cast = kinds_.kind(*e.combine_backward_cast, {}, gpus_[g].runner);
+    place = ResolvedExchanges{on_links(e.dispatch),         on_links(e.combine),           std::nullopt,
+                              on_links(e.combine_backward), on_links(e.dispatch_backward), {}};
+    place->recompute = resolve(block(kind).recompute, e.dispatch ? sample(i) : even_, gpus_[g], company);
+    if (e.combine_backward_cast) {
+      place->combine_backward_cast = kinds_.kind(*e.combine_backward_cast, timed(*e.combine_backward_cast, load), gpus_[g].runner.slowdown);
+    }
   }
-  return *slot;
+  return *place;
 }
 
 }  // namespace trillion

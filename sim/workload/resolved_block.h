@@ -50,14 +50,27 @@ class BlockResolver {
 
   Detail detail() const { return detail_; }
   // REQUIRES: before the first use of `kind`.
-  void add(BlockKind kind, Block block) { blocks_.at(index(kind)) = std::move(block); }
+  void add(BlockKind kind, Block block);
   const Block& block(BlockKind kind) const { return *blocks_.at(index(kind)); }
 
-  const ResolvedBlock& kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu = 0);
-  const ResolvedExchanges& exchanges(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu);
+  // `company`: whether communication of other parts of the step may run beside this pass. Parts of a block whose own communication runs
+  // beside their kernels are in company always, and shown kernel by kernel.
+  const ResolvedBlock& kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu = 0,
+                               Company company = Company::alone);
+  const ResolvedExchanges& exchanges(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu,
+                                     Company company = Company::alone);
 
  private:
   static std::size_t index(BlockKind kind) { return static_cast<std::size_t>(kind); }
+  template <class Resolved>
+  using Slots = std::array<std::array<std::vector<std::optional<Resolved>>, 2>, kBlockKindCount>;  // [block][company], filled on use
+  // The place of one of `count` users of a block in company or alone.
+  template <class Resolved>
+  std::optional<Resolved>& slot(Slots<Resolved>& slots, BlockKind kind, Company company, std::size_t count, std::size_t place) const {
+    auto& of_kind = slots[index(kind)][static_cast<std::size_t>(company)];
+    if (of_kind.empty()) of_kind.resize(count * samples_);
+    return of_kind[place];
+  }
   // Blocks without routed experts have one sample only.
   std::size_t sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const;
   const LayerRouting& sample(std::size_t index) const;
@@ -66,10 +79,12 @@ class BlockResolver {
   struct LoadKey {
     const LayerRouting* routing;
     std::int32_t expert_rank;
+    Company company;
     friend auto operator<=>(const LoadKey&, const LoadKey&) = default;
   };
   const KindTable::Timed& timed(const Operation& op, const LoadKey& load);
-  ResolvedOperations resolve(const Operations& ops, const LayerRouting& routing, const GpuView& gpu);
+  ResolvedOperations resolve(const Operations& ops, const LayerRouting& routing, const GpuView& gpu, Company company);
+  KindId communication(const Operation& op, const LoadKey& load, const GpuView& gpu);
 
   KindTable& kinds_;
   Detail detail_;
@@ -80,8 +95,9 @@ class BlockResolver {
   std::map<std::pair<const Operation*, LoadKey>, KindTable::Timed> timed_;  // operations of blocks_ and samples of load_: both stay
   LayerRouting even_;
   std::array<std::optional<Block>, kBlockKindCount> blocks_;
-  std::array<std::vector<std::optional<ResolvedBlock>>, kBlockKindCount> kernels_;        // [block][runner x samples + sample]
-  std::array<std::vector<std::optional<ResolvedExchanges>>, kBlockKindCount> exchanges_;  // [block][GPU x samples + sample]
+  std::array<bool, kBlockKindCount> talks_{};  // the block's own lists hold communication, which is on the links of one GPU
+  Slots<ResolvedBlock> kernels_;               // ... [runner x samples + sample], of one that talks [GPU x samples + sample]
+  Slots<ResolvedExchanges> exchanges_;         // ... [GPU x samples + sample]
 };
 
 }  // namespace trillion
