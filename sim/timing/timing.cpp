@@ -300,7 +300,7 @@ KernelTime Timing::host_update(double parameters) const {
 
 double Timing::sms(const Conditions& conditions) const {
   if (conditions.sms > 0) return static_cast<double>(conditions.sms);
-  return static_cast<double>(cluster_.gpu.sms > 0 ? cluster_.gpu.sms : calibration_.chip.sms);
+  return static_cast<double>(chip_sms());
 }
 
 // Achieved rates scale with the vendor's: a profile measured with 400 Gbps NICs speaks of a 200 Gbps cluster at half the rate.

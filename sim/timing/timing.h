@@ -64,6 +64,7 @@ class Timing {
   const CurveInfo& curve(std::uint32_t index) const { return curves_.at(index); }
 
   const Stack& stack() const { return calibration_.stack; }
+  std::int64_t chip_sms() const { return cluster_.gpu.sms > 0 ? cluster_.gpu.sms : calibration_.chip.sms; }
 
   // SMs that a collective's kernel holds while it runs; compute gets the rest.
   std::int64_t sms_held(CollectiveKind kind) const;

@@ -132,7 +132,8 @@ double KindTable::pace_in_company(const Operation& op, Seconds alone) const {
           if (alone.value() <= 0) return 1;
           const Kernel kernel{what};
           Conditions fewer = conditions_;
-          fewer.sms = std::max<std::int64_t>(1, conditions_.sms - timing_.sms_held(CollectiveKind::all_gather));
+          const std::int64_t all = conditions_.sms > 0 ? conditions_.sms : timing_.chip_sms();
+          fewer.sms = std::max<std::int64_t>(1, all - timing_.sms_held(CollectiveKind::all_gather));
           return std::min(1.0, alone / (timing_.time(kernel, fewer).time * slowdown_beside_communication(stack, kernel)));
         }
       },

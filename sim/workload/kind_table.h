@@ -66,7 +66,7 @@ bool holds_sms(const Operation& operation);
 
 class KindTable {
  public:
-  // `conditions` holds for every kernel. REQUIRES: conditions.sms > 0.
+  // `conditions` holds for every kernel.
   KindTable(TaskGraph& graph, const Timing& timing, const Conditions& conditions, const IssueCosts& costs)
       : graph_(graph), timing_(timing), conditions_(conditions), costs_(costs) {}
 

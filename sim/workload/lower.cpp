@@ -36,6 +36,7 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   }
   copies_ = copies_of_a_stage(in.schedule);
   groups_ = gradient_groups(in.mesh, copies_, in.scenario.plan);
+  sms_set_aside_ = kernel_conditions(in.scenario, in.timing).sms < in.scenario.cluster.gpu.sms;
   sends_hold_sms_ = ranks > 1 && in.mesh.pipeline().ranks_per_node > 1;
   const std::size_t slots = static_cast<std::size_t>(in.schedule.stages) * static_cast<std::size_t>(in.schedule.micro_batches);
   arrived_forward_.resize(slots * static_cast<std::size_t>(out_.replicas));

@@ -178,6 +178,7 @@ Chunk Lowering::arrive(const Pass& pass, std::int32_t gpu) {
 }
 
 Company Lowering::company(const Pass& pass, std::int32_t gpu) const {
+  if (sms_set_aside_) return Company::alone;
   const Plan& plan = in_.scenario.plan;
   const bool replicas = groups_.dense.size > 1 || groups_.expert.size > 1;
   bool beside = sends_hold_sms_;
@@ -250,7 +251,8 @@ void Lowering::run_alone(const Pass& pass, std::int32_t gpu) {
 void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t gpu) {
   Chunk f = arrive(forward, gpu), b = arrive(backward, gpu);
   // One chunk's tensor- and context-parallel collectives run beside the other's kernels.
-  if (in_.mesh.tensor().size > 1 || in_.mesh.context().size > 1) f.company = b.company = Company::shared;
+  const bool talks = in_.mesh.tensor().size > 1 || in_.mesh.context().size > 1;
+  if (talks && !sms_set_aside_) f.company = b.company = Company::shared;
   const std::size_t forward_blocks = stage(forward.stage).size(), backward_blocks = stage(backward.stage).size();
   for (std::size_t step = 0; step < std::max(forward_blocks, backward_blocks); ++step) {
     const bool runs_forward = step < forward_blocks, runs_backward = step < backward_blocks;

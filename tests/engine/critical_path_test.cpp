@@ -18,6 +18,7 @@ std::string path_text(const std::string& graph_text) {
     if (step.reason == StartReason::stream) out += "then ";
     if (step.reason == StartReason::dependency) out += "needed by ";
     if (step.reason == StartReason::rendezvous) out += "held " + text.graph.kind_of(step.last_member).label + " of ";
+    if (step.reason == StartReason::device) out += "behind it ";
     out += text.graph.kind_of(step.task).label;
     if (step.shared > SimTime{0}) out += "+" + std::to_string(step.shared.picoseconds());
   }
@@ -34,12 +35,16 @@ TEST(CriticalPath, NamesTheLastMemberOfARendezvous) { EXPECT_EQ(path_text("s: m(
 
 TEST(CriticalPath, SaysWhatSharingALinkCost) { EXPECT_EQ(path_text("link nic=2  s: a(4)[nic:8] z(1)  t: b(4)[nic:8]"), "a+4 then z"); }
 
+TEST(CriticalPath, GoesOnWithTheKernelThatHeldATransferUp) {
+  EXPECT_EQ(path_text("s%g: a(5){kernel:1}  t: w(2)  u%g: x(2){transfer:1}<w y(1)"), "a behind it x then y");
+}
+
 TEST(CriticalPath, IsEmptyForAnEmptyGraph) { EXPECT_EQ(path_text(""), ""); }
 
 TEST(CriticalPath, CoversTheMakespanOnRandomGraphs) {
   for (std::uint64_t seed = 0; seed < 1000; ++seed) {
     std::mt19937_64 random(seed);
-    const test::Draw draw = test::build(test::random_recipe(random, {8, 60, seed % 3 == 0 ? 0u : 5u, 20, true}));
+    const test::Draw draw = test::build(test::random_recipe(random, {8, 60, seed % 3 == 0 ? 0u : 5u, 20, true, seed % 2 == 0 ? 0u : 2u}));
     const Trace trace = run(draw.graph);
     const std::vector<CriticalStep> path = critical_path(draw.graph, trace);
     SimTime reached;

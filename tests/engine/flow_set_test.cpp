@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -75,6 +76,49 @@ TEST(Flows, LinkBytesAreWhatTheTasksCarried) {
   EXPECT_EQ(trace.link_bytes, (std::vector<Bytes>{Bytes{24}, Bytes{1}}));
 }
 
+TEST(Devices, AKernelIsSlowBesideATransferAndOnlyThen) {
+  // 4 of k's 8 are done at half pace until x ends at 4; two of them.
+  EXPECT_EQ(run_text("s%g: k(8){kernel:0.5}  t%g: x(4){transfer:1}"), "s: k 0-10\nt: x 0-4\n");
+  EXPECT_EQ(run_text("s%g: k(8){kernel:0.5}  t%h: x(4){transfer:1}"), "s: k 0-8\nt: x 0-4\n") << "another device";
+  EXPECT_EQ(run_text("s%g: k(8){kernel:0.5}  t%g: l(4){kernel:0.5}"), "s: k 0-8\nt: l 0-4\n") << "of one side";
+  EXPECT_EQ(run_text("s%g: k(8){kernel:0.5}  t%g: x(4)"), "s: k 0-8\nt: x 0-4\n") << "of no side";
+}
+
+TEST(Devices, ATransferIsSlowBesideKernels) {
+  EXPECT_EQ(run_text("s%g: a(3){kernel:1} b(3){kernel:1} c(4)  t%g: x(8){transfer:0.5}"), "s: a 0-3 b 3-6 c 6-10\nt: x 0-11\n");
+}
+
+TEST(Devices, BothAreSlowWhileBothRun) {
+  // Until 8 both run at half pace; x has then done its 4, k 4 of 6.
+  EXPECT_EQ(run_text("s%g: k(6){kernel:0.5}  t%g: x(4){transfer:0.5}"), "s: k 0-10\nt: x 0-8\n");
+}
+
+TEST(Devices, ATransferOnLinksIsSlowedBelowItsCapOnly) {
+  // Alone 4 ps for 8 bytes; beside k at half pace 1 byte per ps, which leaves y its own pace on the link.
+  EXPECT_EQ(run_text("link nic=2  s%g: k(8){kernel:1}  t%g: x(4){transfer:0.5}[nic:8]  u: y(8)[nic:8]"), "s: k 0-8\nt: x 0-8\nu: y 0-8\n");
+}
+
+TEST(Devices, ATransferWaitsForTheKernelThatIsAtWorkWhenItComesAndForNoOther) {
+  EXPECT_EQ(run_text("s%g: a(5){kernel:0.5} b(6){kernel:0.5}  t: w(2)  u%g: x(2){transfer:1}<w"), "s: a 0-5 b 5-12\nt: w 0-2\nu: x 5-7\n");
+  EXPECT_EQ(run_text("s%g: a(5){kernel:0.5} b(6){kernel:0.5}  t: w(5)  u%g: x(2){transfer:1}<w"), "s: a 0-5 b 5-12\nt: w 0-5\nu: x 5-7\n")
+      << "at one instant transfers come first";
+  EXPECT_EQ(run_text("s%g: a(5){kernel:0.5}  t: w(2)  u%g: x(2){transfer:1}<w"), "s: a 0-5\nt: w 0-2\nu: x 5-7\n");
+}
+
+TEST(Devices, ARendezvousWaitsForTheKernelsOfAllItsMembersAndIsAsSlowAsTheSlowest) {
+  EXPECT_EQ(run_text("s%g: a(5){kernel:1}  t%g: w(2) x(4){transfer:0.5}@r  u%h: b(3){kernel:1} c(9){kernel:1}  v%h: y(4){transfer:0.5}@r"),
+            "s: a 0-5\nt: w 0-2 x 5-13\nu: b 0-3 c 3-12\nv: y 5-13\n")
+      << "beside c until 12, then at full pace: 3.5 + 0.5, rounded up";
+}
+
+TEST(Devices, WhoWaitedForWhomIsInTheTrace) {
+  const auto text = read_graph("s%g: a(5){kernel:0.5}  t: w(2)  u%g: x(2){transfer:1}<w");
+  const Trace trace = run(text.graph);
+  ASSERT_EQ(trace.held_up.size(), 1u);
+  EXPECT_EQ(trace.held_up[0].transfer, text.tasks.at("x"));
+  EXPECT_EQ(trace.held_up[0].kernel, text.tasks.at("a"));
+}
+
 TEST(Flows, UncontendedTasksTakeTheirDurationToThePicosecond) {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     std::mt19937_64 random(seed);
@@ -121,12 +165,14 @@ TEST(Flows, AFlowAtItsCapIsExactWhateverItsNeighboursDo) {
 
 constexpr DrawLimits kContended{8, 60, 5, 20, true};
 constexpr DrawLimits kOdd{8, 60, 5, 1000000, false};
+constexpr DrawLimits kContendedDevices{8, 60, 5, 20, true, 3};
+constexpr DrawLimits kOddDevices{8, 60, 5, 1000000, false, 3};
 
 template <class Body>
 void for_random_recipes(std::uint64_t count, Body body) {
   for (std::uint64_t seed = 0; seed < count; ++seed) {
     std::mt19937_64 random(seed);
-    const Recipe recipe = random_recipe(random, seed % 2 == 0 ? kContended : kOdd);
+    const Recipe recipe = random_recipe(random, std::array{kContended, kOdd, kContendedDevices, kOddDevices}[seed % 4]);
     SCOPED_TRACE("seed " + std::to_string(seed));
     body(recipe, random);
     if (testing::Test::HasFatalFailure()) return;
@@ -152,6 +198,7 @@ TEST(FlowLaws, TheNumberingOfStreamsAndLinksDoesNotMatter) {
     std::shuffle(stream_at.begin(), stream_at.end(), random);
     std::shuffle(link_at.begin(), link_at.end(), random);
     for (std::size_t l = 0; l < link_at.size(); ++l) renamed.links[link_at[l]] = recipe.links[l];
+    for (std::size_t s = 0; s < recipe.device_of.size(); ++s) renamed.device_of[stream_at[s]] = recipe.device_of[s];
     for (DrawnTask& task : renamed.tasks) {
       task.stream = stream_at[task.stream];
       for (LinkUse& use : task.kind.links) use.link = LinkId{link_at[use.link.value]};
@@ -166,6 +213,9 @@ TEST(FlowLaws, TheNumberingOfStreamsAndLinksDoesNotMatter) {
 Recipe side_by_side(const Recipe& a, const Recipe& b, bool shared_links) {
   Recipe both = a;
   if (!shared_links) both.links.insert(both.links.end(), b.links.begin(), b.links.end());
+  // Devices are never shared. A recipe without any gets one that nothing uses.
+  both.device_of.resize(a.streams, 0);
+  for (std::uint32_t s = 0; s < b.streams; ++s) both.device_of.push_back(8 + (b.device_of.empty() ? 0 : b.device_of[s]));
   both.streams += b.streams;
   both.rendezvous += b.rendezvous;
   for (DrawnTask task : b.tasks) {

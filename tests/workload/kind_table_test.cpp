@@ -148,9 +148,64 @@ TEST_F(Kinds, AnExchangeUsesTheLinksOfBothEnds) {
                     graph_.add_link("a nvlink", BytesPerSecond{200e9})};
   const RankLinks b{graph_.add_link("b send", BytesPerSecond{50e9}), graph_.add_link("b receive", BytesPerSecond{50e9}),
                     graph_.add_link("b nvlink", BytesPerSecond{200e9})};
-  const std::vector<LinkUse> used = graph_.kind(table_.kind_on_links(exchange(), a, b, routing(1.5, 2))).links;
+  const std::vector<LinkUse> used =
+      graph_.kind(table_.kind_on_links(exchange(), table_.timed(exchange(), routing(1.5, 2), Runner::kBusiest), a, b)).links;
   const std::vector<LinkUse> expected = {{a.nic_send, Bytes{1e7}}, {b.nic_receive, Bytes{1e7}}, {a.nvlink, Bytes{3e6}}};
   EXPECT_EQ(used, expected);
+}
+
+// linear_calibration: 24 of 100 SMs are held, a product takes 1.1 times as long beside communication, a copy 1.25 times, and the
+// communication 1.2 times beside kernels.
+TEST_F(Kinds, InCompanyAKernelHasFewerSmsAndAShareOfTheRest) {
+  calibration_.stack.collective_sms.value = 24;
+  calibration_.stack.beside_communication_gemm.value = 1.1;
+  calibration_.stack.beside_communication_memory.value = 1.25;
+  calibration_.stack.beside_compute_communication.value = 1.2;
+  for (CollectiveCurve& c : calibration_.collectives) c.sms = 0;
+  const Timing timing(calibration_, cluster_);
+  TaskGraph graph;
+  KindTable kinds(graph, timing, {.sms = 100, .load = Load::sustained}, {Seconds{1e-6}, {}, {}, {}});
+  const auto in_company = [&](const Operation& op) { return graph.kind(kinds.kind(op, kinds.timed(op, {}, 0, Company::shared), 1)); };
+  const Operation gemm{"projection", Category::attention, Lane::compute, Gemm{DType::bf16, 4096, 4096, 4096, GemmLayout::forward, false}};
+  const Operation norm = memory_operation("norm", Category::norm_and_elementwise, MemoryKernel::rms_norm, Bytes{3e8}, Bytes{3e8});
+  for (const auto& [op, factor] : {std::pair{gemm, 1.1}, std::pair{norm, 1.25}}) {
+    const auto time = [&, &what = op](std::int64_t sms) {
+      const Conditions conditions{.sms = sms, .load = Load::sustained};
+      return std::visit(
+          [&](const auto& k) -> double {
+            if constexpr (std::is_same_v<std::decay_t<decltype(k)>, Collective>)
+              return 0;
+            else
+              return timing.time(Kernel{k}, conditions).time.value();
+          },
+          what.what);
+    };
+    const TaskKind kind = in_company(op);
+    EXPECT_EQ(kind.side, Side::kernel);
+    EXPECT_EQ(kind.duration, graph.kind(kinds.kind(op)).duration) << "alone it is as fast as ever";
+    EXPECT_NEAR(kind.duration.seconds().value() / kind.beside, time(76) * factor + 1e-6, 1e-9) << op.label;
+  }
+  const Operation gather{
+      "gather", Category::parameter_gather, Lane::gather,
+      Collective{.kind = CollectiveKind::all_gather, .bytes = Bytes{1e8}, .ranks = 8, .ranks_per_node = 8, .scale_up_bytes = {}}};
+  EXPECT_EQ(in_company(gather).side, Side::transfer);
+  EXPECT_NEAR(in_company(gather).beside, 1 / 1.2, 1e-12);
+  EXPECT_EQ(graph.kind(kinds.kind(gather)).side, Side::none);
+  EXPECT_EQ(in_company(exchange()).side, Side::none) << "its SMs are set aside";
+}
+
+TEST(HoldsSms, WhatCopyEnginesAndNicsMoveDoesNot) {
+  Operation op{"", Category::tensor_parallel, Lane::tensor,
+               Collective{.kind = CollectiveKind::all_gather, .bytes = Bytes{1}, .ranks = 8, .ranks_per_node = 8, .scale_up_bytes = {}}};
+  auto& c = std::get<Collective>(op.what);
+  EXPECT_TRUE(holds_sms(op));
+  c.kind = CollectiveKind::send_recv;
+  EXPECT_FALSE(holds_sms(op)) << "a piece beside its own GEMM";
+  op.lane = Lane::pipeline_forward;
+  EXPECT_TRUE(holds_sms(op));
+  c.ranks_per_node = 1;
+  EXPECT_FALSE(holds_sms(op));
+  EXPECT_FALSE(holds_sms(memory_operation("norm", Category::gate, MemoryKernel::copy, Bytes{1}, Bytes{1})));
 }
 
 TEST_F(Kinds, EvidenceKnowsWorkWiresAndInterval) {

@@ -95,6 +95,8 @@ TEST_P(EverySchedule, TheGraphRunsToItsEnd) {
 TEST_P(EverySchedule, RunsOfKernelsTakeAsLongAsTheirKernels) {
   Scenario s = pipeline(GetParam(), 4, moe_model(8));
   s.plan.expert_parallel = 4;
+  s.plan.overlap_gradient_reduce = false;  // nothing runs beside kernels,
+  s.cluster.scale_up.domain_gpus = 1;      // not even sends to neighbours in the node
   if (GetParam() == ScheduleKind::interleaved_1f1b) s.plan.virtual_pipeline_stages = 2;
   const LaidOutStep laid(s);
   const LoweredStep kernels = laid.lowered(), runs = laid.lowered(Detail::runs);
@@ -404,6 +406,45 @@ TEST(Lower, EveryGpuTakesAsLongAsTheFoldedOne) {
   }
 }
 
+// A machine whose kernels and collectives slow each other down.
+Scenario crowded(Scenario s) {
+  Stack& stack = s.calibration.stack;
+  stack.collective_sms.value = 20;
+  for (CollectiveCurve& c : s.calibration.collectives) c.sms = 20;
+  stack.beside_communication_gemm.value = 1.07;
+  stack.beside_communication_memory.value = 1.21;
+  stack.beside_compute_communication.value = 1.2;
+  return s;
+}
+
+TEST(Lower, WhatRunsBesideCommunicationIsSlowerAndEveryGpuStillTakesAsLongAsTheFoldedOne) {
+  for (const Sharding sharding : {Sharding::zero_1, Sharding::zero_2, Sharding::zero_3}) {
+    for (const std::int64_t stages : {1, 2}) {
+      if (stages > 1 && sharding == Sharding::zero_3) continue;
+      Scenario s = pipeline(ScheduleKind::one_f_one_b, stages, dense_model(4));
+      s.plan.tensor_parallel = 2;
+      s.plan.sequence_parallel = true;
+      s.plan.sharding = sharding;
+      s.plan.overlap_parameter_gather = sharding != Sharding::zero_3;
+      s.plan.bucket_parameters = 1;
+      const SimTime undisturbed = run(LaidOutStep(s).lowered(Detail::runs).graph).makespan;
+      s = crowded(s);
+      const SimTime folded = run(LaidOutStep(s).lowered(Detail::runs).graph).makespan;
+      EXPECT_GT(folded, undisturbed);
+      EXPECT_EQ(run(LaidOutStep(s).lowered(Detail::kernels).graph).makespan, folded) << "whatever is shown of it";
+      s.fidelity = Fidelity::full;
+      EXPECT_EQ(run(LaidOutStep(s).lowered(Detail::runs).graph).makespan, folded);
+    }
+  }
+}
+
+TEST(Lower, WithoutCommunicationBesideThemKernelsAreAlone) {
+  Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, dense_model(4));
+  s.plan.overlap_gradient_reduce = false;
+  const SimTime undisturbed = run(LaidOutStep(s).lowered(Detail::runs).graph).makespan;
+  EXPECT_EQ(run(LaidOutStep(crowded(s)).lowered(Detail::runs).graph).makespan, undisturbed);
+}
+
 TEST(Lower, AnyRankOrderFolds) {
   for (const char* order : {"tp-cp-ep-dp-pp", "cp-tp-dp-ep-pp", "dp-cp-ep-tp-pp", "tp-pp-cp-ep-dp"}) {
     Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(4));
@@ -426,6 +467,8 @@ TEST(Lower, KernelsRunOnTheSmsThatExchangesLeave) {
   const Timing timing(s.calibration, s.cluster);
   EXPECT_EQ(kernel_conditions(s, timing).sms, 100);
   s.plan.expert_parallel = 8;
+  EXPECT_EQ(kernel_conditions(s, timing).sms, 100) << "nothing runs beside its exchanges";
+  s.plan.schedule = ScheduleKind::dualpipe;
   EXPECT_EQ(kernel_conditions(s, timing).sms, 100 - timing.sms_held(CollectiveKind::expert_dispatch));
   EXPECT_EQ(kernel_conditions(s, timing).load, Load::sustained);
 }

@@ -114,6 +114,43 @@ TEST_F(Resolver, DenseBlocksAndExpertsAtHomeKnowNoSamples) {
   EXPECT_FALSE(home.exchanges(BlockKind::moe_layer, 0, 0, 0).dispatch);
 }
 
+TEST_F(Resolver, InCompanyEveryKernelIsItsOwnAndCollectivesAreOnTheirRanksLinks) {
+  setting_.plan.tensor_parallel = 2;
+  setting_.plan.tensor_parallel_overlap = TensorOverlap::none;
+  BlockResolver r(kinds_, load_, {{links_[0], {}}, {links_[1], {}}}, Detail::runs);
+  r.add(BlockKind::dense_layer, setting_.block(BlockKind::dense_layer));
+  const Block b = setting_.block(BlockKind::dense_layer);
+  EXPECT_LT(r.kernels(BlockKind::dense_layer, 0, 0, 1).before_exchange.size(), b.before_exchange.size());
+  for (std::int32_t rank = 0; rank < 2; ++rank) {
+    const ResolvedBlock& shared = r.kernels(BlockKind::dense_layer, 0, 0, rank, Company::shared);
+    expect_same(shared.before_exchange, b.before_exchange);
+    for (const ResolvedOperation& op : shared.before_exchange) {
+      const TaskKind& kind = graph_.kind(op.kind);
+      EXPECT_EQ(kind.side, op.lane == Lane::compute ? Side::kernel : Side::transfer) << kind.label;
+      if (op.lane == Lane::compute) continue;
+      ASSERT_EQ(kind.links.size(), 1u);
+      EXPECT_EQ(kind.links[0].link, links_[static_cast<std::size_t>(rank)].nvlink);
+    }
+  }
+}
+
+// Bulk overlap: the backward lists hold collectives that run beside their kernels; the forward ones do not.
+TEST_F(Resolver, APartWhoseOwnCommunicationRunsBesideItIsInCompany) {
+  setting_.plan.tensor_parallel = 2;
+  setting_.plan.sequence_parallel = true;
+  setting_.plan.tensor_parallel_overlap = TensorOverlap::bulk;
+  BlockResolver r = resolver();
+  const ResolvedBlock& block = r.kernels(BlockKind::dense_layer, 0, 0);
+  const auto sides = [&](const ResolvedOperations& ops) {
+    std::set<Side> out;
+    for (const ResolvedOperation& op : ops) out.insert(graph_.kind(op.kind).side);
+    return out;
+  };
+  EXPECT_EQ(sides(block.before_exchange), std::set{Side::none});
+  EXPECT_EQ(sides(block.before_exchange_backward), (std::set{Side::kernel, Side::transfer}));
+  EXPECT_EQ(sides(block.before_exchange_weight), std::set{Side::kernel});
+}
+
 TEST_F(Resolver, ExchangesUseTheLinksOfTheirRank) {
   BlockResolver r = resolver();
   for (std::int32_t rank = 0; rank < 2; ++rank) {

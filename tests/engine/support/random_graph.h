@@ -22,7 +22,8 @@ struct DrawnTask {
 struct Recipe {
   std::uint32_t streams = 1;
   std::uint32_t rendezvous = 0;
-  std::vector<double> links;  // bytes per second
+  std::vector<double> links;             // bytes per second
+  std::vector<std::uint32_t> device_of;  // each stream; empty: no devices
   std::vector<DrawnTask> tasks;
 };
 
@@ -36,6 +37,7 @@ struct DrawLimits {
   std::uint32_t links = 0;      // most links; 0: plain tasks only
   std::uint64_t duration = 20;  // most picoseconds of a task
   bool round_numbers = true;    // of bytes and capacities: many things happen at the same instant
+  std::uint32_t devices = 0;    // most devices; half of the streams on them run kernels, the others transfers
 };
 
 inline Recipe random_recipe(std::mt19937_64& random, const DrawLimits& limits) {
@@ -45,6 +47,7 @@ inline Recipe random_recipe(std::mt19937_64& random, const DrawLimits& limits) {
   recipe.streams = 1 + below(limits.streams);
   if (limits.links > 0) recipe.links.resize(1 + below(limits.links));
   for (double& capacity : recipe.links) capacity = 1e12 * (limits.round_numbers ? 1.0 + below(4) : real(0.5, 5));
+  for (std::uint32_t s = 0; limits.devices > 0 && s < recipe.streams; ++s) recipe.device_of.push_back(s % limits.devices);
   std::vector<std::uint32_t> order(recipe.streams);
   const std::uint32_t steps = below(limits.steps);
   for (std::uint32_t i = 0; i < steps; ++i) {
@@ -60,6 +63,11 @@ inline Recipe random_recipe(std::mt19937_64& random, const DrawLimits& limits) {
         const double bytes = static_cast<double>(limits.duration) * (limits.round_numbers ? 0.25 * below(8) : real(0, 2));
         task.kind.links.push_back({LinkId{below(recipe.links.size())}, Bytes{bytes}});
       }
+      // Members of a rendezvous are all of one side.
+      if (limits.devices > 0) {
+        task.kind.side = group > 0 || task.stream % 2 == 1 ? Side::transfer : Side::kernel;
+        task.kind.beside = limits.round_numbers ? 0.5 : real(0.4, 1);
+      }
       recipe.tasks.push_back(task);
     }
     if (group > 0) ++recipe.rendezvous;
@@ -69,7 +77,12 @@ inline Recipe random_recipe(std::mt19937_64& random, const DrawLimits& limits) {
 
 inline Draw build(const Recipe& recipe) {
   Draw draw;
-  for (std::uint32_t s = 0; s < recipe.streams; ++s) draw.graph.add_stream("s" + std::to_string(s));
+  for (std::uint32_t s = 0; s < recipe.streams; ++s) {
+    DeviceId device;
+    if (!recipe.device_of.empty()) device = DeviceId{recipe.device_of[s]};
+    while (device.valid() && draw.graph.device_count() <= device.value) draw.graph.add_device();
+    draw.graph.add_stream("s" + std::to_string(s), device);
+  }
   for (const double capacity : recipe.links) draw.graph.add_link("l", BytesPerSecond{capacity});
   for (std::uint32_t r = 0; r < recipe.rendezvous; ++r) draw.graph.add_rendezvous();
   draw.members.resize(recipe.rendezvous);

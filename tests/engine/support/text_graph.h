@@ -3,6 +3,7 @@
 //   link nic=2                                  a link that carries 2 bytes per picosecond
 //   compute: a(3) b(2)<a,x                      stream "compute": a takes 3 ps; b takes 2 ps and depends on a and x
 //   comm:    x(4)[nic:16,nvl:1]<a y(0)@r        x moves 16 bytes over nic and 1 over nvl; y takes part in rendezvous r
+//   compute%gpu: k(4){kernel:0.5}               on device "gpu"; k is a kernel that runs at half its pace beside a transfer
 //
 // Names of tasks are unique in a graph and become the label of their kind. A task may name one that stands further down:
 // tasks are added in an order that respects dependencies and streams.
@@ -19,7 +20,7 @@
 namespace trillion::test {
 
 struct TextTask {
-  std::string name, duration, rendezvous;
+  std::string name, duration, rendezvous, side;
   std::vector<std::string> dependencies;
   std::vector<std::pair<std::string, double>> links;
 };
@@ -34,16 +35,17 @@ inline std::vector<std::string> split(const std::string& text, char separator) {
 // "x(4)[nic:16,nvl:1]<a,b@r"; the parts after the name in any order.
 inline TextTask parse_task(const std::string& token) {
   TextTask task;
-  const std::string marks = "([<@";
+  const std::string marks = "([<@{";
   std::size_t at = token.find_first_of(marks);
   if (at == std::string::npos) throw std::invalid_argument("a task needs a duration: " + token);
   task.name = token.substr(0, at);
   while (at < token.size()) {
     const char mark = token[at];
-    const char close = mark == '(' ? ')' : mark == '[' ? ']' : '\0';
+    const char close = mark == '(' ? ')' : mark == '[' ? ']' : mark == '{' ? '}' : '\0';
     const std::size_t end = close != '\0' ? token.find(close, at) : std::min(token.find_first_of(marks, at + 1), token.size());
     const std::string body = token.substr(at + 1, end - at - 1);
     if (mark == '(') task.duration = body;
+    if (mark == '{') task.side = body;
     if (mark == '@') task.rendezvous = body;
     if (mark == '<') task.dependencies = split(body, ',');
     if (mark == '[') {
@@ -75,7 +77,14 @@ class TextGraphReader {
         result_.links[parts.at(0)] = result_.graph.add_link(parts.at(0), BytesPerSecond{std::stod(parts.at(1)) * 1e12});
       } else if (token.back() == ':') {
         token.pop_back();
-        result_.streams[token] = result_.graph.add_stream(token);
+        const auto parts = split(token, '%');
+        DeviceId device;
+        if (parts.size() > 1) {
+          const auto [it, added] = devices_.try_emplace(parts[1]);
+          if (added) it->second = result_.graph.add_device();
+          device = it->second;
+        }
+        result_.streams[parts[0]] = result_.graph.add_stream(parts[0], device);
         pending_.emplace_back();
       } else {
         pending_.back().push_back(parse_task(token));
@@ -111,6 +120,11 @@ class TextGraphReader {
   void add(StreamId stream, const TextTask& task) {
     TaskKind kind{task.name, 0, SimTime{std::stoll(task.duration)}, {}};
     for (const auto& [link, bytes] : task.links) kind.links.push_back({result_.links.at(link), Bytes{bytes}});
+    if (!task.side.empty()) {
+      const auto parts = split(task.side, ':');
+      kind.side = parts.at(0) == "kernel" ? Side::kernel : Side::transfer;
+      kind.beside = std::stod(parts.at(1));
+    }
     std::vector<TaskId> dependencies;
     for (const std::string& dependency : task.dependencies) dependencies.push_back(result_.tasks.at(dependency));
     RendezvousId rendezvous;
@@ -126,6 +140,7 @@ class TextGraphReader {
   std::vector<std::vector<TextTask>> pending_;
   std::vector<std::size_t> next_;
   std::map<std::string, RendezvousId> rendezvous_;
+  std::map<std::string, DeviceId> devices_;
 };
 
 inline TextGraph read_graph(const std::string& text) { return TextGraphReader(text).read(); }
