@@ -57,6 +57,15 @@ constexpr double kHostAdam = 1e10 / 2.6;
 void Timing::add_host_curves() {
   host_curves_ = static_cast<std::uint32_t>(curves_.size());
   const Stack& stack = calibration_.stack;
+  const auto send = collective_table_[static_cast<std::size_t>(CollectiveKind::send_recv)];
+  curves_.push_back({"peer copy",
+                     {Origin::assumed, send < 0 ? std::string("no send was measured")
+                                                : "a copy engine reaches the rate of NCCL's largest sends: '" +
+                                                      collectives_.curves[static_cast<std::size_t>(send)].info.name + "'"},
+                     {0.1, 0.25, 0},
+                     1});
+  peer_curve_ = host_curves_;
+  host_curves_ = static_cast<std::uint32_t>(curves_.size());
   curves_.push_back({"host copy to host", stack.device_to_host.provenance, {0.05, 0.1, 0}, 1});
   curves_.push_back({"host copy to device", stack.host_to_device.provenance, {0.05, 0.1, 0}, 1});
   curves_.push_back({"host adam",
@@ -283,6 +292,14 @@ KernelTime Timing::ask(const MemoryBound& k, const Conditions& conditions) const
   const double ratio = known ? calibration_.chip.memory_bandwidth / cluster_.gpu.memory_bandwidth : 1.0;
   const MemoryBound here{k.kernel, k.read * ratio, k.written * ratio};
   return answer(evaluate(curve, here, sms(conditions)), memory_kernels_.index[static_cast<std::size_t>(place)], outside);
+}
+
+KernelTime Timing::peer_copy(Bytes bytes) const {
+  const auto place = collective_table_[static_cast<std::size_t>(CollectiveKind::send_recv)];
+  if (place < 0) nothing_related(calibration_, "sends between GPUs");
+  const CollectiveCurve& curve = collectives_.curves[static_cast<std::size_t>(place)];
+  const Seconds latency = std::max(curve.nvlink_step, cluster_.scale_up.latency);
+  return answer(latency + bytes / links(curve.nvlink, curve.nic).nvlink, peer_curve_, false);
 }
 
 KernelTime Timing::host_copy(Bytes bytes, HostDirection direction) const {

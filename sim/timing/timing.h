@@ -54,6 +54,10 @@ class Timing {
   // sustained is the library overlapped with computation, as in a training step.
   KernelTime time(const Collective& collective, Load load = Load::sustained) const;
 
+  // A copy engine's copy to a GPU of the same scale-up domain: a message's latency and the rate of NCCL's largest sends, without the
+  // protocol in between.
+  KernelTime peer_copy(Bytes bytes) const;
+
   // Pinned memory over PCIe, at the stack's measured rate, no faster than the cluster's link.
   KernelTime host_copy(Bytes bytes, HostDirection direction) const;
   // Adam on the node's processors, which its GPUs share.
@@ -103,6 +107,7 @@ class Timing {
   Shelf<CollectiveCurve> collectives_;
   Shelf<ExpertCurve> experts_;
   std::uint32_t host_curves_ = 0;  // to host, to device, update
+  std::uint32_t peer_curve_ = 0;
   Table gemm_table_, memory_table_, collective_table_, expert_table_;
 };
 

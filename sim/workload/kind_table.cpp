@@ -15,12 +15,12 @@ namespace {
 
 Flops work_of(const Operation& op) {
   return std::visit(
-      [](const auto& what) {
+      [&op](const auto& what) {
         using What = std::decay_t<decltype(what)>;
         if constexpr (std::is_same_v<What, Collective> || std::is_same_v<What, MemoryBound>) {
           return Flops{};
         } else {
-          return flops(what);
+          return op.share * flops(what);
         }
       },
       op.what);
@@ -82,8 +82,7 @@ bool holds_sms(const Operation& op) {
   const auto* c = std::get_if<Collective>(&op.what);
   if (!c) return false;
   if (c->kind == CollectiveKind::expert_dispatch || c->kind == CollectiveKind::expert_combine) return false;
-  const bool piece = op.lane == Lane::tensor && c->kind == CollectiveKind::send_recv;
-  return !piece && !(c->kind == CollectiveKind::send_recv && c->ranks_per_node < c->ranks);
+  return !op.copy_engine && !(c->kind == CollectiveKind::send_recv && c->ranks_per_node < c->ranks);
 }
 
 Operation at_load(Operation op, const LayerRouting& r, std::int32_t expert_rank) {
@@ -110,13 +109,17 @@ Operation at_load(Operation op, const LayerRouting& r, std::int32_t expert_rank)
 }
 
 KernelTime KindTable::time(const Operation& op) const {
-  if (const auto* collective = std::get_if<Collective>(&op.what)) return timing_.time(*collective, conditions_.load);
+  if (const auto* collective = std::get_if<Collective>(&op.what)) {
+    return op.copy_engine ? timing_.peer_copy(collective->bytes) : timing_.time(*collective, conditions_.load);
+  }
   return std::visit(
       [&](const auto& kernel) -> KernelTime {
         if constexpr (std::is_same_v<std::decay_t<decltype(kernel)>, Collective>) {
           return {};
         } else {
-          return timing_.time(Kernel{kernel}, conditions_);
+          KernelTime t = timing_.time(Kernel{kernel}, conditions_);
+          for (Seconds* seconds : {&t.time, &t.low, &t.high}) *seconds *= op.share;
+          return t;
         }
       },
       op.what);
@@ -134,7 +137,7 @@ double KindTable::pace_in_company(const Operation& op, Seconds alone) const {
           Conditions fewer = conditions_;
           const std::int64_t all = conditions_.sms > 0 ? conditions_.sms : timing_.chip_sms();
           fewer.sms = std::max<std::int64_t>(1, all - timing_.sms_held(CollectiveKind::all_gather));
-          return std::min(1.0, alone / (timing_.time(kernel, fewer).time * slowdown_beside_communication(stack, kernel)));
+          return std::min(1.0, alone / (op.share * timing_.time(kernel, fewer).time * slowdown_beside_communication(stack, kernel)));
         }
       },
       op.what);

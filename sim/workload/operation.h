@@ -85,6 +85,8 @@ struct Operation {
   bool host_waits = false;  // the host issues nothing more before it has this kernel's result
   // What the host does to issue it beside the operation itself, each as dear as an elementwise operation: views, module calls.
   int host_calls = 0;
+  double share = 1;          // of the kernel: one of several pieces that run on streams of their own, so that together they fill the chip
+  bool copy_engine = false;  // a send to a neighbour over NVLink that no kernel makes
 };
 
 using Operations = std::vector<Operation>;

@@ -17,7 +17,7 @@ class Loads {
     std::visit(
         [&](const auto& what) {
           if constexpr (!std::is_same_v<std::decay_t<decltype(what)>, Collective>) {
-            const PowerLoad load = timing_.power_load(Kernel{what}, sms_, count);
+            const PowerLoad load = timing_.power_load(Kernel{what}, sms_, count * op.share);
             if (load.sustained.value() > 0) loads_.push_back(load);
           }
         },

@@ -17,17 +17,12 @@ bool is_in_chain(const Operation& op, CollectiveKind kind) {
 bool is_gemm(const Operation& op) { return std::holds_alternative<Gemm>(op.what); }
 bool is_kernel(const Operation& op) { return op.lane == Lane::compute && !std::holds_alternative<Collective>(op.what); }
 
-// The i-th of n pieces of the rows; the first ones take what does not divide.
-Operation piece(Operation op, std::int64_t i, std::int64_t n) {
-  if (auto* gemm = std::get_if<Gemm>(&op.what)) {
-    gemm->m = gemm->m / n + (i < gemm->m % n ? 1 : 0);
-  } else if (auto* memory = std::get_if<MemoryBound>(&op.what)) {
-    memory->read *= 1.0 / static_cast<double>(n);
-    memory->written *= 1.0 / static_cast<double>(n);
-  }
+Operation piece(Operation op, std::int64_t n) {
+  op.share /= static_cast<double>(n);
   return op;
 }
 
+// One piece, to one neighbour.
 Operation send(const Operation& collective, std::int64_t ranks) {
   Operation op = collective;
   auto& c = std::get<Collective>(op.what);
@@ -35,6 +30,7 @@ Operation send(const Operation& collective, std::int64_t ranks) {
   c.kind = CollectiveKind::send_recv;
   c.bytes *= 1.0 / static_cast<double>(ranks);
   op.order = Order::ahead;
+  op.copy_engine = c.ranks_per_node >= c.ranks;
   return op;
 }
 
@@ -43,7 +39,7 @@ void gather_beside(Operations& out, const Operation& gather, std::span<const Ope
   for (std::int64_t i = 1; i < ranks; ++i) out.push_back(send(gather, ranks));
   for (std::int64_t i = 0; i < ranks; ++i) {
     for (std::size_t k = 0; k < kernels.size(); ++k) {
-      out.push_back(piece(kernels[k], i, ranks));
+      out.push_back(piece(kernels[k], ranks));
       if (k == 0 && i > 0) out.back().order = Order::meets;
     }
   }
@@ -52,14 +48,12 @@ void gather_beside(Operations& out, const Operation& gather, std::span<const Ope
 void scatter_beside(Operations& out, const Operation& scatter, std::span<const Operation> kernels, std::int64_t ranks) {
   const Bytes piece_bytes = std::get<Collective>(scatter.what).bytes * (1.0 / static_cast<double>(ranks));
   for (std::int64_t i = 0; i < ranks; ++i) {
-    for (const Operation& kernel : kernels) out.push_back(piece(kernel, i, ranks));
-    if (i > 0) {
-      out.push_back(
-          memory_operation(scatter.label + " add piece", Category::norm_and_elementwise, MemoryKernel::add, 2 * piece_bytes, piece_bytes));
-      out.back().order = Order::meets;
-    }
+    for (const Operation& kernel : kernels) out.push_back(piece(kernel, ranks));
     if (i + 1 < ranks) out.push_back(send(scatter, ranks));
   }
+  out.push_back(memory_operation(scatter.label + " sum of pieces", Category::norm_and_elementwise, MemoryKernel::add,
+                                 piece_bytes * static_cast<double>(ranks), piece_bytes));
+  out.back().order = Order::meets_all;
 }
 
 }  // namespace

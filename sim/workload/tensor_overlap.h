@@ -1,11 +1,15 @@
-// Tensor-parallel collectives in pieces beside the GEMM that they feed or drain, as rings of sends (Transformer Engine's userbuffers,
-// Megatron-LM --tp-comm-overlap): n ranks, n pieces of the rows.
+// Tensor-parallel collectives in pieces beside the GEMM that they feed or drain (Transformer Engine's userbuffers, Megatron-LM
+// --tp-comm-overlap; comm_gemm_overlap.cpp at 015939a, split_overlap_ag and split_overlap_rs): n ranks, n pieces of the rows.
 //
-//   all-gather before a GEMM     a rank starts with its own rows; while it multiplies a piece, the next one arrives: n - 1 sends
-//   reduce-scatter after a GEMM  a piece's partial sum is sent on while the next is multiplied, and added to on arrival: n - 1 sends
+//   all-gather before a GEMM     a ring: while a rank multiplies a piece, the next one arrives; n - 1 sends
+//   reduce-scatter after a GEMM  each piece goes to the rank that it belongs to while the next is multiplied; n - 1 sends, and one
+//                                kernel that adds up the n pieces at the end
 //
 //   all-gather, [cast], GEMM  ->  GEMM 1, send 1 | GEMM 2, send 2 | ... GEMM n
-//   GEMM, reduce-scatter      ->  GEMM 1, send 1 | GEMM 2, add, send 2 | ... GEMM n, add
+//   GEMM, reduce-scatter      ->  GEMM 1, send 1 | GEMM 2, send 2 | ... GEMM n, sum
+//
+// The pieces' GEMMs are issued on several streams: where pieces wait for nothing they fill the chip together, so each takes its share
+// of the whole. Sends are copies by the copy engines.
 #pragma once
 
 #include <cstdint>

@@ -200,7 +200,9 @@ TEST(HoldsSms, WhatCopyEnginesAndNicsMoveDoesNot) {
   auto& c = std::get<Collective>(op.what);
   EXPECT_TRUE(holds_sms(op));
   c.kind = CollectiveKind::send_recv;
+  op.copy_engine = true;
   EXPECT_FALSE(holds_sms(op)) << "a piece beside its own GEMM";
+  op.copy_engine = false;
   op.lane = Lane::pipeline_forward;
   EXPECT_TRUE(holds_sms(op));
   c.ranks_per_node = 1;

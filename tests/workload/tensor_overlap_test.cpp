@@ -32,10 +32,9 @@ TEST(TensorOverlap, AGatherFeedsItsGemmPieceByPiece) {
   const Operations whole = {collective("gather", CollectiveKind::all_gather), gemm("up", 1026)};
   const Operations pieces = with_overlapped_collectives(whole, 4);
   EXPECT_THAT(labels(pieces), ElementsAre("gather piece", "gather piece", "gather piece", "up", "up", "up", "up"));
-  std::int64_t rows = 0;
-  for (const Gemm& g : of_type<Gemm>(pieces)) rows += g.m;
-  EXPECT_EQ(rows, 1026);
-  EXPECT_EQ(of_type<Gemm>(pieces).front().m, 257);
+  for (std::size_t i = 3; i < 7; ++i) EXPECT_EQ(pieces[i].share, 0.25) << "together they fill the chip as the whole does";
+  for (const Gemm& g : of_type<Gemm>(pieces)) EXPECT_EQ(g.m, 1026);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(pieces[i].copy_engine);
   for (const Collective& c : of_type<Collective>(pieces)) EXPECT_EQ(c.bytes, Bytes{1024});
   EXPECT_EQ(pieces[0].order, Order::ahead);
   EXPECT_EQ(pieces[3].order, Order::chain);  // its own rows are there
@@ -50,18 +49,21 @@ TEST(TensorOverlap, CastsBeforeTheGemmAreCutWithIt) {
       with_overlapped_collectives({collective("gather", CollectiveKind::all_gather), cast_operation("cast", 4096), gemm("up", 1024)}, 4);
   EXPECT_THAT(labels(pieces),
               ElementsAre("gather piece", "gather piece", "gather piece", "cast", "up", "cast", "up", "cast", "up", "cast", "up"));
-  EXPECT_EQ(std::get<MemoryBound>(pieces[3].what).read, Bytes{2 * 1024.0});
+  EXPECT_EQ(pieces[3].share, 0.25);
   EXPECT_EQ(pieces[5].order, Order::meets);
   EXPECT_EQ(pieces[6].order, Order::chain);
 }
 
 TEST(TensorOverlap, AGemmDrainsIntoItsScatterPieceByPiece) {
   const Operations pieces = with_overlapped_collectives({gemm("down", 1024), collective("scatter", CollectiveKind::reduce_scatter)}, 4);
-  EXPECT_THAT(labels(pieces), ElementsAre("down", "scatter piece", "down", "scatter add piece", "scatter piece", "down",
-                                          "scatter add piece", "scatter piece", "down", "scatter add piece"));
+  EXPECT_THAT(labels(pieces), ElementsAre("down", "scatter piece", "down", "scatter piece", "down", "scatter piece", "down",
+                                          "scatter sum of pieces"));
   for (const Operation& op : pieces) {
-    EXPECT_EQ(op.order == Order::meets, op.label == "scatter add piece");
+    EXPECT_EQ(op.order == Order::meets_all, op.label == "scatter sum of pieces");
   }
+  const auto& sum = std::get<MemoryBound>(pieces.back().what);
+  EXPECT_EQ(sum.read, Bytes{4096}) << "its own piece and what the others sent";
+  EXPECT_EQ(sum.written, Bytes{1024});
 }
 
 TEST(TensorOverlap, WhatHasNoGemmBesideItStays) {
