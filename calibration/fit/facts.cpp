@@ -52,7 +52,8 @@ Facts read_facts(YamlDocument document) {
   facts.gpu = reader.text("gpu", std::string());
   facts.software = reader.text("software", std::string());
   for (YamlReader& borrow : reader.mappings("borrow")) {
-    facts.borrow.push_back({borrow.text("folder"), borrow.texts("ops").value_or(std::vector<std::string>{})});
+    facts.borrow.push_back(
+        {borrow.text("folder"), borrow.texts("ops").value_or(std::vector<std::string>{}), borrow.boolean("same_chip", false)});
   }
   if (auto chip = reader.optional_mapping("chip")) facts.chip = read_chip(*chip);
   if (auto links = reader.optional_mapping("links")) {

@@ -4,6 +4,7 @@
 //   software: DeepSeek-V3 training stack
 //   borrow:                                 # measured on the same silicon: rows of these ops stand in where own rows lack
 //     - {folder: ../h100, ops: [gemm, attention]}
+//     - {folder: ../a100, ops: [gemm], same_chip: true}     # of this very chip under other software: they are own rows
 //   chip: {sms: 132, peak_bf16: 989.4 TFLOP/s, ...}      # default: the vendor's figures of known GPUs (chips.h)
 //   links: {nvlink: 160 GB/s, nic: 47 GB/s, origin: paper, source: "..."}      # achieved by collectives, where none is measured
 //   stack:                                  # any of spec/calibration.h's figures; default: assumed ones (figures.h)
@@ -29,6 +30,7 @@ struct AchievedLinks {
 struct Borrow {
   std::string folder;
   std::vector<std::string> ops;
+  bool same_chip = false;
 };
 
 struct Facts {

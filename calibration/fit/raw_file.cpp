@@ -175,7 +175,7 @@ void add_folder(const fs::path& folder, std::vector<RawFile>& files, const Borro
   std::vector<Borrow> lenders;
   for (const auto& entry : entries) {
     RawFile file = read_raw_file(entry.string());
-    file.borrowed = borrow != nullptr;
+    file.borrowed = borrow != nullptr && !borrow->same_chip;
     if (borrow != nullptr) keep_ops(borrow->ops, file);
     if (file.facts) lenders = file.facts->borrow;
     files.push_back(std::move(file));

@@ -198,8 +198,8 @@ std::vector<std::string> Calibration::validate() const {
   }
   for_each_figure(stack, FigureJudge{complaints});
   for (const std::string& name : stack.unfused.value) {
-    if (name == "attention" || name == "maximum") continue;
-    complaints.push_back("stack.unfused: '" + name + "' is not known; accepted are attention, maximum");
+    if (name == "attention" || name == "maximum" || name == "cross_entropy") continue;
+    complaints.push_back("stack.unfused: '" + name + "' is not known; accepted are attention, maximum, cross_entropy");
   }
   std::set<std::string> seen;
   for_each_curve(*this, [&](const auto& curve) {

@@ -191,6 +191,7 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       keeping.micro_batches = c.micro_batches;
       keeping.unfused_attention = c.unfused_attention;
       keeping.unfused_maximum = c.unfused_maximum;
+      keeping.unfused_loss = c.unfused_loss;
       b = make_block(layer, keeping);
       b.kind = kind;
       break;

@@ -16,6 +16,48 @@ Passes embedding(const BlockContext& c) {
   return p;
 }
 
+namespace {
+
+Operation of_loss(const char* label, MemoryKernel kernel, Bytes read, Bytes written) {
+  return memory_operation(label, Category::embedding_and_head, kernel, read, written);
+}
+
+// One kernel reads the logits twice (maximum, then sum) and leaves their gradient in their place.
+void add_fused_loss(Passes& p, Bytes logits) {
+  p.forward.push_back(of_loss("cross entropy", MemoryKernel::cross_entropy, 2 * logits, logits));
+  p.backward.push_back(of_loss("cross entropy backward", MemoryKernel::cross_entropy_backward, logits, logits));
+  p.saved.push_back({"logits", logits});
+}
+
+// Megatron-LM's vocab_parallel_cross_entropy: everything in FP32, in place, the softmax is what stays. Each rank holds a part of the
+// vocabulary: maximum, the target's logit and the sum are reduced over the ranks.
+void add_unfused_loss(Passes& p, const BlockContext& c, Bytes logits) {
+  const Bytes wide = 2 * logits;
+  const auto over_ranks = [&](const char* label) {
+    if (c.plan.tensor_parallel == 1) return;
+    p.forward.push_back({label, Category::tensor_parallel, Lane::tensor,
+                         Collective{.kind = CollectiveKind::all_reduce,
+                                    .bytes = Bytes{4.0 * static_cast<double>(Sizes(c).tokens)},
+                                    .ranks = c.tensor.size,
+                                    .ranks_per_node = c.tensor.ranks_per_node,
+                                    .scale_up_bytes = {}}});
+  };
+  p.forward.push_back(of_loss("logits to FP32", MemoryKernel::copy, logits, wide));
+  p.forward.push_back(of_loss("largest logit", MemoryKernel::cross_entropy, wide, Bytes{}));
+  over_ranks("largest logit over ranks");
+  p.forward.push_back(of_loss("subtract largest logit", MemoryKernel::copy, wide, wide));
+  over_ranks("target's logit over ranks");
+  p.forward.push_back(of_loss("exponential", MemoryKernel::copy, wide, wide));
+  p.forward.push_back(of_loss("sum of exponentials", MemoryKernel::cross_entropy, wide, Bytes{}));
+  over_ranks("sum of exponentials over ranks");
+  p.forward.push_back(of_loss("divide by sum", MemoryKernel::copy, wide, wide));
+  p.backward.push_back(of_loss("cross entropy backward", MemoryKernel::copy, wide, wide));
+  p.backward.push_back(of_loss("gradient to BF16", MemoryKernel::copy, wide, logits));
+  p.saved.push_back({"softmax in FP32", wide});
+}
+
+}  // namespace
+
 Passes output_head(const BlockContext& c) {
   const Sizes s(c);
   // Rows that do not divide are padded, as Megatron-LM pads them.
@@ -29,17 +71,17 @@ Passes output_head(const BlockContext& c) {
   p.backward.clear();
   const EntryBackward entry = add_tensor_entry(p, c, "head");
   add_forward(p.forward, projection);
-  // The loss reads the logits twice (maximum, then sum) and leaves their gradient in their place.
-  p.forward.push_back(memory_operation("cross entropy", Category::embedding_and_head, MemoryKernel::cross_entropy, 2 * logits, logits));
-  p.backward.push_back(
-      memory_operation("cross entropy backward", Category::embedding_and_head, MemoryKernel::cross_entropy_backward, logits, logits));
+  if (c.unfused_loss) {
+    add_unfused_loss(p, c, logits);
+  } else {
+    add_fused_loss(p, logits);
+  }
   if (c.plan.recomputes(RecomputeModule::norm)) p.backward.push_back(norm_backward.front());
   p.backward.insert(p.backward.end(), entry.before.begin(), entry.before.end());
   add_input_gradient(p.backward, projection);
   p.backward.insert(p.backward.end(), entry.after.begin(), entry.after.end());
   p.backward.push_back(norm_backward.back());
   add_weight_gradient(p.weight, projection);
-  p.saved.push_back({"logits", logits});
   return p;
 }
 

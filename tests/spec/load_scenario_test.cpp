@@ -99,7 +99,7 @@ TEST_F(LoadScenario, SelectiveRecomputationIsTheStacks) {
   EXPECT_THAT(mistakes({"plan.context_parallel=2", "calibration.stack.unfused.value=[attention]"}),
               Contains(HasSubstr("does not split the sequence")));
   EXPECT_THAT(mistakes({"calibration.stack.unfused.value=[norm]"}),
-              ElementsAre(HasSubstr("'norm' is not known; accepted are attention, maximum")));
+              ElementsAre(HasSubstr("'norm' is not known; accepted are attention, maximum, cross_entropy")));
 }
 
 TEST_F(LoadScenario, OverridesOfUnknownKeysNameTheNearest) {

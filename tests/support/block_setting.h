@@ -26,6 +26,7 @@ struct BlockSetting {
     BlockContext all{model, plan, training, routing, fp8_type, fuses_residual_with_norm, tensor, context, expert};
     all.unfused_attention = unfused_attention;
     all.unfused_maximum = unfused_maximum;
+    all.unfused_loss = unfused_loss;
     return all;
   }
   Block block(BlockKind kind) const { return make_block(kind, context()); }
@@ -39,7 +40,7 @@ struct BlockSetting {
   LayerRouting routing;
   DType fp8_type = DType::fp8_block;
   bool fuses_residual_with_norm = false;
-  bool unfused_attention = false, unfused_maximum = false;
+  bool unfused_attention = false, unfused_maximum = false, unfused_loss = false;
 };
 
 // The kernels of one type, in order.

@@ -71,6 +71,30 @@ TEST(Ends, TheLossComesBetweenTheProducts) {
   EXPECT_EQ(labels(p.backward).back(), "final norm backward");
 }
 
+// 4 bytes a logit and pass, in and out: cast, two reductions, subtraction, exponential and division forward; product and cast backward.
+TEST(Ends, AnUnfusedLossPassesOverFp32LogitsAgainAndAgain) {
+  BlockSetting setting = setting_with_vocabulary(128000);
+  setting.unfused_loss = true;
+  setting.plan.tensor_parallel = 4;
+  const Passes p = output_head(setting.context()), fused = [&] {
+    BlockSetting other = setting;
+    other.unfused_loss = false;
+    return output_head(other.context());
+  }();
+  const double logits = 4096.0 * 128000 / 4;
+  const auto moved = [](const Operations& ops) {
+    double bytes = 0;
+    for (const MemoryBound& k : of_type<MemoryBound>(ops)) bytes += (k.read + k.written).value();
+    return bytes;
+  };
+  EXPECT_DOUBLE_EQ(moved(p.forward) - moved(fused.forward), (38 - 6) * logits);
+  EXPECT_DOUBLE_EQ(moved(p.backward) - moved(fused.backward), (14 - 4) * logits);
+  EXPECT_DOUBLE_EQ(total_bytes(p.saved) - total_bytes(fused.saved), 2 * logits) << "the softmax is kept in FP32";
+  EXPECT_EQ(count(p.forward, Category::tensor_parallel) - count(fused.forward, Category::tensor_parallel), 3u);
+  setting.plan.tensor_parallel = 1;
+  EXPECT_EQ(count(output_head(setting.context()).forward, Category::tensor_parallel), 0u);
+}
+
 TEST(Ends, AnMtpModuleProjectsTwoHiddenStatesToOne) {
   BlockSetting setting = setting_with_vocabulary(1000);
   const Passes p = mtp_projection(setting.context());
