@@ -56,8 +56,8 @@ TEST(TensorOverlap, CastsBeforeTheGemmAreCutWithIt) {
 
 TEST(TensorOverlap, AGemmDrainsIntoItsScatterPieceByPiece) {
   const Operations pieces = with_overlapped_collectives({gemm("down", 1024), collective("scatter", CollectiveKind::reduce_scatter)}, 4);
-  EXPECT_THAT(labels(pieces), ElementsAre("down", "scatter piece", "down", "scatter piece", "down", "scatter piece", "down",
-                                          "scatter sum of pieces"));
+  EXPECT_THAT(labels(pieces),
+              ElementsAre("down", "scatter piece", "down", "scatter piece", "down", "scatter piece", "down", "scatter sum of pieces"));
   for (const Operation& op : pieces) {
     EXPECT_EQ(op.order == Order::meets_all, op.label == "scatter sum of pieces");
   }
