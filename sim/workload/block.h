@@ -105,7 +105,7 @@ struct BlockContext {
   bool unfused_attention = false;  // the stack has no FlashAttention (workload/unfused_attention.h)
   bool unfused_maximum = false;    // tensors are searched for their largest value before they are cast to FP8 as a whole
 
-  bool unfused_loss = false;       // the loss in FP32, operation by operation
+  bool unfused_loss = false;  // the loss in FP32, operation by operation
 
   // PyTorch with FP32 parameters computes under autocast: each use casts to BF16. Without master weights all is BF16.
   bool autocast() const { return framework != Framework::fused && training.optimizer_state.master_weight_bytes > 0; }

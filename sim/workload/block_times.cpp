@@ -12,7 +12,8 @@ Seconds time_of(const Operations& ops, const Timing& timing, const Conditions& c
   for (const Operation& op : ops) {
     std::visit(
         [&](const auto& what) {
-          if constexpr (!std::is_same_v<std::decay_t<decltype(what)>, Collective>) sum += op.share * timing.time(Kernel{what}, conditions).time;
+          if constexpr (!std::is_same_v<std::decay_t<decltype(what)>, Collective>)
+            sum += op.share * timing.time(Kernel{what}, conditions).time;
         },
         op.what);
   }
