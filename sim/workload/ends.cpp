@@ -19,7 +19,9 @@ Passes embedding(const BlockContext& c) {
 namespace {
 
 Operation of_loss(const char* label, MemoryKernel kernel, Bytes read, Bytes written) {
-  return memory_operation(label, Category::embedding_and_head, kernel, read, written);
+  Operation op = memory_operation(label, Category::embedding_and_head, kernel, read, written);
+  op.in_place = true;
+  return op;
 }
 
 // One kernel reads the logits twice (maximum, then sum) and leaves their gradient in their place.
@@ -53,6 +55,7 @@ void add_unfused_loss(Passes& p, const BlockContext& c, Bytes logits) {
   p.forward.push_back(of_loss("divide by sum", MemoryKernel::copy, wide, wide));
   p.backward.push_back(of_loss("cross entropy backward", MemoryKernel::copy, wide, wide));
   p.backward.push_back(of_loss("gradient to BF16", MemoryKernel::copy, wide, logits));
+  p.backward.back().in_place = false;
   p.saved.push_back({"softmax in FP32", wide});
 }
 

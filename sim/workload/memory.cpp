@@ -30,20 +30,21 @@ ModuleBytes saved_by_module(const Block& block, const LayerRouting& routing) {
   return bytes;
 }
 
-// Operands of one kernel.
-Bytes operands(const Operation& op) {
+// What a kernel leaves in memory that was not there before.
+Bytes output(const Operation& op) {
+  if (op.in_place) return {};
   return std::visit(
       [](const auto& k) {
         using K = std::decay_t<decltype(k)>;
         const auto product = [](std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); };
         if constexpr (std::is_same_v<K, Gemm>) {
-          return element_bytes(k.dtype) * product(k.m, k.k) + Bytes{2} * product(k.m, k.n);
+          return Bytes{2} * product(k.m, k.n);
         } else if constexpr (std::is_same_v<K, MemoryBound>) {
-          return k.read + k.written;
+          return k.written;
         } else if constexpr (std::is_same_v<K, GroupedGemm>) {
           double rows = 0;
           for (const std::int64_t m : k.m) rows += static_cast<double>(m);
-          return element_bytes(k.dtype) * (rows * static_cast<double>(k.k)) + Bytes{2} * (rows * static_cast<double>(k.n));
+          return Bytes{2} * (rows * static_cast<double>(k.n));
         } else {
           return Bytes{};
         }
@@ -51,11 +52,17 @@ Bytes operands(const Operation& op) {
       op.what);
 }
 
-Bytes largest_kernel(const Block& b) {
+// Gradients on their way back through a block: what a kernel reads of the one before it, and what it writes. What the forward pass
+// writes is saved, and counted as such; weight gradients go to the gradient buffer.
+Bytes largest_gradients(const Block& b) {
   Bytes largest;
-  // Weight gradients go to the gradient buffer, which is counted already.
-  for (const Operations* ops : {&b.before_exchange, &b.experts, &b.experts_backward, &b.before_exchange_backward}) {
-    for (const Operation& op : *ops) largest = std::max(largest, operands(op));
+  for (const Operations* ops : {&b.experts_backward, &b.before_exchange_backward}) {
+    Bytes before;
+    for (const Operation& op : *ops) {
+      const Bytes now = output(op);
+      largest = std::max(largest, before + now);
+      if (!op.in_place) before = now;
+    }
   }
   return largest;
 }
@@ -113,7 +120,7 @@ class StageBlocks {
     }
   }
   const Block& at(BlockKind k) const { return blocks_.of(k).block; }
-  Bytes largest_kernel(BlockKind k) const { return blocks_.of(k).largest_kernel; }
+  Bytes largest_gradients(BlockKind k) const { return blocks_.of(k).largest_gradients; }
   const std::vector<ModuleBytes>& saved_of_stage() const { return saved_of_stage_; }
   const std::vector<ModuleBytes>& host_of_stage() const { return host_of_stage_; }
 
@@ -165,7 +172,7 @@ class StageBlocks {
 struct Holding {
   double whole = 0, shard = 0, largest_block = 0;
   std::array<double, kModuleCount> whole_of{}, shard_of{};  // the same by module
-  Bytes largest_kernel, restored, travelling;
+  Bytes largest_gradients, restored, travelling;
 };
 
 Holding holding(const MemoryInput& in, const StageBlocks& blocks, const GradientGroups& groups, const std::vector<std::int32_t>& stages) {
@@ -180,7 +187,7 @@ Holding holding(const MemoryInput& in, const StageBlocks& blocks, const Gradient
         h.shard_of[m] += optimizer_shard(b.parameters_of[m], groups, in.scenario.plan);
       }
       h.largest_block = std::max(h.largest_block, b.parameters.total());
-      h.largest_kernel = std::max(h.largest_kernel, blocks.largest_kernel(k));
+      h.largest_gradients = std::max(h.largest_gradients, blocks.largest_gradients(k));
     }
     h.restored = std::max(h.restored, blocks.restored(in.cut.stages[static_cast<std::size_t>(stage)]));
     h.travelling = std::max(h.travelling, blocks.travelling(in.cut.stages[static_cast<std::size_t>(stage)]));
@@ -275,12 +282,13 @@ const BlockMemory::Of& BlockMemory::of(BlockKind kind) {
   keeping.micro_batches = c.micro_batches;
   keeping.unfused_attention = c.unfused_attention;
   keeping.unfused_maximum = c.unfused_maximum;
+  keeping.unfused_loss = c.unfused_loss;
   made.emplace();
   made->block = make_block(kind, c);
   made->saved = saved_by_module(made->block, c.routing);
   const bool whole_layers = c.plan.recomputes(RecomputeModule::layer);
   made->restored = restored_bytes(saved_by_module(make_block(kind, keeping), c.routing), made->saved, whole_layers);
-  made->largest_kernel = largest_kernel(made->block);
+  made->largest_gradients = largest_gradients(made->block);
   return *made;
 }
 
@@ -311,7 +319,7 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& mad
     const Walk walk = walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage());
     add_activations(m, walk, blocks.saved_of_stage());
     if (context.framework == Framework::fused) {
-      m.buffer_parts = {{"largest kernel", held.largest_kernel}, {"recomputed in the backward pass", held.restored}};
+      m.buffer_parts = {{"gradients under way", held.largest_gradients}, {"recomputed in the backward pass", held.restored}};
     } else {
       const TorchRank rank{blocks_of(in.cut, blocks, m.stages), walk.peak, held.shard};
       take_over(m, torch_memory(rank, context, in.scenario.calibration.stack.workspace.value));

@@ -6,8 +6,8 @@
 //   optimizer    master weight and moments of the shard (none: of everything)
 //   activations  walked through the rank's own order: a forward pass adds what its blocks save, a backward pass (the weight
 //                gradient, where it is split off) frees it
-//   buffers      received and sent activations of the pipeline, operands of the largest kernel, and what recomputation brings back
-//                while a backward pass runs: of one module at a time, or of a whole layer (of recompute_num_layers) at once
+//   buffers      received and sent activations of the pipeline, the largest gradients on their way back, and what recomputation
+//                brings back while a backward pass runs: of one module at a time, or of a whole layer (of recompute_num_layers) at once
 //   offload      the optimizer's state, or what decoder layers save but for two of them on their way, are in the host's memory instead
 //   overhead     context, communicator buffers, workspaces, and the allocator's fragmentation as a fraction of all of the above
 #pragma once
@@ -56,9 +56,9 @@ class BlockMemory {
   using ModuleBytes = std::array<Bytes, kModuleCount>;
   struct Of {
     Block block;
-    ModuleBytes saved;  // what one micro-batch leaves behind
-    Bytes restored;     // what recomputation brings back at once
-    Bytes largest_kernel;
+    ModuleBytes saved;        // what one micro-batch leaves behind
+    Bytes restored;           // what recomputation brings back at once
+    Bytes largest_gradients;  // on their way back at once
   };
   // All three must outlive it.
   BlockMemory(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing);

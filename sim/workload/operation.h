@@ -86,6 +86,7 @@ struct Operation {
   // What the host does to issue it beside the operation itself, each as dear as an elementwise operation: views, module calls.
   int host_calls = 0;
   double share = 1;          // of the kernel: one of several pieces that run on streams of their own, so that together they fill the chip
+  bool in_place = false;     // its output takes the place of its operand
   bool copy_engine = false;  // a send to a neighbour over NVLink that no kernel makes
 };
 
