@@ -80,7 +80,8 @@ struct Stack {
   Figure<std::vector<std::string>> fused;
   // What the stack runs as kernels of its own though others fuse it: "attention" (workload/unfused_attention.h); "maximum", the pass
   // over a tensor for its largest value before it is cast to FP8 (Transformer Engine's current scaling; delayed scaling has none);
-  // "cross_entropy", the loss in FP32, operation by operation (Megatron-LM without --cross-entropy-loss-fusion; workload/ends.cpp).
+  // "cross_entropy", the loss in FP32, operation by operation (Megatron-LM without --cross-entropy-loss-fusion; workload/ends.cpp;
+  // of torch-compiled: the loss is not compiled).
   Figure<std::vector<std::string>> unfused;
   bool runs_apart(std::string_view part) const;
   bool has_unfused_attention() const { return runs_apart("attention"); }

@@ -65,7 +65,9 @@ Seconds time_at(const ChipPower& p, const PowerLoad& load, double clock_mhz) {
     const double memory = std::pow(load.memory / load.burst, 4), slower = std::pow(p.clock_max_mhz / clock_mhz, 4);
     return load.burst * std::pow(memory + (1 - memory) * slower, 0.25);
   }
-  return std::max(load.burst, load.sustained * (clock_alone(p, load.draw) / clock_mhz));
+  ChipPower measured = p;
+  if (p.measured_under.value() > 0) measured.limit = p.measured_under;
+  return std::max(load.burst, load.sustained * (clock_alone(measured, load.draw) / clock_mhz));
 }
 
 namespace {

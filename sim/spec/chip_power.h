@@ -23,7 +23,8 @@ namespace trillion {
 //
 // Draw grows in proportion to the clock: below ~1.7 GHz the voltage of these chips rests at its floor.
 struct ChipPower {
-  Watts limit;  // 0: not known; a long step then runs on the sustained curves as they are
+  Watts limit;           // 0: not known; a long step then runs on the sustained curves as they are
+  Watts measured_under;  // the limit of the chip whose sustained curves these are; 0: the same
   Watts idle;
   double clock_max_mhz = 0;
   Watts products, memory_kernels;  // at f_max
@@ -59,8 +60,9 @@ struct PowerLoad {
   double count = 1;
 };
 
-// Time of a kernel at a clock. A memory-bound kernel that takes longer than its bytes spends the rest on instructions, which
-// run at the clock: (memory^4 + instructions^4)^(1/4), as a product's compute and memory add up (spec/curve.h).
+// Time of a kernel at a clock: `sustained` is at the clock that it held alone under `measured_under`. A memory-bound kernel that takes
+// longer than its bytes spends the rest on instructions, which run at the clock: (memory^4 + instructions^4)^(1/4), as a product's compute
+// and memory add up (spec/curve.h).
 Seconds time_at(const ChipPower& power, const PowerLoad& load, double clock_mhz);
 
 // The highest clock at which the mean draw over the loads, one after the other, stays below the limit.

@@ -267,7 +267,10 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   s.question = root.text("question");
   note_content(s, split.scenario.root());
   read_parts(s, root, split, file);
-  if (s.calibration.power.known()) s.calibration.power.limit = s.cluster.gpu.power_limit;  // measured under the chip's own
+  if (ChipPower& power = s.calibration.power; power.known()) {
+    power.measured_under = power.limit;
+    power.limit = s.cluster.gpu.power_limit;
+  }
   YamlReader training = root.mapping("training"), plan = root.mapping("plan");
   s.training = read_training(training);
   s.plan = read_plan(plan, s.calibration.stack.has_unfused_attention());

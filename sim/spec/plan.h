@@ -30,10 +30,11 @@ enum class TensorOverlap { none, bulk, pipelined };
 inline constexpr std::array<std::string_view, 3> kTensorOverlapNames = {"none", "bulk", "pipelined"};
 
 // Modules whose insides can be dropped after the forward pass and computed again in the backward pass. `mlp` is the dense
-// feed-forward network; `moe` everything between a routed layer's norm and its residual: gate, exchanges, all experts.
-enum class RecomputeModule { norm, mla_up_projection, activation, attention, layer, mlp, moe, shared_experts, moe_activation };
-inline constexpr std::array<std::string_view, 9> kRecomputeModuleNames = {
-    "norm", "mla_up_projection", "activation", "attention", "layer", "mlp", "moe", "shared_experts", "moe_activation"};
+// feed-forward network; `moe` everything between a routed layer's norm and its residual: gate, exchanges, all experts. `products`, of
+// PyTorch's stacks: all but attention and every second product (torchtitan's selective checkpointing by operation).
+enum class RecomputeModule { norm, mla_up_projection, activation, attention, layer, mlp, moe, shared_experts, moe_activation, products };
+inline constexpr std::array<std::string_view, 10> kRecomputeModuleNames = {
+    "norm", "mla_up_projection", "activation", "attention", "layer", "mlp", "moe", "shared_experts", "moe_activation", "products"};
 
 // Which layers `recompute: full` drops (Megatron-LM's recompute_method and recompute_num_layers).
 enum class RecomputeMethod {

@@ -10,12 +10,12 @@ namespace {
 std::vector<RecomputeModule> read_recompute(YamlReader& r, bool unfused_attention) {
   using enum RecomputeModule;
   // Our names in enum order, then Megatron-LM's (--recompute-modules) for the same modules.
-  static constexpr std::array<std::string_view, 13> kWords = {
-      "norm",           "mla_up_projection", "activation", "attention",   "layer",     "mlp",    "moe",
-      "shared_experts", "moe_activation",    "layernorm",  "mla_up_proj", "core_attn", "moe_act"};
-  static constexpr std::array<RecomputeModule, 13> kMeanings = {
-      norm,           mla_up_projection, activation, attention,         layer,     mlp,           moe,
-      shared_experts, moe_activation,    norm,       mla_up_projection, attention, moe_activation};
+  static constexpr std::array<std::string_view, 14> kWords = {
+      "norm",           "mla_up_projection", "activation", "attention", "layer",       "mlp",       "moe",
+      "shared_experts", "moe_activation",    "products",   "layernorm", "mla_up_proj", "core_attn", "moe_act"};
+  static constexpr std::array<RecomputeModule, 14> kMeanings = {
+      norm,           mla_up_projection, activation, attention,         layer,     mlp,           moe, shared_experts,
+      moe_activation, products,          norm,       mla_up_projection, attention, moe_activation};
   if (r.kind_of("recompute") == YamlNode::Kind::list) {
     std::vector<RecomputeModule> modules;
     for (const std::size_t word : r.choices<std::size_t>("recompute", kWords).value_or(std::vector<std::size_t>{})) {

@@ -46,13 +46,20 @@ void check_recompute(const Scenario& s, Problems& p) {
 // What the PyTorch stacks are modelled for (workload/torch.h).
 void check_framework(const Scenario& s, Problems& p) {
   const Framework framework = s.calibration.stack.framework.value;
-  if (framework == Framework::fused) return;
+  if (framework == Framework::fused) {
+    p.require(!s.plan.recomputes(RecomputeModule::products), "plan.recompute",
+              "'products' is what PyTorch's stacks drop (calibration.stack.framework: torch-eager, torch-compiled)");
+    return;
+  }
   const std::string is = "calibration.stack.framework is " + std::string(kFrameworkNames[static_cast<std::size_t>(framework)]) + ", which ";
   p.require(!s.model.mla, "model", is + "is not modelled with latent attention; accepted is grouped-query attention");
-  p.require(s.plan.precision == Precision::bf16, "plan.precision", is + "is modelled in bf16 only");
-  const bool whole =
-      std::all_of(s.plan.recompute.begin(), s.plan.recompute.end(), [](RecomputeModule m) { return m == RecomputeModule::layer; });
-  p.require(whole, "plan.recompute", is + "recomputes whole layers; accepted are none, full");
+  p.require(s.plan.precision == Precision::bf16 || framework == Framework::torch_compiled, "plan.precision",
+            is + "is modelled in bf16 only; torch-compiled also in fp8");
+  const std::vector<RecomputeModule>& r = s.plan.recompute;
+  const bool known = r.empty() || (r.size() == 1 && (r.front() == RecomputeModule::layer || r.front() == RecomputeModule::products));
+  p.require(known, "plan.recompute", is + "recomputes whole layers or all but every second product; accepted are none, full, [products]");
+  p.require(!s.plan.recomputes(RecomputeModule::products) || !s.model.moe, "plan.recompute",
+            is + "recomputes [products] of dense layers only");
 }
 
 }  // namespace

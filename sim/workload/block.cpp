@@ -76,6 +76,30 @@ void recompute_everything(Block& b, const BlockContext& c) {
   b.saved = {{"layer input", Sizes(c).residual() * (c.autocast() ? 2.0 : 1.0), LoadScale::none, Module::layer_inputs}};
 }
 
+// plan.recompute: [products]. Outputs of attention and of the first, third ... product stay; all else runs again.
+void recompute_between_products(Block& b, const BlockContext& c) {
+  std::vector<SavedTensor> kept;
+  for (const SavedTensor& t : b.saved) {
+    if (t.name == "attention output" || t.name == "attention log-sum-exp") kept.push_back(t);
+  }
+  std::vector<bool> stays;
+  int products = 0;
+  for (const Operation& op : routed_network(b, b.before_exchange)) {
+    const auto* gemm = std::get_if<Gemm>(&op.what);
+    const bool odd = gemm != nullptr && ++products % 2 == 1;
+    stays.push_back(odd || std::holds_alternative<Attention>(op.what));
+    if (odd) kept.push_back({op.label + " output", Bytes{2.0 * static_cast<double>(gemm->m) * static_cast<double>(gemm->n)}});
+  }
+  recompute_everything(b, c);
+  Operations again;
+  for (std::size_t i = 0; i < b.recompute.size(); ++i) {
+    if (!stays[i]) again.push_back(b.recompute[i]);
+  }
+  b.recompute = std::move(again);
+  for (const SavedTensor& t : kept) b.transient -= std::min(b.transient, t.bytes);
+  append(b.saved, kept, Module::attention);
+}
+
 // plan.recompute: moe. The norm before the gate is not part of it, but what it feeds is, so it comes first where it runs again.
 void recompute_routed(Block& b, const BlockContext& c, const Passes& gate) {
   if (c.plan.recomputes(RecomputeModule::norm)) b.recompute.push_back(norm_again(c, "ffn norm"));
@@ -136,6 +160,7 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   // Three gradients of the largest tensors are alive at once: of the activation's output and of its two inputs.
   for (const SavedTensor& t : b.saved) b.transient = std::max(b.transient, 3 * t.bytes);
   if (c.plan.recomputes(RecomputeModule::layer)) recompute_everything(b, c);
+  if (c.plan.recomputes(RecomputeModule::products)) recompute_between_products(b, c);
 }
 
 void add_module(Block& b, const Passes& p, Module module) {

@@ -107,8 +107,11 @@ struct BlockContext {
 
   bool unfused_loss = false;  // the loss in FP32, operation by operation
 
-  // PyTorch with FP32 parameters computes under autocast: each use casts to BF16. Without master weights all is BF16.
-  bool autocast() const { return framework != Framework::fused && training.optimizer_state.master_weight_bytes > 0; }
+  // PyTorch with FP32 parameters computes under autocast: each use casts to BF16. Without master weights all is BF16, and so is what
+  // FSDP gathers.
+  bool autocast() const {
+    return framework != Framework::fused && training.optimizer_state.master_weight_bytes > 0 && plan.sharding != Sharding::zero_3;
+  }
 };
 
 Block make_block(BlockKind kind, const BlockContext& context);

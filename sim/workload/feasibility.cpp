@@ -113,10 +113,12 @@ std::optional<Infeasible> why_stages_do_not_fit(const Scenario& s) {
   const Plan& p = s.plan;
   const std::int64_t stages = stage_count(p);
   if (!p.layers_per_stage) {
-    if (stages <= s.model.num_hidden_layers) return std::nullopt;
-    return Infeasible{
-        std::to_string(stages) + " pipeline stages, but " + s.model.name + " has " + std::to_string(s.model.num_hidden_layers) + " layers",
-        {"plan.pipeline_parallel: at most " + std::to_string(s.model.num_hidden_layers * p.pipeline_parallel / stages)}};
+    // The embedding and the head may each have a stage of their own.
+    const std::int64_t most = s.model.num_hidden_layers + 2;
+    if (stages <= most) return std::nullopt;
+    return Infeasible{std::to_string(stages) + " pipeline stages, but " + s.model.name + " has " +
+                          std::to_string(s.model.num_hidden_layers) + " layers, an embedding and a head",
+                      {"plan.pipeline_parallel: at most " + std::to_string(most * p.pipeline_parallel / stages)}};
   }
   const auto& split = *p.layers_per_stage;
   if (static_cast<std::int64_t>(split.size()) != stages) {

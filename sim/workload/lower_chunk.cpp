@@ -246,6 +246,7 @@ void Lowering::run_alone(const Pass& pass, std::int32_t gpu) {
     if (i == 0) leave(c);
     before_exchange_weight(c, i);
   }
+  if (blocks == 0) leave(c);  // passed on as it came
 }
 
 void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t gpu) {
@@ -270,6 +271,7 @@ void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t 
       before_exchange_weight(b, i);
     }
   }
+  if (backward_blocks == 0) leave(b);
   leave(f);
 }
 

@@ -92,6 +92,7 @@ void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear) {
   if (c.autocast()) p.forward.push_back(torch_kernel(l.name + " cast weight", MemoryKernel::torch_cast_bf16, 4 * weights, 2 * weights));
   add_forward(p.forward, l);
   add_input_gradient(p.backward, l);
+  add_weight_operands(p.weight, l);
   add_weight_gradient(p.weight, l);
   if (c.framework == Framework::torch_eager) p.forward.back().host_calls = p.weight.back().host_calls = kModuleCall;
   if (c.autocast()) {
@@ -147,7 +148,7 @@ Passes torch_attention(const BlockContext& c) {
   const double tokens = static_cast<double>(t.s.tokens);
   const double q = tokens * static_cast<double>(heads * dim), kv = tokens * static_cast<double>(kv_heads * dim);
   const auto linear = [&](const char* name, std::int64_t in, std::int64_t out) {
-    return Linear{name, t.s.tokens, in, out, Category::attention, DType::bf16};
+    return Linear{name, t.s.tokens, in, out, Category::attention, t.s.linear_type};
   };
   const CoreAttention core = core_attention(c, dim, dim);
 
@@ -203,9 +204,10 @@ void add_torch_feed_forward(Passes& p, const BlockContext& c, const FeedForwardS
   const bool gated = c.model.activation == Activation::swiglu;
   Passes up, down;
   const std::string name = f.name;
-  if (gated) add_torch_linear(up, c, {name + " gate", f.rows, c.model.hidden_size, f.width, f.category, DType::bf16});
-  add_torch_linear(up, c, {name + " up", f.rows, c.model.hidden_size, f.width, f.category, DType::bf16});
-  add_torch_linear(down, c, {name + " down", f.rows, f.width, c.model.hidden_size, f.category, DType::bf16});
+  const DType type = Sizes(c).linear_type;
+  if (gated) add_torch_linear(up, c, {name + " gate", f.rows, c.model.hidden_size, f.width, f.category, type});
+  add_torch_linear(up, c, {name + " up", f.rows, c.model.hidden_size, f.width, f.category, type});
+  add_torch_linear(down, c, {name + " down", f.rows, f.width, c.model.hidden_size, f.category, type});
   append(p.forward, up.forward);
   add_torch_activation(p, TorchSizes(c), {name, values, gated, LoadScale::none});
   append(p.forward, down.forward);
@@ -292,6 +294,7 @@ Passes torch_embedding(const BlockContext& c) {
 
 Passes torch_head(const BlockContext& c) {
   const TorchSizes t(c);
+  const bool compiled_loss = t.compiled && !c.unfused_loss;  // or only the layers are compiled
   const std::int64_t vocabulary = (c.model.vocab_size + t.s.tensor - 1) / t.s.tensor;
   const double logits = static_cast<double>(t.s.tokens) * static_cast<double>(vocabulary);
   Passes norm, entry, projection;
@@ -305,7 +308,7 @@ Passes torch_head(const BlockContext& c) {
   append(p.forward, norm.forward);
   append(p.forward, entry.forward);
   append(p.forward, projection.forward);
-  if (t.compiled) {
+  if (compiled_loss) {
     p.forward.push_back(loss("cross entropy", MemoryKernel::cross_entropy, 2, 0));
     p.backward.push_back(loss("cross entropy backward", MemoryKernel::cross_entropy_backward, 2, 2));
   } else {
@@ -320,10 +323,10 @@ Passes torch_head(const BlockContext& c) {
   append(p.backward, norm.backward);
   append(p.weight, projection.weight);
   // Beside what is saved: the gradients of the log-probabilities and of the FP32 logits; compiled, of the logits alone.
-  p.transient = Bytes{(t.compiled ? 2 : 8) * logits};
+  p.transient = Bytes{(compiled_loss ? 2 : 8) * logits};
   p.saved = norm.saved;
   p.saved.insert(p.saved.end(), projection.saved.begin(), projection.saved.end());
-  p.saved.push_back({t.compiled ? "logits" : "log-probabilities", Bytes{(t.compiled ? 2 : 4) * logits}});
+  p.saved.push_back({compiled_loss ? "logits" : "log-probabilities", Bytes{(compiled_loss ? 2 : 4) * logits}});
   return p;
 }
 

@@ -4,6 +4,8 @@
 //   always       parameters and Adam's moments, in the parameters' type; workspaces
 //   activations  what autograd saved in all passes under way; the backward pass lets go of it block by block
 //   gradients    appear block by block on the way back, and stay over all micro-batches but the first
+//   FSDP         (zero-3) of parameters and gradients the shard, two blocks gathered in BF16, and one block's gradients before and
+//                while they are reduced
 //   transient    of the block under way: gradients of the logits, of the largest activations, the forward pass run again
 //
 // zero_grad(set_to_none=True) ends a step, so that none begins with gradients.

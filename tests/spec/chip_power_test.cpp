@@ -78,6 +78,18 @@ TEST(ChipPower, TimeScalesWithTheClockDownToTheBurst) {
   EXPECT_DOUBLE_EQ(time_at(p, load, 2 * f).value(), 1.3e-3);
 }
 
+// A chip of 500 W runs the curves of one of 700 W slower by the clocks that a kernel holds on each.
+TEST(ChipPower, UnderAnotherLimitTheMeasuredTimeBelongsToItsOwnClock) {
+  ChipPower less = chip();
+  less.measured_under = less.limit;
+  less.limit = Watts{500};
+  const PowerLoad load = product(1e-3, 1.6e-3);
+  const double held = clock_alone(chip(), load.draw);
+  EXPECT_DOUBLE_EQ(time_at(less, load, held).value(), 1.6e-3);
+  EXPECT_DOUBLE_EQ(time_at(less, load, held / 2).value(), 3.2e-3);
+  EXPECT_LT(step_clock(less, {load}), held);
+}
+
 TEST(ChipPower, OnlyInstructionsFeelTheClockOfAMemoryBoundKernel) {
   const ChipPower p = chip();
   EXPECT_DOUBLE_EQ(time_at(p, memory_bound(1e-3, 1e-3), 1000).value(), 1e-3);

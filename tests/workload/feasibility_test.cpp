@@ -67,7 +67,7 @@ std::vector<Case> cases() {
        [](Scenario& s) { s.plan.expert_tensor_parallel = 7; }},
       {"plan.expert_parallel 8, but dense has no experts", dense(), [](Scenario& s) { s.plan.expert_parallel = 8; }},
       {"plan.expert_tensor_parallel 2, but dense has no experts", dense(), [](Scenario& s) { s.plan.expert_tensor_parallel = 2; }},
-      {"16 pipeline stages, but dense has 4 layers", dense(),
+      {"16 pipeline stages, but dense has 4 layers, an embedding and a head", dense(),
        [](Scenario& s) {
          s.plan.schedule = ScheduleKind::zb_v;
          s.plan.pipeline_parallel = 8;

@@ -116,6 +116,34 @@ TEST(TorchLayer, RecomputationStopsBeforeTheLastProduct) {
   EXPECT_GT(b.transient.value(), total_bytes(kept.saved));
 }
 
+// q, v, gate and down stay, as does attention; k, o and up run again, and every elementwise kernel that they need.
+TEST(TorchLayer, BetweenProductsEverySecondOneRunsAgain) {
+  BlockSetting s = setting();
+  s.plan.recompute = {RecomputeModule::products};
+  const Block b = make_block(BlockKind::dense_layer, context(s, Framework::torch_eager));
+  std::vector<std::string> again;
+  for (const Operation& op : b.recompute) {
+    if (std::holds_alternative<Gemm>(op.what)) again.push_back(op.label);
+  }
+  EXPECT_EQ(again, (std::vector<std::string>{"k again", "o projection again", "ffn up again"}));
+  EXPECT_TRUE(of_type<Attention>(b.recompute).empty());
+  const double h = 4096, f = static_cast<double>(s.model.intermediate_size), heads = static_cast<double>(s.model.num_attention_heads);
+  const double kv = static_cast<double>(s.model.num_key_value_heads * s.model.head_dim);
+  // The layer's input; q, v, gate and down; attention's output and its row sums.
+  EXPECT_DOUBLE_EQ(total_bytes(b.saved), s.tokens() * (2 * h + 2 * (h + kv + f + h) + 2 * h + 4 * heads));
+}
+
+TEST(TorchLayer, CompiledCodeRunsInFp8) {
+  BlockSetting s = setting();
+  s.plan.precision = Precision::fp8;
+  s.fp8_type = DType::fp8;
+  const Block b = make_block(BlockKind::dense_layer, context(s, Framework::torch_compiled));
+  for (const Operations* ops : {&b.before_exchange, &b.experts_backward, &b.experts_weight}) {
+    for (const Gemm& g : of_type<Gemm>(*ops)) EXPECT_EQ(g.dtype, DType::fp8);
+    EXPECT_GT(count(*ops, Category::cast_and_quantize), 0u);
+  }
+}
+
 TEST(TorchLayer, TheLossIsInFp32UnlessCompiled) {
   BlockSetting s = setting();
   s.model.vocab_size = 32000;

@@ -53,6 +53,19 @@ TEST(TorchMemory, TheEndIsTheFullestMomentOfManyParameters) {
   EXPECT_DOUBLE_EQ(m.buffers.value(), 10);
 }
 
+// Of 15000 parameters this rank holds a tenth in FP32, and two blocks in BF16; gradients are reduced in FP32.
+TEST(TorchMemory, FsdpHoldsShardsTwoBlocksAndOneBlocksGradients) {
+  BlockSetting s = setting();
+  s.plan.sharding = Sharding::zero_3;
+  s.training.optimizer_state = {4, 4, 4, 4};
+  const Block first = block(10000, 100, 10), last = block(5000, 200, 50);
+  const StageMemory m = torch_memory({{&first, &last}, Bytes{300}, 1500}, context(s, 1), Bytes{});
+  EXPECT_DOUBLE_EQ(m.parameters.value(), 4 * 1500 + 2 * 15000);
+  EXPECT_DOUBLE_EQ(m.optimizer.value(), 8 * 1500);
+  EXPECT_DOUBLE_EQ(m.gradients.value(), 4 * 1500) << "all of the shard, when the first block ends the pass";
+  EXPECT_DOUBLE_EQ(m.buffers.value(), 10 + (2 + 4) * 10000);
+}
+
 TEST(TorchMemory, FurtherMicroBatchesBeginWithGradients) {
   const BlockSetting s = setting();
   const Block first = block(100, 1000, 10), last = block(50, 2000, 5000);
