@@ -116,9 +116,11 @@ std::optional<Infeasible> why_stages_do_not_fit(const Scenario& s) {
     // The embedding and the head may each have a stage of their own.
     const std::int64_t most = s.model.num_hidden_layers + 2;
     if (stages <= most) return std::nullopt;
+    std::int64_t ranks = std::max<std::int64_t>(1, most * p.pipeline_parallel / stages);
+    while (s.cluster.gpus() % (p.tensor_parallel * p.context_parallel * ranks) != 0 && ranks > 1) --ranks;
     return Infeasible{std::to_string(stages) + " pipeline stages, but " + s.model.name + " has " +
                           std::to_string(s.model.num_hidden_layers) + " layers, an embedding and a head",
-                      {"plan.pipeline_parallel: at most " + std::to_string(most * p.pipeline_parallel / stages)}};
+                      {"plan.pipeline_parallel: at most " + std::to_string(ranks)}};
   }
   const auto& split = *p.layers_per_stage;
   if (static_cast<std::int64_t>(split.size()) != stages) {

@@ -163,7 +163,7 @@ TEST(Prepare, AdviceForAMixtureWithLatentAttentionHolds) {
   s.model.mla =
       LatentAttention{.q_lora_rank = 1536, .kv_lora_rank = 512, .qk_nope_head_dim = 128, .qk_rope_head_dim = 64, .v_head_dim = 128};
   s.plan.expert_parallel = 2;
-  s.cluster.gpu.usable_memory = Bytes{20e9};
+  s.cluster.gpu.usable_memory = Bytes{18e9};
   EXPECT_GT(expect_advice_holds(s), 0u);
 }
 

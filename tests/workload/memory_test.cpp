@@ -49,8 +49,8 @@ TEST(Memory, ASmallCaseByHand) {
   const double layer = 8 * h + 4 * h + 4 * 1024 + 6 * f + 4 * 32, head = 4 * h + 2 * vocabulary;
   EXPECT_DOUBLE_EQ(m.activations.value(), tokens * (layer + head));
   EXPECT_EQ(m.in_flight, 1);
-  // The activation's backward pass: gate, up and the output's gradient in, the gradients of gate and up out.
-  EXPECT_DOUBLE_EQ(m.buffers.value(), tokens * f * (6 + 4));
+  // The activation's backward pass: the output's gradient in, the gradients of gate and up out; gate and up themselves are saved.
+  EXPECT_DOUBLE_EQ(m.buffers.value(), tokens * f * (2 + 4));
   const double tensors = (m.parameters + m.gradients + m.optimizer + m.activations + m.buffers).value();
   EXPECT_DOUBLE_EQ(m.overhead.value(), 6e9 + 0.05 * tensors);
   EXPECT_DOUBLE_EQ(m.peak().value(), tensors + m.overhead.value());
