@@ -65,8 +65,12 @@ struct Bound {
 // Time is waves(x) x tile time x factor. Below one wave it is constant in x, so the factor may not fall; above, the factor may
 // fall no faster than waves rise; over k, no faster than the tile's own time rises at the cell's lower end.
 std::vector<Bound> bounds_of(const GemmCurve& curve, const GemmCorrection& table) {
-  double smallest = std::numeric_limits<double>::infinity();
-  for (const auto& tile : curve.tiles) smallest = std::min(smallest, static_cast<double>(tile.m * tile.n) / tile.efficiency);
+  // Of the tile whose loop is the smallest part of its time.
+  double loop_over_once = std::numeric_limits<double>::infinity();
+  for (const auto& tile : curve.tiles) {
+    const TilePace pace = pace_of(curve, tile);
+    loop_over_once = std::min(loop_over_once, pace.per_k / pace.once);
+  }
   constexpr double kSafety = 0.95;
   const std::size_t ks = table.ln_k.size();
   std::vector<Bound> bounds;
@@ -77,8 +81,8 @@ std::vector<Bound> bounds_of(const GemmCurve& curve, const GemmCorrection& table
         bounds.push_back({i * ks + j, (i + 1) * ks + j, least});
       }
       if (j + 1 < ks) {
-        const double loop = 2 * smallest * std::exp(table.ln_k[j]) / curve.sm_rate.value();
-        const double slope = loop / (loop + curve.tile_overhead.value());
+        const double loop = loop_over_once * std::exp(table.ln_k[j]);
+        const double slope = loop / (loop + 1);
         bounds.push_back({i * ks + j, i * ks + j + 1, -kSafety * slope * (table.ln_k[j + 1] - table.ln_k[j])});
       }
     }

@@ -9,8 +9,8 @@
 namespace trillion {
 
 void slow_down(GemmCurve& c, double factor) {
+  for (BytesPerSecond* rate : {&c.memory_rate, &c.sm_load, &c.chip_load, &c.sm_store}) *rate *= 1 / factor;
   c.sm_rate *= 1 / factor;
-  c.memory_rate *= 1 / factor;
   c.tile_overhead *= factor;
   c.split_cost *= factor;
 }

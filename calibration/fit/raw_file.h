@@ -42,7 +42,7 @@ struct RawFile {
   std::int64_t sms = 0;                         // of the chip; 0 where the format does not say
   double power_limit_w = 0, clock_max_mhz = 0;  // of the chip; 0 where the format does not say
   std::vector<RawRow> rows;
-  std::vector<JsonLine> others;    // rows that are no shape: "launch", "host_copy", "interference"
+  std::vector<JsonLine> others;    // rows that are no shape: "launch", "host_copy", "interference", "power"
   std::optional<Facts> facts;      // of a facts.yaml
   bool borrowed = false;           // measured on other silicon that Facts::borrow names as the same
   std::vector<std::string> notes;  // "12 rows: unsupported"

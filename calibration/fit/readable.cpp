@@ -18,9 +18,10 @@ void make_readable(GemmCurve& c) {
   round_to_4_digits(c.sm_rate);
   round_to_4_digits(c.tile_overhead);
   round_to_4_digits(c.launch);
-  round_to_4_digits(c.memory_rate);
+  for (BytesPerSecond* rate : {&c.memory_rate, &c.sm_load, &c.chip_load, &c.sm_store}) round_to_4_digits(*rate);
   round_to_4_digits(c.split_cost);
   number(c.wave_smoothing);
+  number(c.misaligned);
   for (auto& tile : c.tiles) number(tile.efficiency);
   residuals(c.info);
 }

@@ -49,7 +49,7 @@ AttentionShape shape_of(const Heads& h, std::int64_t batch, std::int64_t length)
 // Shapes that no model has, for what a fit does between: heads, sharing, batch and length drawn.
 AttentionShape drawn_shape(int i) {
   constexpr std::pair<std::int64_t, std::int64_t> kDims[] = {{128, 128}, {192, 128}, {64, 64}};
-  const auto [qk_dim, v_dim] = kDims[i / 20];
+  const auto [qk_dim, v_dim] = kDims[i / 20 % 3];
   const std::int64_t kv_heads = std::int64_t{1} << static_cast<int>(5.99 * filling(i, 0));
   const std::int64_t sharing = qk_dim == 192 ? 1 : std::int64_t{1} << (i % 4);
   const std::int64_t length = static_cast<std::int64_t>(512 * std::exp2(5 * filling(i, 1))) / 64 * 64;
@@ -95,6 +95,10 @@ std::vector<Point> points() {
     if (h.heads <= 16) add(shape_of(h, 1, 131072), Load::kBurst);
     add(shape_of(h, 4, 3072), Load::kBurst);
     add(shape_of(h, 2, 6144), Load::kBurst);
+  }
+  for (int i = 60; i < 240; ++i) {
+    add(drawn_shape(i), Load::kBurst);
+    if (i % 4 == 0) add(drawn_shape(i), Load::kSustained);
   }
   return out;
 }

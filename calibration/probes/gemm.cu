@@ -4,6 +4,7 @@
 #include "bench.h"
 #include "check.h"
 #include "gemm_shapes.h"
+#include "launched.h"
 #include "lt_gemm.h"
 #include "session.h"
 
@@ -25,7 +26,9 @@ Row measure(Bench& bench, const GemmMemory& memory, const GemmPoint& point) {
   options.rotations = Arena::rotations(gemm.bytes_per_launch(), bench.l2_bytes());
   options.spend_s = point.load == Load::kBurst ? 0.06 : 0.15;
   const Timing timing = bench.measure([&](cudaStream_t stream, int index) { gemm.launch(stream, index); }, options);
-  return timing.row();
+  // Which of the library's kernels it was, and its blocks: what the fit's tiles stand for.
+  const Launched chosen = launched_by(bench.stream(), [&] { gemm.launch(bench.stream(), 0); });
+  return timing.row().text("chosen", chosen.kernel).number("blocks", chosen.blocks);
 }
 
 void body(Session& session) {

@@ -45,6 +45,21 @@ GemmShape design_point(int i, const std::string& dtype, const std::string& layou
   return shape;
 }
 
+// Products that do not fill the chip, where the library's choice of tile and split decides: at most as many tiles of 128 x 128
+// as an H100 has SMs.
+GemmShape small_point(int i, const std::string& dtype, const std::string& layout) {
+  GemmShape shape = design_point(i, dtype, layout);
+  const std::uint64_t kind = mixed(i) / 3 % 6;
+  const std::int64_t step = kind == 5 ? 16 : 64;
+  const double tiles = 132 * filling(i, 0) + 1, aspect = std::exp2(6 * filling(i, 1) - 3);
+  const auto side = [&](double length, std::int64_t unit) {
+    return std::max(unit, static_cast<std::int64_t>(std::llround(length / static_cast<double>(unit))) * unit);
+  };
+  shape.m = std::max<std::int64_t>(128, side(128 * std::sqrt(tiles * aspect), kind == 3 ? 16 : 64));
+  shape.n = std::max<std::int64_t>(256, side(128 * std::sqrt(tiles / aspect), step));
+  return shape;
+}
+
 struct Linear {
   std::int64_t out, in;
   bool column;  // tensor parallelism divides out (column) or in (row)
@@ -95,6 +110,14 @@ class PointList {
       GemmShape shape = design_point(i, dtype, kLayouts[mixed(i) % 3]);
       shape.accumulate = shape.layout == "weight_gradient" && mixed(i) / 18 % 2 == 0;
       shape.sms = sms;
+      add(shape, load);
+    }
+  }
+
+  void add_small(const std::string& dtype, int first, int last, Load load) {
+    for (int i = first; i < last; ++i) {
+      GemmShape shape = small_point(i, dtype, kLayouts[mixed(i) % 3]);
+      shape.accumulate = shape.layout == "weight_gradient" && mixed(i) / 18 % 2 == 0;
       add(shape, load);
     }
   }
@@ -158,6 +181,17 @@ std::vector<GemmPoint> gemm_points() {
     list.add_models("fp8", round + 1, 8, Load::kSustained);
     design("fp8_block", 12, Load::kSustained);
     list.add_models("fp8_block", round + 2, 14, Load::kSustained);
+  }
+  // More of the design where ten minutes are not the limit: random shapes, and those that leave SMs idle.
+  for (int round = 6; round < 18; ++round) {
+    const auto more = [&](const char* dtype, int burst, int sustained) {
+      list.add_design(dtype, round * 90, round * 90 + burst, Load::kBurst);
+      list.add_small(dtype, round * 90, round * 90 + burst / 2, Load::kBurst);
+      list.add_design(dtype, round * 30, round * 30 + sustained, Load::kSustained);
+    };
+    more("bf16", 90, 20);
+    more("fp8", 60, 12);
+    more("fp8_block", 60, 12);
   }
   return list.take();
 }

@@ -78,6 +78,21 @@ double parse_duration_s(const std::string& text) {
   return value * scale;
 }
 
+namespace {
+
+// "1/4": the first of four shares.
+void parse_share(const std::string& text, Options& options) {
+  char *slash = nullptr, *end = nullptr;
+  const long first = std::strtol(text.c_str(), &slash, 10);
+  const long shares = *slash == '/' ? std::strtol(slash + 1, &end, 10) : 0;
+  if (end == nullptr || *end != '\0' || first < 1 || first > shares) {
+    throw std::invalid_argument("--share " + text + ": expected I/N with 1 <= I <= N, such as 1/4");
+  }
+  options.share = first - 1, options.shares = shares;
+}
+
+}  // namespace
+
 Options parse_options(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -86,13 +101,14 @@ Options parse_options(int argc, char** argv) {
       options.list = true;
       continue;
     }
-    if (flag != "--output" && flag != "--budget" && flag != "--limit") {
-      throw std::invalid_argument(flag + ": expected --output DIR, --budget TIME, --limit N or --list");
+    if (flag != "--output" && flag != "--budget" && flag != "--limit" && flag != "--share") {
+      throw std::invalid_argument(flag + ": expected --output DIR, --budget TIME, --limit N, --share I/N or --list");
     }
     if (i + 1 >= argc) throw std::invalid_argument(flag + " needs a value");
     const std::string value = argv[++i];
     if (flag == "--output") options.output = value;
     if (flag == "--budget") options.budget_s = parse_duration_s(value);
+    if (flag == "--share") parse_share(value, options);
     if (flag == "--limit") {
       char* end = nullptr;
       options.limit = std::strtol(value.c_str(), &end, 10);
@@ -112,7 +128,7 @@ Session::~Session() {
   if (file_ >= 0) ::close(file_);
   if (!options_.list) {
     note(std::to_string(measured_) + " points measured, " + std::to_string(skipped_) + " already there, " + std::to_string(unsupported_) +
-         " unsupported, " + std::to_string(seen_ - measured_ - skipped_ - unsupported_) + " left; took " +
+         " unsupported, " + std::to_string(seen_ - measured_ - skipped_ - unsupported_ - elsewhere_) + " left; took " +
          clock_text(host_clock_s() - start_s_));
   }
 }
@@ -172,7 +188,7 @@ void Session::show_progress() {
   shown_s_ = now;
   const double spent = now - start_s_;
   const long fresh = measured_ + unsupported_;
-  const double all = expected_ > seen_ && fresh > 0 ? spent / fresh * (expected_ - seen_) : 0;
+  const double all = expected_ > seen_ && fresh > 0 ? spent / fresh * (expected_ - seen_) / options_.shares : 0;
   std::cerr << (terminal ? "\r" : "") << name_ << ": " << seen_;
   if (expected_ > 0) std::cerr << " of " << expected_;
   std::cerr << " points, " << clock_text(std::min(all, std::max(0.0, seconds_left()))) << " left   " << (terminal ? "" : "\n")
@@ -180,11 +196,15 @@ void Session::show_progress() {
 }
 
 bool Session::wants(const Row& shape) {
+  const long number = seen_++;
+  if (number % options_.shares != options_.share) {
+    ++elsewhere_;
+    return false;
+  }
   if (options_.list) {
     std::cout << '{' << shape.members() << "}\n";
     return false;
   }
-  ++seen_;
   if (done_.count(shape.members()) > 0) {
     ++skipped_;
     return false;

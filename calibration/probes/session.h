@@ -11,6 +11,7 @@
 //   --budget 90s    stop after so long; s, m, h; a bare number is minutes. Points come most telling first
 //   --list          print the shapes and measure nothing (needs no GPU)
 //   --limit N       measure at most N new points
+//   --share I/N     measure every Nth point only, from the Ith on: N GPUs of a node, a process and a folder each, share the work
 //
 // The raw file: a header line ("schema":"trillion.raw/1", GPU, libraries, driver, limits, environment), then a line per
 // point: shape, then result. A line is written whole and synced. A point whose shape is already there is
@@ -30,6 +31,7 @@ struct Options {
   double budget_s = 600;
   bool list = false;
   long limit = 1'000'000;
+  long share = 0, shares = 1;  // points number share, share + shares, ...
   int gpus = 1;  // that a point keeps busy: set by the probe, not by the command line
 };
 
@@ -71,7 +73,7 @@ class Session {
   double start_s_;
   double shown_s_ = 0;
   long expected_ = 0;
-  long seen_ = 0, skipped_ = 0, measured_ = 0, unsupported_ = 0;
+  long seen_ = 0, skipped_ = 0, measured_ = 0, unsupported_ = 0, elsewhere_ = 0;
   std::unordered_set<std::string> done_;
 };
 

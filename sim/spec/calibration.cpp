@@ -58,7 +58,11 @@ void judge(const GemmCurve& c, Judge& j) {
   j.not_negative("split_cost", c.split_cost.value());
   if (c.one_by_one && !c.grouped) j.say("one_by_one is for grouped GEMMs");
   j.fraction("wave_smoothing", c.wave_smoothing);
-  if (c.tiles.empty()) j.say("needs at least one tile");
+  j.not_negative("sm_load", c.sm_load.value());
+  j.not_negative("chip_load", c.chip_load.value());
+  j.not_negative("sm_store", c.sm_store.value());
+  j.not_negative("misaligned", c.misaligned);
+  if (c.tiles.empty()) j.say("needs at least one tile: 'tiles', or 'tiles_m' and 'tiles_n' of one length");
   for (const auto& tile : c.tiles) {
     j.positive("a tile's efficiency", tile.efficiency);
     if (tile.m < 1 || tile.n < 1) j.say("a tile has at least one row and column");

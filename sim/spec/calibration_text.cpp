@@ -1,4 +1,5 @@
 // Writing a profile. Curves are blocks of one key per line, because a person compares two profiles line by line.
+#include <algorithm>
 #include <span>
 
 #include "sim/spec/json_line.h"
@@ -57,6 +58,22 @@ std::string list_text(const std::vector<double>& values, std::size_t per_line) {
   return text + "]";
 }
 
+// Many tiles of one efficiency are two lists.
+void write_tiles(Writer& w, const std::vector<GemmTile>& tiles) {
+  if (std::all_of(tiles.begin(), tiles.end(), [](const GemmTile& t) { return t.efficiency == 1; }) && tiles.size() > 1) {
+    std::vector<double> m, n;
+    for (const auto& tile : tiles) m.push_back(static_cast<double>(tile.m)), n.push_back(static_cast<double>(tile.n));
+    w.line("    tiles_m: " + list_text(m, m.size()));
+    w.line("    tiles_n: " + list_text(n, n.size()));
+    return;
+  }
+  w.raw("tiles", "");
+  for (const auto& tile : tiles) {
+    w.line("      - {m: " + std::to_string(tile.m) + ", n: " + std::to_string(tile.n) +
+           ", efficiency: " + exact_number_text(tile.efficiency) + "}");
+  }
+}
+
 void write(Writer& w, const GemmCurve& c) {
   if (c.grouped) w.raw("grouped", "true");
   w.choice("dtype", kDTypeNames, c.dtype);
@@ -64,11 +81,11 @@ void write(Writer& w, const GemmCurve& c) {
   if (c.accumulate_fp32) w.raw("accumulate", "true");
   w.choice("load", kLoadNames, c.load);
   w.quantity("sm_rate", c.sm_rate);
-  w.raw("tiles", "");
-  for (const auto& tile : c.tiles) {
-    w.line("      - {m: " + std::to_string(tile.m) + ", n: " + std::to_string(tile.n) +
-           ", efficiency: " + exact_number_text(tile.efficiency) + "}");
-  }
+  write_tiles(w, c.tiles);
+  if (c.sm_load.value() > 0) w.quantity("sm_load", c.sm_load);
+  if (c.chip_load.value() > 0) w.quantity("chip_load", c.chip_load);
+  if (c.sm_store.value() > 0) w.quantity("sm_store", c.sm_store);
+  if (c.misaligned > 0) w.number("misaligned", c.misaligned);
   w.quantity("tile_overhead", c.tile_overhead);
   w.integer("max_split", c.max_split);
   if (c.max_split > 1) w.quantity("split_cost", c.split_cost);
@@ -208,6 +225,7 @@ void write_power(Writer& w, const ChipPower& power) {
   w.line("  fp8: " + quantity_text(power.fp8));
   w.line("  attention: " + quantity_text(power.attention));
   w.line("  memory: " + quantity_text(power.memory) + "  # of 1e12 bytes");
+  w.line("  exponent: " + exact_number_text(power.exponent) + "  # of draw over clock");
   w.line("  residuals: {median: " + exact_number_text(power.residuals.median) + ", p90: " + exact_number_text(power.residuals.p90) +
          ", points: " + std::to_string(power.residuals.points) + "}");
   w.line(std::string("  origin: ") + to_text(power.provenance.origin));

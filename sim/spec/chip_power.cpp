@@ -50,13 +50,18 @@ Watts draw(const ChipPower& p, const Draw& d, double clock_mhz) {
   const double clock = clock_mhz / p.clock_max_mhz;
   if (d.memory_kernel) return p.idle + p.memory_kernels * clock;
   const double watts = p.bf16.value() * d.bf16 + p.fp8.value() * d.fp8 + p.attention.value() * d.attention + p.memory.value() * d.memory;
-  return p.idle + p.products * clock + Watts{watts};
+  return p.idle + std::pow(clock, p.exponent - 1) * (p.products * clock + Watts{watts});
 }
 
 double clock_alone(const ChipPower& p, const Draw& d) {
   if (d.memory_kernel) return p.clock_max_mhz;
-  const Watts rest = p.limit - draw(p, d, 0);
-  return p.clock_max_mhz * std::clamp(rest / p.products, kLowest, 1.0);
+  double low = kLowest, high = 1;
+  if (draw(p, d, high * p.clock_max_mhz) <= p.limit) return p.clock_max_mhz;
+  for (int halving = 0; halving < 48; ++halving) {
+    const double middle = (low + high) / 2;
+    (draw(p, d, middle * p.clock_max_mhz) > p.limit ? high : low) = middle;
+  }
+  return p.clock_max_mhz * low;
 }
 
 Seconds time_at(const ChipPower& p, const PowerLoad& load, double clock_mhz) {

@@ -18,10 +18,10 @@ namespace trillion {
 // What the chip draws while it computes, and so which clock it can hold. f is the SM clock, f_max the highest; a kernel runs
 // alone at the highest f where its draw stays below the limit, a step at the f where the mean over its kernels does:
 //
-//   products, attention   idle + products f / f_max + energy x FLOP/s + memory x bytes/s        (rates as they are at f)
+//   products, attention   idle + (f / f_max)^(exponent - 1) (products f / f_max + energy x FLOP/s + memory x bytes/s)
 //   memory-bound          idle + memory_kernels f / f_max
 //
-// Draw grows in proportion to the clock: below ~1.7 GHz the voltage of these chips rests at its floor.
+// Rates are those at f, so the draw of arithmetic grows with f^exponent: the voltage rises with the clock.
 struct ChipPower {
   Watts limit;           // 0: not known; a long step then runs on the sustained curves as they are
   Watts measured_under;  // the limit of the chip whose sustained curves these are; 0: the same
@@ -30,6 +30,7 @@ struct ChipPower {
   Watts products, memory_kernels;  // at f_max
   Joules bf16, fp8, attention;     // of 1e12 FLOP
   Joules memory;                   // of 1e12 bytes
+  double exponent = 1;             // of draw over clock
   Residuals residuals;             // of the clock of each measured kernel
   Provenance provenance;
 

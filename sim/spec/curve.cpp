@@ -30,7 +30,7 @@ double soft_max(double a, double b) {
   const double top = std::max(a, b);
   if (top <= 0) return 0;
   const double u = a / top, v = b / top;
-  return top * std::pow(u * u * u * u + v * v * v * v, 0.25);
+  return top * std::sqrt(std::sqrt(u * u * u * u + v * v * v * v));
 }
 
 // Bytes of A, B and C that must move at least once.
@@ -40,13 +40,34 @@ double gemm_bytes(const GemmCurve& curve, double m, double n, double k) {
   return operand * (m * k + k * n) + result * m * n;
 }
 
-double tile_seconds(const GemmCurve& curve, const GemmTile& tile, double k) {
-  const double work = 2.0 * static_cast<double>(tile.m * tile.n) * k;
-  return curve.tile_overhead.value() + work / (curve.sm_rate.value() * tile.efficiency);
+double over(double amount, BytesPerSecond rate) { return rate.value() > 0 ? amount / rate.value() : 0.0; }
+
+// Bytes of operands that a tile takes in for one step of k.
+double loads_of(const GemmCurve& curve, const GemmTile& tile) {
+  return static_cast<double>(tile.m + tile.n) * element_bytes(curve.dtype).value();
 }
 
+double tile_seconds(const GemmCurve& curve, const GemmTile& tile, double k) {
+  const TilePace pace = pace_of(curve, tile);
+  return pace.once + pace.per_k * k;
+}
+
+// Rows of A are k long, but m in a BF16 weight gradient; rows of B are n long, but k in a BF16 forward pass and in FP8.
+double loads_factor(const GemmCurve& curve, const Gemm& gemm) {
+  if (curve.misaligned <= 0) return 1;
+  constexpr std::int64_t kLine = 128;
+  const bool wide = curve.dtype == DType::bf16 || curve.dtype == DType::fp32;
+  const auto element = static_cast<std::int64_t>(element_bytes(curve.dtype).value());
+  const std::int64_t a = wide && curve.layout == GemmLayout::weight_gradient ? gemm.m : gemm.k;
+  const std::int64_t b = wide && curve.layout != GemmLayout::forward ? gemm.n : gemm.k;
+  return 1 + curve.misaligned * ((a * element % kLine != 0 ? 1 : 0) + (b * element % kLine != 0 ? 1 : 0));
+}
+
+constexpr double kSplitWaves = 4;  // nothing is gained by splitting beyond
+
 // The fastest tile and split. `rows` are the groups' m; one entry for a plain GEMM.
-double compute_seconds(const GemmCurve& curve, const std::vector<std::int64_t>& rows, std::int64_t n, std::int64_t k, double sms) {
+double compute_seconds(const GemmCurve& curve, const std::vector<std::int64_t>& rows, std::int64_t n, std::int64_t k, double sms,
+                       double loads_factor = 1) {
   double best = std::numeric_limits<double>::infinity();
   double elements = 0;
   for (const auto m : rows) elements += static_cast<double>(m) * static_cast<double>(n);
@@ -54,13 +75,16 @@ double compute_seconds(const GemmCurve& curve, const std::vector<std::int64_t>& 
     double tiles = 0;
     for (const auto m : rows) tiles += ceil_div(m, tile.m) * ceil_div(n, tile.n);
     if (tiles <= 0) return 0;
+    const TilePace pace = pace_of(curve, tile, loads_factor);
+    const double loading = over(loads_factor * tiles * loads_of(curve, tile) * static_cast<double>(k), curve.chip_load);
     for (std::int64_t split = 1; split <= curve.max_split; split *= 2) {
       const double z = static_cast<double>(split);
-      const double part = static_cast<double>(k) / z;
-      const double share = tiles * z / sms, waves = effective_waves(share, curve.wave_smoothing);
-      double time = waves * curve.correction.factor(std::min(share, waves), part) * tile_seconds(curve, tile, part);
-      if (split > 1) time += curve.split_cost.value() + 8.0 * z * elements / curve.memory_rate.value();
-      best = std::min(best, time);
+      if (split > 1 && tiles * z > kSplitWaves * sms) break;
+      const double part = static_cast<double>(k) / z, share = tiles * z / sms, waves = effective_waves(share, curve.wave_smoothing);
+      const double adding = split > 1 ? curve.split_cost.value() + 8.0 * z * elements / curve.memory_rate.value() : 0.0;
+      if (loading + adding >= best) continue;
+      const double items = waves * curve.correction.factor(std::min(share, waves), part) * (pace.once + pace.per_k * part);
+      best = std::min(best, soft_max(items, loading) + adding);
     }
   }
   return best;
@@ -90,6 +114,13 @@ bool nothing_to_do(const GroupedGemm& gemm) {
 
 }  // namespace
 
+TilePace pace_of(const GemmCurve& curve, const GemmTile& tile, double loads_factor) {
+  const double elements = static_cast<double>(tile.m * tile.n);
+  const double result = curve.accumulate_fp32 ? 8.0 : 2.0;
+  return {curve.tile_overhead.value() + over(elements * result, curve.sm_store),
+          soft_max(2.0 * elements / (curve.sm_rate.value() * tile.efficiency), over(loads_factor * loads_of(curve, tile), curve.sm_load))};
+}
+
 double effective_waves(double items_per_sm, double smoothing) {
   if (items_per_sm <= 1.0) return 1.0;
   return (1.0 - smoothing) * std::ceil(items_per_sm) + smoothing * items_per_sm;
@@ -109,7 +140,7 @@ double GemmCorrection::factor(double fill, double k) const {
 Seconds evaluate(const GemmCurve& curve, const Gemm& gemm, double sms) {
   CHECK(sms > 0 && !curve.tiles.empty());
   if (gemm.m == 0 || gemm.n == 0 || gemm.k == 0) return Seconds{};
-  const double compute = compute_seconds(curve, {gemm.m}, gemm.n, gemm.k, sms);
+  const double compute = compute_seconds(curve, {gemm.m}, gemm.n, gemm.k, sms, loads_factor(curve, gemm));
   const double bytes = gemm_bytes(curve, static_cast<double>(gemm.m), static_cast<double>(gemm.n), static_cast<double>(gemm.k));
   return curve.info.scale * (curve.launch + Seconds{soft_max(compute, bytes / curve.memory_rate.value())});
 }

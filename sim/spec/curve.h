@@ -61,12 +61,20 @@ struct GemmTile {
 
 // One GEMM, or one GEMM per group in one kernel. The library's choice is the fastest of its tiles and splits of k:
 //
-//   compute = min over tiles (tm x tn) and splits z = 1, 2, 4 ... max_split of
-//             waves(z T / S) correction (o + 2 tm tn (k / z) / (efficiency sm_rate))
+//   compute = min over tiles (tm x tn) and splits z = 1, 2, 4 ... max_split, z T <= 4 S or z = 1, of
+//             (waves(z T / S) correction item) with (z T loads (k / z) / chip_load)
 //             + [z > 1] (split_cost + 2 z m n 4 bytes / memory_rate)
-//             T = ceil(m/tm) ceil(n/tn), summed over groups;  o = tile_overhead: prologue and epilogue
+//             T = ceil(m/tm) ceil(n/tn), summed over groups
+//   item    = o + tm tn c / sm_store + (k / z) step            o = tile_overhead: prologue and epilogue;  c = bytes of C per element
+//   step    = (2 tm tn / (efficiency sm_rate)) with (loads / sm_load)
+//   loads   = (tm + tn) bytes of an operand's element          into the SM, for each step of k;  x (1 + misaligned) for each of A and B
+//                                                              whose rows in memory are no multiple of 128 bytes (plain GEMMs)
 //   memory  = (A + B + C bytes) / memory_rate                  C twice where it accumulates
-//   time    = launch + (compute^4 + memory^4)^(1/4)
+//   time    = launch + compute with memory                     a with b = (a^4 + b^4)^(1/4): two limits, never both reached at once
+//
+// sm_load is what one SM can take in, chip_load what the L2 cache can give to all of them: why small tiles and tall thin ones are
+// slow, alone and side by side. A rate of 0 is no limit. Time never falls when a dimension grows, among shapes whose rows are aligned
+// alike: the library's kernels are up to a fifth slower on rows that are not, and so is the curve.
 //
 // `one_by_one`: the library runs the groups as kernels one after the other; the time is the sum of the plain ones.
 // Groups of a weight gradient differ in the reduced dimension: then total work / S (at least the longest tile) plus
@@ -81,6 +89,8 @@ struct GemmCurve {
 
   FlopsPerSecond sm_rate;  // of one SM
   std::vector<GemmTile> tiles;
+  BytesPerSecond sm_load, chip_load, sm_store;
+  double misaligned = 0;
   Seconds tile_overhead;
   std::int64_t max_split = 1;
   Seconds split_cost;       // of adding the parts up
@@ -91,6 +101,12 @@ struct GemmCurve {
   GemmCorrection correction;
   Range m, n, k;  // measured; for groups, of one group
 };
+// `item` above as seconds once and seconds for one step of k.
+struct TilePace {
+  double once = 0, per_k = 0;
+};
+TilePace pace_of(const GemmCurve& curve, const GemmTile& tile, double loads_factor = 1);
+
 Seconds evaluate(const GemmCurve& curve, const Gemm& gemm, double sms);
 Seconds evaluate(const GemmCurve& curve, const GroupedGemm& gemm, double sms);
 

@@ -44,6 +44,23 @@ GemmCorrection read_correction(YamlReader& curve) {
   return correction;
 }
 
+// One by one with their efficiencies, or as two lists of sides at efficiency 1.
+std::vector<GemmTile> read_tiles(YamlReader& reader) {
+  std::vector<GemmTile> tiles;
+  const auto m = reader.numbers("tiles_m"), n = reader.numbers("tiles_n");
+  if (m && n) {
+    for (std::size_t i = 0; i < m->size() && i < n->size(); ++i) {
+      tiles.push_back({static_cast<std::int64_t>((*m)[i]), static_cast<std::int64_t>((*n)[i]), 1.0});
+    }
+    if (m->size() != n->size()) tiles.clear();  // judged as a curve without tiles
+    return tiles;
+  }
+  for (YamlReader& tile : reader.mappings("tiles")) {
+    tiles.push_back({tile.integer("m"), tile.integer("n"), tile.number("efficiency")});
+  }
+  return tiles;
+}
+
 GemmCurve read_gemm(YamlReader& reader) {
   GemmCurve curve;
   curve.grouped = reader.boolean("grouped", false);
@@ -52,9 +69,11 @@ GemmCurve read_gemm(YamlReader& reader) {
   curve.accumulate_fp32 = reader.boolean("accumulate", false);
   curve.load = reader.choice<Load>("load", kLoadNames);
   curve.sm_rate = reader.quantity<FlopsPerSecond>("sm_rate");
-  for (YamlReader& tile : reader.mappings("tiles")) {
-    curve.tiles.push_back({tile.integer("m"), tile.integer("n"), tile.number("efficiency")});
-  }
+  curve.tiles = read_tiles(reader);
+  curve.sm_load = reader.quantity<BytesPerSecond>("sm_load", BytesPerSecond{});
+  curve.chip_load = reader.quantity<BytesPerSecond>("chip_load", BytesPerSecond{});
+  curve.sm_store = reader.quantity<BytesPerSecond>("sm_store", BytesPerSecond{});
+  curve.misaligned = reader.number("misaligned", 0.0);
   curve.tile_overhead = reader.quantity<Seconds>("tile_overhead");
   curve.max_split = reader.integer("max_split", 1);
   curve.split_cost = reader.quantity<Seconds>("split_cost", Seconds{});
@@ -181,6 +200,7 @@ ChipPower read_power(YamlReader& parent) {
   power.fp8 = reader->quantity<Joules>("fp8");
   power.attention = reader->quantity<Joules>("attention");
   power.memory = reader->quantity<Joules>("memory");
+  power.exponent = reader->number("exponent", 1.0);
   power.residuals = read_residuals(*reader);
   power.provenance = reader->provenance();
   return power;

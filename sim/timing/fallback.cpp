@@ -118,6 +118,8 @@ std::optional<GemmCurve> stand_in(const Calibration& calibration, const GemmCurv
   curve.load = wanted.load;
   const double slower = sustained_factor(parent->load, wanted.load, calibration.stack.sustained_gemm.value);
   curve.sm_rate *= peak(calibration.chip, wanted.dtype) / peak(calibration.chip, parent->dtype) / slower;
+  curve.sm_load *= 1 / slower;
+  curve.chip_load *= 1 / slower;
   curve.tile_overhead *= slower;
   curve.info = stand_in_info(curve_name(curve), parent->info, kinship(wanted, *parent).widening);
   return curve;

@@ -29,6 +29,21 @@ TEST(FitGemm, FewerSmsAreExplainedByTilesAlone) {
   EXPECT_LT(fit_gemm(GemmCurve{}, points, kChip).info.residuals.median, 0.03);
 }
 
+TEST(FitGemm, TilesThatLoadAreRecognised) {
+  GemmCurve truth = true_gemm();
+  truth.tiles.clear();
+  for (const auto& [m, n] :
+       {std::pair{64, 64}, {64, 128}, {128, 64}, {128, 128}, {128, 192}, {192, 128}, {128, 256}, {256, 128}, {192, 192}}) {
+    truth.tiles.push_back({m, n, 1.0});
+  }
+  truth.sm_load = BytesPerSecond{2e11}, truth.chip_load = BytesPerSecond{1.5e13}, truth.sm_store = BytesPerSecond{5e10};
+  Points points = points_of(gemm_file(200, 0.0));
+  for (auto& point : points) point.seconds = predict(truth, point);
+  const GemmCurve curve = fit_gemm(GemmCurve{}, points, kChip);
+  EXPECT_GT(curve.sm_load.value(), 0);
+  EXPECT_LT(curve.info.residuals.median, 0.03);
+}
+
 TEST(FitGemm, GroupsThatRunOneByOneAreRecognised) {
   GemmCurve key;
   key.grouped = true;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "tests/fit/bench_points.h"
 
 namespace trillion {
@@ -65,6 +67,33 @@ TEST(FitPower, FindsTheClocksOfTheChipThatMadeTheRows) {
   const Gemm unseen{DType::bf16, 6000, 6000, 6000};
   const Draw d = *draw_of(unseen, evaluate(true_gemm(), unseen, 132));
   EXPECT_NEAR(clock_alone(p, d) / clock_alone(true_chip(), d), 1, 0.02);
+}
+
+// Kernels that share their time with idle gaps on a chip whose draw grows with clock^2.5.
+RawFile shared_file() {
+  RawFile file = watched_file(80);
+  const auto row = [&](int kernel, double duty, double seconds, double clock, double watts) {
+    std::ostringstream text;
+    text << R"({"op":"power","victim":{"op":"gemm","m":)" << kernel << R"(},"gap":"idle","duty":)" << duty << R"(,"time_s":)" << seconds
+         << R"(,"busy":)" << duty << R"(,"clock_mhz":)" << clock << R"(,"power_w":)" << watts << "}";
+    file.others.push_back(parse_json_line(text.str(), {"power.jsonl", 1, 1}));
+  };
+  for (int kernel = 0; kernel < 4; ++kernel) {
+    row(kernel, 0, 1e-3, 1980, 120);
+    for (const double duty : {1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.25}) {
+      const double clock = std::min(1600.0, 1350 + 30.0 * kernel + 700 * (1 - duty));
+      row(kernel, duty, 1e-3 * 1350 / clock, clock, 120 + duty * (550 + 20 * kernel) * std::pow(clock / 1400, 2.5));
+    }
+  }
+  return file;
+}
+
+TEST(FitPower, GapsTellHowDrawGrowsWithTheClock) {
+  const ChipPower p = fit_power({shared_file()});
+  EXPECT_NEAR(p.exponent, 2.5, 0.1);
+  EXPECT_EQ(p.provenance.source.find("assumed"), std::string::npos);
+  EXPECT_LT(p.residuals.median, 0.02);
+  EXPECT_DOUBLE_EQ(fit_power({watched_file(80)}).exponent, 1);
 }
 
 TEST(FitPower, SaysNothingFromTooLittle) {

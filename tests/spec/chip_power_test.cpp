@@ -45,6 +45,19 @@ TEST(ChipPower, AKernelAloneDrawsTheLimitAtItsClock) {
   EXPECT_NEAR(draw(chip(), d, f).value(), 700, 1e-9);
 }
 
+TEST(ChipPower, DrawGrowsWithThePowerOfTheClock) {
+  ChipPower p = chip();
+  p.exponent = 2.6;
+  const Draw d = *draw_of(Gemm{DType::bf16, 8192, 8192, 8192}, Seconds{1.6e-3});
+  Draw faster = d;
+  faster.bf16 *= 1.1, faster.memory *= 1.1;
+  EXPECT_NEAR((draw(p, faster, 1650) - p.idle) / (draw(p, d, 1500) - p.idle), std::pow(1.1, 2.6), 1e-12);
+  const double f = clock_alone(p, d);
+  EXPECT_NEAR(draw(p, d, f).value(), 700, 1e-6);
+  p.products = Watts{100};
+  EXPECT_DOUBLE_EQ(clock_alone(p, {}), 2000);  // nothing to do: never held
+}
+
 TEST(ChipPower, APrecisionCostsItsOwnEnergy) {
   const Draw wide = *draw_of(Gemm{DType::bf16, 4096, 4096, 4096}, Seconds{2e-4});
   const Draw narrow = *draw_of(Gemm{DType::fp8, 4096, 4096, 4096}, Seconds{2e-4});

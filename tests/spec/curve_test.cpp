@@ -58,6 +58,40 @@ TEST(Curve, MemoryBoundsAGemmWithLittleArithmetic) {
   EXPECT_NEAR(evaluate(c, gemm, 1000).value(), (bytes + 6.0 * 4096 * 4096) / 1e9, 0.01 * bytes / 1e9);
 }
 
+TEST(Curve, WhatATileLoadsAndStoresLimitsIt) {
+  GemmCurve c = plain_gemm();
+  const Gemm one{DType::bf16, 128, 128, 1024};
+  const double free = evaluate(c, one, 64).value();
+  // 512 bytes for each step of k, a hundred times slower than the arithmetic.
+  c.sm_load = BytesPerSecond{512 / (100 * 2.0 * 128 * 128 / 1e12)};
+  const double loading = 1024 * 512 / c.sm_load.value();
+  EXPECT_NEAR(evaluate(c, one, 64).value(), free - 2.0 * 128 * 128 * 1024 / 1e12 + loading, 1e-3 * loading);
+  // The L2 gives to all tiles at once: 64 of them take as long as 64 one by one.
+  c = plain_gemm();
+  c.chip_load = BytesPerSecond{512 / (100 * 2.0 * 128 * 128 / 1e12)};
+  EXPECT_NEAR(evaluate(c, Gemm{DType::bf16, 1024, 1024, 1024}, 64).value(), 64 * loading, 0.01 * 64 * loading);
+  c = plain_gemm();
+  c.sm_store = BytesPerSecond{1e9};
+  EXPECT_NEAR(evaluate(c, one, 64).value() - free, 2.0 * 128 * 128 / 1e9, 1e-9);
+}
+
+TEST(Curve, RowsThatAreNoWholeLinesLoadSlower) {
+  GemmCurve c = plain_gemm();
+  c.sm_load = BytesPerSecond{1e9};
+  c.misaligned = 0.5;
+  const auto time = [&](DType dtype, GemmLayout layout, std::int64_t m, std::int64_t n, std::int64_t k) {
+    c.dtype = dtype, c.layout = layout;
+    return evaluate(c, Gemm{dtype, m, n, k, layout}, 64).value() /
+           evaluate(c, Gemm{dtype, 128, 128, 64 * ((k + 63) / 64), layout}, 64).value();
+  };
+  EXPECT_GT(time(DType::bf16, GemmLayout::forward, 128, 128, 1000), 1.9);        // rows of both operands are 2000 bytes
+  EXPECT_NEAR(time(DType::bf16, GemmLayout::forward, 120, 120, 1024), 1, 1e-9);  // m and n are no row's length
+  EXPECT_NEAR(time(DType::bf16, GemmLayout::input_gradient, 120, 120, 1024), 1.5, 0.01);
+  EXPECT_GT(time(DType::bf16, GemmLayout::weight_gradient, 120, 120, 1000), 1.9);
+  EXPECT_NEAR(time(DType::bf16, GemmLayout::weight_gradient, 128, 128, 960), 1, 1e-9);
+  EXPECT_NEAR(time(DType::fp8, GemmLayout::weight_gradient, 120, 120, 1024), 1, 1e-9);  // in FP8 every row is k long
+}
+
 TEST(Curve, GroupsShareOneLaunchAndTheirTilesFillTheChipTogether) {
   const GemmCurve c = plain_gemm();
   const double tile = 1e-6 + 2.0 * 128 * 128 * 1000 / 1e12;
