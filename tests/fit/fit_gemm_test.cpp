@@ -36,12 +36,12 @@ TEST(FitGemm, TilesThatLoadAreRecognised) {
        {std::pair{64, 64}, {64, 128}, {128, 64}, {128, 128}, {128, 192}, {192, 128}, {128, 256}, {256, 128}, {192, 192}}) {
     truth.tiles.push_back({m, n, 1.0});
   }
-  truth.sm_load = BytesPerSecond{2e11}, truth.chip_load = BytesPerSecond{1.5e13}, truth.sm_store = BytesPerSecond{5e10};
+  truth.sm_load = BytesPerSecond{1.2e11}, truth.chip_load = BytesPerSecond{8e12}, truth.sm_store = BytesPerSecond{2e10};
   Points points = points_of(gemm_file(200, 0.0));
   for (auto& point : points) point.seconds = predict(truth, point);
   const GemmCurve curve = fit_gemm(GemmCurve{}, points, kChip);
   EXPECT_GT(curve.sm_load.value(), 0);
-  EXPECT_LT(curve.info.residuals.median, 0.03);
+  EXPECT_LT(curve.info.residuals.median, 0.04);
 }
 
 TEST(FitGemm, GroupsThatRunOneByOneAreRecognised) {
