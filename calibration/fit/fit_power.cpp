@@ -67,6 +67,7 @@ double number_of(const JsonLine& line, const char* key) {
 struct Shared {
   std::size_t kernel = 0;  // which
   double clock_mhz = 0, busy = 0, power_w = 0;
+  double gap_mhz = 0;    // clock in the gaps
   bool copying = false;  // in the gaps
 };
 
@@ -97,15 +98,16 @@ void collect_shared(const RawFile& file, SharedRows& all) {
   for (const JsonLine& line : file.others) {
     const auto found = counts(line) ? alone.find(kernel_of(line)) : alone.end();
     if (found == alone.end() || number_of(line, "duty") == 0) continue;
-    const double clock = found->second.clock_mhz * found->second.seconds / number_of(line, "time_s");
-    all.rows.push_back({found->second.kernel, clock, number_of(line, "busy"), number_of(line, "power_w"), !idle(line)});
+    const double clock = found->second.clock_mhz * found->second.seconds / number_of(line, "time_s"), busy = number_of(line, "busy");
+    const double gap = busy < 0.98 ? (number_of(line, "clock_mhz") - busy * clock) / (1 - busy) : clock;
+    all.rows.push_back({found->second.kernel, clock, busy, number_of(line, "power_w"), gap, !idle(line)});
     all.source = file.provenance.source;
   }
 }
 
 // How draw grows with the clock, and where that is from.
 struct Growth {
-  double exponent = 1;
+  double exponent = 1, memory_clock = 1;
   std::string source = "that draw grows in proportion to the clock is assumed";
 };
 
@@ -123,7 +125,7 @@ Growth fit_growth(const std::vector<RawFile>& files) {
     std::vector<double> r;
     for (const Shared& row : all.rows) {
       const double kernel = all.gap_w + std::exp(theta[2 + row.kernel]) * std::pow(row.clock_mhz / kAt, std::exp(theta[0]));
-      const double gap = all.gap_w + (row.copying ? std::exp(theta[1]) * row.clock_mhz / kAt : 0.0);
+      const double gap = all.gap_w + (row.copying ? std::exp(theta[1]) * row.gap_mhz / kAt : 0.0);
       r.push_back(std::log((row.busy * kernel + (1 - row.busy) * gap) / row.power_w));
     }
     return r;
@@ -132,7 +134,12 @@ Growth fit_growth(const std::vector<RawFile>& files) {
   std::vector<Prior> priors = {{std::log(2.0), 0.7}, {std::log(300.0), 0.5}};
   priors.resize(2 + all.kernels, {std::log(600.0), 0.5});
   const double exponent = std::exp(least_squares(residual, priors)[0]);
-  return {std::round(100 * exponent) / 100,
+  std::vector<double> faster;
+  for (const Shared& row : all.rows) {
+    if (row.copying && row.busy < 0.98) faster.push_back(row.gap_mhz / row.clock_mhz);
+  }
+  const double memory_clock = faster.empty() ? 1.0 : std::max(1.0, median(faster));
+  return {std::round(100 * exponent) / 100, std::round(1000 * memory_clock) / 1000,
           "the exponent: " + std::to_string(all.rows.size()) + " rows of kernels that share their time with gaps, " + all.source};
 }
 
@@ -147,6 +154,7 @@ ChipPower fit_power(const std::vector<RawFile>& files) {
   start.clock_max_mhz = rows.clock_max;
   const Growth growth = fit_growth(files);
   start.exponent = growth.exponent;
+  start.memory_clock = growth.memory_clock;
   // A memory-bound kernel leaves half of the SMs' issue slots empty: 0.55 of the limit where none was watched.
   start.memory_kernels = (rows.memory_watts.empty() ? 0.55 * start.limit : Watts{median(rows.memory_watts)}) - start.idle;
   const auto power = [&](const std::vector<double>& theta) {

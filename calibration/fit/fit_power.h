@@ -9,6 +9,7 @@
 //
 //   power = busy (idle + at_1400 (f / 1400 MHz)^exponent) + (1 - busy) gap         at_1400 of each kernel, one exponent
 //
+// The same rows with a copy in the gaps say how much higher the clock is in them than in the products: memory_clock.
 // f: the clock of the row without gaps times how much faster the kernel ran than there. Rows of borrowed folders count, since the chip is
 // the same. Without any: 1, and the source says that it is assumed. Idle is the lowest draw in any row; memory-bound kernels draw what NVML
 // says of their sustained rows. Law 1: a step's time, clock or draw is never an input.

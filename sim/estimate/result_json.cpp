@@ -191,6 +191,7 @@ Json step_json(const Scenario& scenario, const Estimate& estimate) {
       {"phases_s", phases_json(step.phases)},
       {"exposed_s", exposed_json(step.exposed)},
       {"compute_s", compute_json(step.compute)},
+      {"host_issue_s", number(step.host_issue)},
       {"clock_mhz", step.clock_mhz > 0 ? Json(number(step.clock_mhz)) : Json(nullptr)},
   };
 }

@@ -75,6 +75,7 @@ struct StepResult {
   std::int64_t slowest_rank = 0;                   // the pipeline rank whose phases and exposed seconds these are
   double time_low_ratio = 1, time_high_ratio = 1;  // 90 % interval of `time`, relative
   std::uint64_t events = 0, tasks = 0;
+  Seconds host_issue;         // what a GPU's host spends on issuing the step's kernels, mean; 0: the stack never waits for its host
   double clock_mhz = 0;       // SM clock that the power limit leaves; 0: not known, kernels ran on their sustained curves
   std::uint64_t kernels = 0;  // and communications: several kernels can be one task
 };

@@ -24,6 +24,7 @@ struct Totals {
   Seconds straggler;                               // of compute, beyond even load
   Flops work;
   std::uint64_t kernels = 0;  // and communications, simulated
+  Seconds host;               // issuing them
   std::array<WireBytes, kCategoryCount> wire{};
   std::vector<Seconds> by_curve;
   std::vector<bool> extrapolated;
@@ -49,6 +50,7 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
     count[k.value] += n;
     busy[k.value] += (trace.end[i] - trace.start[i]).seconds() * static_cast<double>(n);
     const bool launch = static_cast<Category>(step.graph.kind(k).tag) == Category::host_launch;
+    if (launch) t.host += (trace.end[i] - trace.start[i]).seconds() * static_cast<double>(n);
     if (!launch) t.kernels += std::max<std::size_t>(1, step.parts[k.value].size());
   }
   for (std::size_t k = 0; k < count.size(); ++k) {
@@ -229,6 +231,7 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   r.tasks = step.graph.task_count();
   r.kernels = t.kernels;
   r.clock_mhz = step.clock_mhz;
+  r.host_issue = t.host / t.gpus;
 
   const double gpus = s.extent == Extent::step ? static_cast<double>(s.cluster.gpus()) : 1.0;
   const std::int64_t sequences = s.extent == Extent::step ? s.training.global_batch_size : s.plan.micro_batch_size;

@@ -81,6 +81,16 @@ std::string peak_text(const Scenario& scenario, const Conventions& conventions) 
                      conventions.peak_precision == Precision::fp8 ? "FP8" : "BF16", scenario.cluster.gpu.name);
 }
 
+constexpr double kHostBound = 0.9;  // of the step
+
+// Hosts of one kind differ twofold in what a launch takes them.
+std::string host_line(const StepResult& step, const TextStyle& style) {
+  const double share = step.host_issue / step.time;
+  std::string text = fmt::format("{} to issue the kernels, {} of the step", duration_text(step.host_issue), percent_text(share));
+  if (share > kHostBound) text += ": host-bound";
+  return page_line("host", text + "; as the profile's host, others take half or twice as long", style);
+}
+
 std::string step_section(const Scenario& scenario, const Estimate& estimate, const TextStyle& style) {
   const std::string separator = page_separator(style);
   const StepResult& step = estimate.step;
@@ -104,6 +114,7 @@ std::string step_section(const Scenario& scenario, const Estimate& estimate, con
   text += page_line("MFU, full attention",
                     fmt::format("{} = {} per GPU", percent_text(used.mfu_noncausal), flops_rate_text(used.noncausal)), style);
   text += page_line("HFU, causal attention", fmt::format("{}, recomputation counted", percent_text(used.hfu)), style);
+  if (step.host_issue.value() > 0) text += host_line(step, style);
   return text;
 }
 

@@ -226,6 +226,7 @@ void write_power(Writer& w, const ChipPower& power) {
   w.line("  attention: " + quantity_text(power.attention));
   w.line("  memory: " + quantity_text(power.memory) + "  # of 1e12 bytes");
   w.line("  exponent: " + exact_number_text(power.exponent) + "  # of draw over clock");
+  w.line("  memory_clock: " + exact_number_text(power.memory_clock) + "  # of memory-bound kernels in a step, over the products'");
   w.line("  residuals: {median: " + exact_number_text(power.residuals.median) + ", p90: " + exact_number_text(power.residuals.p90) +
          ", points: " + std::to_string(power.residuals.points) + "}");
   w.line(std::string("  origin: ") + to_text(power.provenance.origin));

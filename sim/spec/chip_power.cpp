@@ -48,7 +48,7 @@ std::optional<Draw> draw_of(const Shape& shape, Seconds time) {
 
 Watts draw(const ChipPower& p, const Draw& d, double clock_mhz) {
   const double clock = clock_mhz / p.clock_max_mhz;
-  if (d.memory_kernel) return p.idle + p.memory_kernels * clock;
+  if (d.memory_kernel) return p.idle + p.memory_kernels * std::min(1.0, p.memory_clock * clock);
   const double watts = p.bf16.value() * d.bf16 + p.fp8.value() * d.fp8 + p.attention.value() * d.attention + p.memory.value() * d.memory;
   return p.idle + std::pow(clock, p.exponent - 1) * (p.products * clock + Watts{watts});
 }
@@ -67,7 +67,8 @@ double clock_alone(const ChipPower& p, const Draw& d) {
 Seconds time_at(const ChipPower& p, const PowerLoad& load, double clock_mhz) {
   if (load.draw.memory_kernel) {
     if (load.memory >= load.burst) return load.burst;
-    const double memory = std::pow(load.memory / load.burst, 4), slower = std::pow(p.clock_max_mhz / clock_mhz, 4);
+    const double memory = std::pow(load.memory / load.burst, 4),
+                 slower = std::pow(std::max(1.0, p.clock_max_mhz / (p.memory_clock * clock_mhz)), 4);
     return load.burst * std::pow(memory + (1 - memory) * slower, 0.25);
   }
   ChipPower measured = p;

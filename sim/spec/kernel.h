@@ -135,6 +135,10 @@ enum class MemoryKernel {
   torch_adamw_fused_fp32,
   torch_adamw_foreach_bf16,
   torch_adamw_foreach_fp32,
+  torch_topk,
+  torch_softmax,
+  torch_argsort,
+  torch_index_add_bf16,
 };
 inline constexpr std::array<std::string_view, 60> kMemoryKernelNames = {"copy",
                                                                         "rms_norm",
@@ -195,7 +199,11 @@ inline constexpr std::array<std::string_view, 60> kMemoryKernelNames = {"copy",
                                                                         "torch_adamw_fused_bf16",
                                                                         "torch_adamw_fused_fp32",
                                                                         "torch_adamw_foreach_bf16",
-                                                                        "torch_adamw_foreach_fp32"};
+                                                                        "torch_adamw_foreach_fp32",
+                                                                        "torch_topk",
+                                                                        "torch_softmax",
+                                                                        "torch_argsort",
+                                                                        "torch_index_add_bf16"};
 
 struct MemoryBound {
   MemoryKernel kernel = MemoryKernel::copy;

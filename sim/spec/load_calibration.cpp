@@ -201,6 +201,7 @@ ChipPower read_power(YamlReader& parent) {
   power.attention = reader->quantity<Joules>("attention");
   power.memory = reader->quantity<Joules>("memory");
   power.exponent = reader->number("exponent", 1.0);
+  power.memory_clock = reader->number("memory_clock", 1.0);
   power.residuals = read_residuals(*reader);
   power.provenance = reader->provenance();
   return power;

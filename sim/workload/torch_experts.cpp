@@ -20,13 +20,20 @@ Operation gate_kernel(const std::string& label, double read, double written) {
   return op;
 }
 
-// A radix sort of 64-bit keys with their places: a histogram, its scan, and eight passes of eight bits.
-constexpr int kSortKernels = 10;
+// Calls whose rows hold several kernels: topk selects and sorts; argsort is a radix sort of 64-bit keys with their places, a histogram,
+// its scan, and eight passes of eight bits. What the host spends on the further launches, in calls of an elementwise kernel.
+constexpr int kTopkCalls = 1, kSortCalls = 4;
 
-// Rows of token copies added to their tokens in BF16: the kernel's time is its atomic additions, one per value, which the rows of
-// torch_index_add count as ten bytes.
+Operation router_call(const std::string& label, MemoryKernel kernel, double read, double written) {
+  Operation op = torch_kernel(label, kernel, read, written);
+  op.category = Category::gate;
+  return op;
+}
+
+// Rows of token copies added to their tokens in BF16: the kernel's time is its atomic additions, one per value, which its rows count
+// as ten bytes.
 Operation add_rows(const std::string& label, double values) {
-  return scaled(torch_kernel(label, MemoryKernel::torch_index_add, 6 * values, 4 * values));
+  return scaled(torch_kernel(label, MemoryKernel::torch_index_add_bf16, 6 * values, 4 * values));
 }
 
 Operation moved(const std::string& label, double values) {
@@ -47,12 +54,11 @@ Passes torch_gate(const BlockContext& c) {
   append(p.forward, norm.forward);
   append(p.forward, router.forward);
   p.forward.push_back(gate_kernel("gate scores to FP32", 2 * scores, 4 * scores));
-  p.forward.push_back(gate_kernel("gate softmax", 4 * scores, 4 * scores));
-  // A radix select of two bits at a time reads the scores in each of its sixteen passes.
-  p.forward.push_back(gate_kernel("gate top-k", 16 * 4 * scores, 12 * copies));
-  p.forward.push_back(gate_kernel("gate top-k sort", 12 * copies, 12 * copies));
-  for (int i = 0; i < kSortKernels; ++i)
-    p.forward.push_back(gate_kernel("sort tokens by expert " + std::to_string(i), 16 * copies, 16 * copies));
+  p.forward.push_back(router_call("gate softmax", MemoryKernel::torch_softmax, 4 * scores, 4 * scores));
+  p.forward.push_back(router_call("gate top-k", MemoryKernel::torch_topk, 4 * scores, 12 * copies));
+  p.forward.back().host_calls = kTopkCalls;
+  p.forward.push_back(router_call("sort tokens by expert", MemoryKernel::torch_argsort, 8 * copies, 8 * copies));
+  p.forward.back().host_calls = kSortCalls;
   p.forward.push_back(gate_kernel("token of a copy", 8 * copies, 8 * copies));
   // torch.bincount asks the device for the smallest and the largest value before it can allocate its result.
   for (const char* label : {"smallest expert", "largest expert"}) {

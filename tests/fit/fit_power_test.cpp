@@ -72,10 +72,11 @@ TEST(FitPower, FindsTheClocksOfTheChipThatMadeTheRows) {
 // Kernels that share their time with idle gaps on a chip whose draw grows with clock^2.5.
 RawFile shared_file() {
   RawFile file = watched_file(80);
-  const auto row = [&](int kernel, double duty, double seconds, double clock, double watts) {
+  // The clock that is counted is the mean over kernel and gap.
+  const auto row = [&](int kernel, double duty, double seconds, double clock, double watts, const char* gap = "idle") {
     std::ostringstream text;
-    text << R"({"op":"power","victim":{"op":"gemm","m":)" << kernel << R"(},"gap":"idle","duty":)" << duty << R"(,"time_s":)" << seconds
-         << R"(,"busy":)" << duty << R"(,"clock_mhz":)" << clock << R"(,"power_w":)" << watts << "}";
+    text << R"({"op":"power","victim":{"op":"gemm","m":)" << kernel << R"(},"gap":")" << gap << R"(","duty":)" << duty << R"(,"time_s":)"
+         << seconds << R"(,"busy":)" << duty << R"(,"clock_mhz":)" << clock << R"(,"power_w":)" << watts << "}";
     file.others.push_back(parse_json_line(text.str(), {"power.jsonl", 1, 1}));
   };
   for (int kernel = 0; kernel < 4; ++kernel) {
@@ -84,6 +85,8 @@ RawFile shared_file() {
       const double clock = std::min(1600.0, 1350 + 30.0 * kernel + 700 * (1 - duty));
       row(kernel, duty, 1e-3 * 1350 / clock, clock, 120 + duty * (550 + 20 * kernel) * std::pow(clock / 1400, 2.5));
     }
+    const double clock = 1400, copying = 1.2 * clock, watts = 120 + 0.7 * (550 + 20 * kernel) + 0.3 * 300 * copying / 1400;
+    row(kernel, 0.7, 1e-3 * 1350 / clock, 0.7 * clock + 0.3 * copying, watts, "copy");
   }
   return file;
 }
@@ -91,6 +94,7 @@ RawFile shared_file() {
 TEST(FitPower, GapsTellHowDrawGrowsWithTheClock) {
   const ChipPower p = fit_power({shared_file()});
   EXPECT_NEAR(p.exponent, 2.5, 0.1);
+  EXPECT_NEAR(p.memory_clock, 1.2, 0.05);
   EXPECT_EQ(p.provenance.source.find("assumed"), std::string::npos);
   EXPECT_LT(p.residuals.median, 0.02);
   EXPECT_DOUBLE_EQ(fit_power({watched_file(80)}).exponent, 1);

@@ -56,6 +56,17 @@ TEST(Page, ColourAddsNothingButEscapes) {
   EXPECT_EQ(coloured, page({100, false, true}));
 }
 
+TEST(Page, SaysWhenTheHostSetsThePace) {
+  EXPECT_THAT(page(), Not(HasSubstr("to issue the kernels")));
+  Estimate estimate = example::estimate();
+  estimate.step.host_issue = 0.5 * estimate.step.time;
+  const std::string half = report_page(example::scenario(), estimate, {});
+  EXPECT_THAT(half, HasSubstr("to issue the kernels, 50.0 % of the step"));
+  EXPECT_THAT(half, Not(HasSubstr("host-bound")));
+  estimate.step.host_issue = 0.97 * estimate.step.time;
+  EXPECT_THAT(report_page(example::scenario(), estimate, {}), HasSubstr("host-bound"));
+}
+
 TEST(Page, SaysThatRoutingWasForced) {
   Estimate estimate = example::estimate();
   EXPECT_THAT(page(), Not(HasSubstr("FORCED")));

@@ -58,6 +58,17 @@ TEST(ChipPower, DrawGrowsWithThePowerOfTheClock) {
   EXPECT_DOUBLE_EQ(clock_alone(p, {}), 2000);  // nothing to do: never held
 }
 
+TEST(ChipPower, MemoryBoundKernelsRunAtTheirOwnClock) {
+  ChipPower p = chip();
+  p.memory_clock = 1.25;
+  const PowerLoad half = memory_bound(1e-3, 0.8e-3);
+  ChipPower same = p;
+  same.memory_clock = 1;
+  EXPECT_NEAR(time_at(p, half, 1200).value(), time_at(same, half, 1500).value(), 1e-15);
+  EXPECT_DOUBLE_EQ(time_at(p, half, 1700).value(), 1e-3);  // at most the highest clock
+  EXPECT_NEAR(draw(p, half.draw, 1200).value(), draw(same, half.draw, 1500).value(), 1e-9);
+}
+
 TEST(ChipPower, APrecisionCostsItsOwnEnergy) {
   const Draw wide = *draw_of(Gemm{DType::bf16, 4096, 4096, 4096}, Seconds{2e-4});
   const Draw narrow = *draw_of(Gemm{DType::fp8, 4096, 4096, 4096}, Seconds{2e-4});
