@@ -140,7 +140,7 @@ enum class MemoryKernel {
   torch_argsort,
   torch_index_add_bf16,
 };
-inline constexpr std::array<std::string_view, 60> kMemoryKernelNames = {"copy",
+inline constexpr std::array<std::string_view, 64> kMemoryKernelNames = {"copy",
                                                                         "rms_norm",
                                                                         "rms_norm_backward",
                                                                         "layer_norm",
