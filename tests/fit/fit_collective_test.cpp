@@ -105,6 +105,49 @@ TEST(FitCollectiveValidation, NcclTestsOfAnotherHostAgreeAboveOneMebibyte) {
   EXPECT_LT(*std::max_element(large.begin(), large.end()), 0.05);
 }
 
+// The same program on one of our hosts and on that machine: what differs between the profile and its log is no property of the host.
+TEST(FitCollectiveValidation, NcclTestsAgreeBetweenHostsFromFourMebibytesOn) {
+  const std::filesystem::path folder = std::filesystem::path(TRILLION_SOURCE_DIR) / "calibration/raw/h200/crosscheck";
+  const RawFile theirs = read_raw_file((folder / "nccl-tests-2gpu.jsonl").string());
+  std::size_t compared = 0;
+  for (const char* kind : {"all_reduce", "all_gather", "alltoall"}) {
+    const RawFile ours = read_raw_file((folder / ("own-host-" + std::string(kind) + ".txt")).string());
+    for (const auto& row : ours.rows) {
+      const auto& c = std::get<Collective>(row.query.shape);
+      if (c.bytes < 4 * kMiB) continue;
+      for (const auto& other : theirs.rows) {
+        const auto& d = std::get<Collective>(other.query.shape);
+        if (d.kind != c.kind || d.bytes.value() != c.bytes.value()) continue;
+        EXPECT_NEAR(row.time / other.time, 1, 0.05) << kind << " " << c.bytes.value();
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GE(compared, 15u);
+}
+
+// Our probe against nccl-tests on that host.
+TEST(FitCollectiveValidation, TheProbeAgreesWithNcclTestsOnTheSameHost) {
+  const std::filesystem::path folder = std::filesystem::path(TRILLION_SOURCE_DIR) / "calibration/raw/h200";
+  const RawFile probe = read_raw_file((folder / "collective-fourth-host.jsonl").string());
+  std::size_t compared = 0;
+  for (const char* kind : {"all_reduce", "all_gather", "alltoall", "reduce_scatter"}) {
+    const RawFile nccl = read_raw_file((folder / "crosscheck" / ("own-host-" + std::string(kind) + ".txt")).string());
+    for (const auto& row : nccl.rows) {
+      const auto& c = std::get<Collective>(row.query.shape);
+      if (c.bytes < 4 * kMiB) continue;
+      for (const auto& other : probe.rows) {
+        const auto& d = std::get<Collective>(other.query.shape);
+        if (d.kind != c.kind || d.ranks != 2 || d.bytes.value() != c.bytes.value()) continue;
+        // One thread that launches on both GPUs and a host's clock cost nccl-tests up to 2.5 us.
+        EXPECT_NEAR(other.time / row.time, 1, c.bytes >= 16 * kMiB ? 0.055 : 0.12) << kind << " " << c.bytes.value();
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GE(compared, 16u);
+}
+
 TEST(FitExpert, TakesTheRateAndTheSmsThatWereHeld) {
   RawFile file = bench_file("H800");
   const Collective c{CollectiveKind::expert_dispatch, Bytes{100e6}, 64, 8, Bytes{200e6}};
