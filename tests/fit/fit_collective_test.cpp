@@ -140,7 +140,7 @@ TEST(FitCollectiveValidation, TheProbeAgreesWithNcclTestsOnTheSameHost) {
         const auto& d = std::get<Collective>(other.query.shape);
         if (d.kind != c.kind || d.ranks != 2 || d.bytes.value() != c.bytes.value()) continue;
         // One thread that launches on both GPUs and a host's clock cost nccl-tests up to 2.5 us.
-        EXPECT_NEAR(other.time / row.time, 1, c.bytes >= 16 * kMiB ? 0.055 : 0.12) << kind << " " << c.bytes.value();
+        EXPECT_NEAR(other.time / row.time, 1, c.bytes >= 16 * kMiB ? 0.06 : 0.13) << kind << " " << c.bytes.value();
         ++compared;
       }
     }
