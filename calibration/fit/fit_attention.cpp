@@ -3,14 +3,19 @@
 namespace trillion {
 namespace {
 
+struct Tile {
+  std::int64_t queries, keys;
+  double overhead;  // prior mean, seconds
+};
+
 // ln sm_rate, ln tile_overhead, ln tail, ln launch, ln memory_rate, ln throttle.
-CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip& chip, std::int64_t tile_queries, std::int64_t tile_keys) {
+CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip& chip, const Tile& tile) {
   CurveModel<AttentionCurve> model;
   // Forward kernels reach about 0.65 of the peak in their loop, backward ones 0.5 (Shah et al. 2024); half of the longest item is
   // the usual tail of a launch that hands out the longest first.
   const double fraction = key.direction == Direction::forward ? 0.65 : 0.5;
   model.priors = {{std::log(fraction * chip.peak_bf16.value() / static_cast<double>(chip.sms)), 0.4},
-                  {std::log(1e-6), 1.0},
+                  {std::log(tile.overhead), 1.0},
                   {std::log(0.5), 0.8},
                   {std::log(5e-6), 0.7},
                   {std::log(0.6 * chip.memory_bandwidth.value()), 0.5},
@@ -23,8 +28,8 @@ CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip
     curve.tail = std::exp(theta[2]);
     curve.launch = Seconds{std::exp(theta[3])};
     curve.wave_smoothing = 0.5;
-    curve.tile_queries = tile_queries;
-    curve.tile_keys = tile_keys;
+    curve.tile_queries = tile.queries;
+    curve.tile_keys = tile.keys;
     curve.memory_rate = BytesPerSecond{std::exp(theta[4])};
     // In a long step the clock is down already.
     curve.throttle = burst ? std::exp(theta[5]) : 0.0;
@@ -42,8 +47,10 @@ double predict(const AttentionCurve& curve, const Point& point) {
 AttentionCurve fit_attention(const AttentionCurve& key, const Points& points, const Chip& chip) {
   AttentionCurve best;
   bool first = true;
-  for (const std::int64_t tile_queries : {128, 64}) {
-    const CurveModel<AttentionCurve> model = attention_model(key, chip, tile_queries, 128);
+  // Items of a backward pass end with their gradients of K and V, and add theirs to Q's: tens of microseconds where heads are wide.
+  for (const Tile& tile : {Tile{128, 128, 1e-6}, Tile{64, 128, 1e-6}, Tile{64, 64, 10e-6}, Tile{64, 128, 10e-6}, Tile{128, 128, 10e-6}}) {
+    if (key.direction == Direction::forward && tile.overhead > 1e-6) continue;
+    const CurveModel<AttentionCurve> model = attention_model(key, chip, tile);
     const auto way = [&](const Points& train) { return fit_model(model, train); };
     const Residuals residuals = cross_validate(points, way);
     if (!first && score(residuals) > 0.95 * score(best.info.residuals)) continue;
