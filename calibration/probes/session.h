@@ -32,7 +32,7 @@ struct Options {
   bool list = false;
   long limit = 1'000'000;
   long share = 0, shares = 1;  // points number share, share + shares, ...
-  int gpus = 1;  // that a point keeps busy: set by the probe, not by the command line
+  int gpus = 1;                // that a point keeps busy: set by the probe, not by the command line
 };
 
 // Exit code 2 with a message is the caller's business: throws std::invalid_argument.
