@@ -19,7 +19,7 @@ namespace trillion {
 // alone at the highest f where its draw stays below the limit, a step at the f where the mean over its kernels does:
 //
 //   products, attention   idle + (f / f_max)^(exponent - 1) (products f / f_max + energy x FLOP/s + memory x bytes/s)
-//   memory-bound          idle + memory_kernels f / f_max
+//   memory-bound          idle + memory_kernels f_m / f_max                   f_m = min(f_max, memory_clock f)
 //
 // Rates are those at f, so the draw of arithmetic grows with f^exponent: the voltage rises with the clock.
 struct ChipPower {
@@ -31,6 +31,7 @@ struct ChipPower {
   Joules bf16, fp8, attention;     // of 1e12 FLOP
   Joules memory;                   // of 1e12 bytes
   double exponent = 1;             // of draw over clock
+  double memory_clock = 1;         // clock of the memory-bound kernels in a step, over that of its products: the chip follows within a ms
   Residuals residuals;             // of the clock of each measured kernel
   Provenance provenance;
 
@@ -61,9 +62,9 @@ struct PowerLoad {
   double count = 1;
 };
 
-// Time of a kernel at a clock: `sustained` is at the clock that it held alone under `measured_under`. A memory-bound kernel that takes
-// longer than its bytes spends the rest on instructions, which run at the clock: (memory^4 + instructions^4)^(1/4), as a product's compute
-// and memory add up (spec/curve.h).
+// Time of a kernel in a step whose products hold this clock: `sustained` is at the clock that it held alone under `measured_under`. A
+// memory-bound kernel that takes longer than its bytes spends the rest on instructions, which run at f_m: (memory^4 +
+// instructions^4)^(1/4), as a product's compute and memory add up (spec/curve.h).
 Seconds time_at(const ChipPower& power, const PowerLoad& load, double clock_mhz);
 
 // The highest clock at which the mean draw over the loads, one after the other, stays below the limit.
