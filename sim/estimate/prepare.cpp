@@ -60,8 +60,7 @@ ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
   const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel /
                               (s.plan.sequence_parallel ? s.plan.tensor_parallel : 1);
   const ExpertGroup ranks{group.size, group.ranks_per_node, tokens};
-  const Routing& routing = s.training.routing;
-  if (routing.balance == Balance::measured) return expert_load_measured(routing.loads, s.model, s.plan, ranks, s.seed);
+  if (s.training.routing.balance == Balance::measured) return expert_load_measured(s.model, s.plan, s.training, ranks, s.seed);
   return expert_load(s.model, s.plan, s.training, ranks, s.seed);
 }
 

@@ -68,6 +68,7 @@ Json plan_json(const Plan& plan) {
       {"recompute_num_layers", plan.recomputed_layers.count},
       {"precision", name_of(kPrecisionNames, plan.precision)},
       {"expert_placement", name_of(kExpertPlacementNames, plan.expert_placement)},
+      {"redundant_experts", plan.redundant_experts},
   };
 }
 
@@ -277,15 +278,38 @@ Json groups_json(const StepResult& step) {
   return groups;
 }
 
+Json load_json(const LoadStatistics& load) {
+  return {{"max_over_mean", number(load.max_over_mean)}, {"coefficient_of_variation", number(load.coefficient_of_variation)}};
+}
+
 Json routing_json(const Model& model, const RoutingResult& routing) {
   if (!model.moe) return nullptr;
+  Json layers = Json::array();
+  for (const LayerLoad& layer : routing.layers) {
+    Json domains = Json::array();
+    for (const LoadStatistics& domain : layer.domains) domains.push_back(load_json(domain));
+    layers.push_back({{"layer", layer.layer},
+                      {"micro_batch", load_json(layer.micro_batch)},
+                      {"all_data", load_json(layer.all_data)},
+                      {"domains", domains}});
+  }
   return {
       {"balance", name_of(kBalanceNames, routing.balance)},
       {"tokens_per_expert_max_over_mean", number(routing.tokens_per_expert_max_over_mean)},
+      {"tokens_per_expert_coefficient_of_variation", number(routing.tokens_per_expert_variation)},
       {"rank_load_max_over_mean", number(routing.rank_load_max_over_mean)},
+      {"scale_out_max_over_mean", number(routing.scale_out_max_over_mean)},
+      {"dropped_share", number(routing.dropped_share)},
+      {"served_rows", number(routing.served_rows)},
       {"nodes_per_token_mean", number(routing.nodes_per_token_mean)},
       {"bytes_per_token_scale_out", number(routing.bytes_per_token_scale_out)},
       {"bytes_per_token_scale_up", number(routing.bytes_per_token_scale_up)},
+      {"dispatch_bytes_per_copy", number(routing.dispatch_copy)},
+      {"combine_bytes_per_copy", number(routing.combine_copy)},
+      {"without_node_limit", routing.limited ? Json{{"nodes_per_token_mean", number(routing.free_nodes_per_token)},
+                                                    {"bytes_per_token_scale_out", number(routing.free_bytes_per_token_scale_out)}}
+                                             : Json(nullptr)},
+      {"layers", layers},
   };
 }
 

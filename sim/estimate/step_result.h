@@ -7,6 +7,7 @@
 
 #include "sim/base/quantity.h"
 #include "sim/estimate/group_placement.h"
+#include "sim/moe/expert_load.h"
 #include "sim/spec/infeasible.h"
 #include "sim/spec/origin.h"
 #include "sim/spec/plan.h"
@@ -41,12 +42,19 @@ struct LinkTraffic {
   double utilization = 0;  // mean over links and the step
 };
 
+// How tokens met experts; means over the drawn layers and micro-batches (moe/expert_load.h).
 struct RoutingResult {
   Balance balance = Balance::forced;
-  double tokens_per_expert_max_over_mean = 1;
-  double rank_load_max_over_mean = 1;
+  double tokens_per_expert_max_over_mean = 1, tokens_per_expert_variation = 0;  // the latter: standard deviation over mean
+  double rank_load_max_over_mean = 1, scale_out_max_over_mean = 1;
+  double dropped_share = 0, served_rows = 1;  // of the (token, expert) pairs chosen
   double nodes_per_token_mean = 0;
   Bytes bytes_per_token_scale_out, bytes_per_token_scale_up;  // one layer, dispatch + combine, forward
+  bool limited = false;                                       // the gate has a node limit; without it:
+  double free_nodes_per_token = 0;
+  Bytes free_bytes_per_token_scale_out;
+  Bytes dispatch_copy, combine_copy;  // one token on the wire, metadata included
+  std::vector<LayerLoad> layers;
 };
 
 // One evidence line: which curve or figure, where it comes from, how much of the step's kernel time rests on it.

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "sim/estimate/timeline.h"
+#include "sim/moe/dispatch.h"
+#include "sim/moe/gate.h"
 #include "sim/net/fabric.h"
 #include "sim/workload/counts.h"
 
@@ -130,10 +132,20 @@ RoutingResult routing_of(const Scenario& s, const ExpertLoad& load) {
   r.tokens_per_expert_max_over_mean = load.mean.tokens_per_expert_max_over_mean;
   r.rank_load_max_over_mean = load.mean.rank_load_max_over_mean;
   r.nodes_per_token_mean = load.mean.nodes_per_token;
-  const double hidden = static_cast<double>(s.model.hidden_size);
-  const double both_ways = s.plan.precision == Precision::fp8 ? 1.03125 + 2 : 4;  // dispatch and combine of one value
-  r.bytes_per_token_scale_out = Bytes{hidden * both_ways * load.mean.remote_nodes_per_token};
-  r.bytes_per_token_scale_up = Bytes{hidden * both_ways * load.mean.local_ranks_per_token};
+  r.tokens_per_expert_variation = load.mean.tokens_per_expert_variation;
+  r.scale_out_max_over_mean = load.mean.scale_out_max_over_mean;
+  r.dropped_share = load.mean.dropped_share;
+  r.served_rows = load.mean.served;
+  r.limited = gate_shape(*s.model.moe).limited();
+  r.free_nodes_per_token = load.free_nodes_per_token;
+  r.dispatch_copy =
+      Bytes{dispatch_payload(s.model.hidden_size, s.model.moe->num_experts_per_tok, s.plan.precision == Precision::fp8).total()};
+  r.combine_copy = Bytes{combine_payload(s.model.hidden_size).total()};
+  const Bytes both_ways = r.dispatch_copy + r.combine_copy;
+  r.bytes_per_token_scale_out = both_ways * load.mean.remote_nodes_per_token;
+  r.bytes_per_token_scale_up = both_ways * load.mean.local_ranks_per_token;
+  r.free_bytes_per_token_scale_out = both_ways * load.free_remote_nodes_per_token;
+  r.layers = load.layers;
   return r;
 }
 

@@ -8,12 +8,14 @@
 
 namespace trillion {
 
-inline constexpr double kBiasUpdateSpeed = 0.001;  // gamma: DeepSeek-V3 report section 4.2 (first 14.3T tokens); Wang et al. Table 3
+// Whether a bias evens out the loads over the whole data.
+constexpr bool has_bias(Balance balance) { return balance == Balance::loss_free || balance == Balance::auxiliary_batch; }
 
 // The gate of layer `layer` under training.routing's balance. `measured` and `forced` have no router of ours: not allowed here.
 //   none                the affinities as drawn
 //   loss_free           the bias iterates: b += gamma sign(mean load - load), see iterate_bias(); equal loads over the whole data, every
-//                       domain keeps its favourites
+//                       domain keeps its favourites. It starts from where thousands of steps settle and swings by gamma =
+//                       routing.bias_update_speed around it
 //   auxiliary_batch     modelled as loss_free: DeepSeek-V3 report section 4.5.3 finds the two alike (validation loss 2.253 and 2.253 at 1B,
 //                       2.080 and 2.080 at 3B), since both leave a single sequence free
 //   auxiliary_sequence  every sequence is pushed towards equal loads, by a loss that training only partly follows: popularity shrinks to

@@ -9,16 +9,17 @@
 #include "sim/base/error.h"
 #include "sim/base/random.h"
 #include "sim/moe/balancing.h"
-#include "sim/moe/dispatch.h"
+#include "sim/moe/capacity.h"
 #include "sim/moe/gate.h"
 #include "sim/moe/placement.h"
+#include "sim/moe/routing_tables.h"
 
 namespace trillion {
 namespace {
 
-constexpr std::uint64_t kLayers = 4;
-constexpr std::uint64_t kMicroBatches = 12;  // per layer
-constexpr std::int64_t kTokensPerDomain = 2048;
+constexpr std::int64_t kTokensPerDomain = 2048;        // of a balanced gate
+constexpr std::int64_t kTokensPerSkewedDomain = 1024;  // of one whose skew is large beside the tokens' noise
+constexpr std::int64_t kFreeTokensPerDomain = 128;     // for the gate without node limit, of which only a mean is asked
 constexpr std::int64_t kUniformTokens = 16384;
 constexpr std::int64_t kFitRounds = 8;
 constexpr std::int64_t kFitTokens = 4096;
@@ -26,6 +27,8 @@ constexpr std::int64_t kFitTokens = 4096;
 constexpr std::uint64_t kStreamToken = 0x746f6b;
 constexpr std::uint64_t kStreamSequence = 0x736571;
 constexpr std::uint64_t kStreamPick = 0x706963;
+constexpr std::uint64_t kStreamFree = 0x667265;
+constexpr std::uint64_t kMostMicroBatches = 1 << 20;  // of one layer: their mixes have numbers of their own
 
 // What a placement can be made from: the loads of one layer's experts over all data, and tokens' choices.
 struct Seen {
@@ -43,17 +46,35 @@ Seen seen_in(const std::vector<TokenChoices>& by_domain, std::int64_t experts) {
   return seen;
 }
 
-Placement placement_of(const Plan& plan, std::int64_t experts, const ExpertGroup& group, const Seen& seen) {
-  switch (plan.expert_placement) {
-    case ExpertPlacement::contiguous: return contiguous_placement(experts, group.ranks);
-    case ExpertPlacement::round_robin: return round_robin_placement(experts, group.ranks);
-    case ExpertPlacement::load_balanced: return balanced_placement(seen.loads, {group.ranks, group.ranks_per_node, 1, experts});
-    case ExpertPlacement::traffic_minimising:
-      // Without whole nodes of equally many experts there is nothing to exchange.
-      if (experts % node_count(group) != 0 || group.ranks % group.ranks_per_node != 0) return contiguous_placement(experts, group.ranks);
-      return traffic_minimising_placement(seen.choices, experts, group);
+// What stays the same from layer to layer.
+struct Setting {
+  const Plan& plan;
+  const ExpertGroup& group;
+  GateShape gate;
+  std::optional<ExpertCapacity> capacity;
+
+  LayerRouting routing(const RoutingTables& tables, const Table& sources) const {
+    return capacity ? capped_routing(tables, sources, group, *capacity) : micro_batch_routing(tables, sources, group);
   }
-  return contiguous_placement(experts, group.ranks);
+};
+
+Setting setting_of(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group) {
+  CHECK(model.moe.has_value());
+  CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.tokens_per_rank >= 1);
+  const GateShape gate = gate_shape(*model.moe);
+  return {plan, group, gate, expert_capacity(training.routing, gate, group.tokens_per_rank)};
+}
+
+Placement placement_of(const Setting& s, const Seen& seen) {
+  const std::int64_t experts = s.gate.experts, ranks = s.group.ranks;
+  switch (s.plan.expert_placement) {
+    case ExpertPlacement::contiguous: break;
+    case ExpertPlacement::round_robin: return round_robin_placement(experts, ranks);
+    case ExpertPlacement::load_balanced:
+      return balanced_placement(seen.loads, {ranks, s.group.ranks_per_node, s.gate.groups, experts + s.plan.redundant_experts});
+    case ExpertPlacement::traffic_minimising: return traffic_minimising_placement(seen.choices, experts, s.group);
+  }
+  return contiguous_placement(experts, ranks);
 }
 
 // Which domain each rank's tokens belong to. Sequences lie one after the other over the ranks; each has one domain.
@@ -77,7 +98,7 @@ std::vector<TokenChoices> sample_choices(const Gate& gate, std::int64_t tokens, 
 }
 
 LayerRouting mean_of(const std::vector<LayerRouting>& samples) {
-  LayerRouting mean{0, 0, 0, 0, 0, 0, {}, {}};
+  LayerRouting mean{0, 0, 0, 0, 0, 0, {}, {}, 0, 0, 0};
   const double share = 1.0 / static_cast<double>(samples.size());
   for (const LayerRouting& s : samples) {
     mean.tokens_per_expert_max_over_mean += share * s.tokens_per_expert_max_over_mean;
@@ -86,22 +107,83 @@ LayerRouting mean_of(const std::vector<LayerRouting>& samples) {
     mean.remote_nodes_per_token += share * s.remote_nodes_per_token;
     mean.local_ranks_per_token += share * s.local_ranks_per_token;
     mean.nodes_per_token += share * s.nodes_per_token;
+    mean.tokens_per_expert_variation += share * s.tokens_per_expert_variation;
+    mean.dropped_share += share * s.dropped_share;
+    mean.served += share * s.served;
   }
   return mean;
 }
 
-// Equal loads by decree; where tokens go follows from an unskewed gate.
-LayerRouting forced_routing(const GateShape& shape, const Plan& plan, const ExpertGroup& group, std::uint64_t seed) {
-  const Gate gate(shape, draw_affinities(shape.experts, {}, seed, 0));
+// Every sample's ranks in rows of the mean sample.
+void finish(ExpertLoad& load) {
+  double served = 0;
+  for (const LayerRouting& s : load.samples) served += s.served;
+  served /= static_cast<double>(load.samples.size());
+  for (LayerRouting& s : load.samples) {
+    if (s.served == served) continue;
+    for (double& ratio : s.rank_load) ratio *= s.served / served;
+    s.rank_load_max_over_mean *= s.served / served;
+  }
+  load.mean = mean_of(load.samples);
+  load.mean.served = served;
+}
+
+// Nodes that a token would visit if the gate had no node limit; every rank's tokens are alike.
+void add_free_nodes(ExpertLoad& load, const Gate& gate, const Placement& placement, const ExpertGroup& group, const Random& random) {
+  if (!gate.shape().limited()) return;
+  const RoutingTables tables = tabulate(sample_choices(gate.without_limit(), kFreeTokensPerDomain, random), placement, group);
+  const double domains = static_cast<double>(gate.domains()), ranks = static_cast<double>(group.ranks);
+  for (std::int64_t d = 0; d < gate.domains(); ++d)
+    for (std::int64_t n = 0; n < node_count(group); ++n) {
+      const double copies = tables.node_copies.at(d, n) / domains;
+      load.free_nodes_per_token += copies;
+      load.free_remote_nodes_per_token += copies * (1 - static_cast<double>(node_size(n, group)) / ranks);
+    }
+}
+
+// ... mean over the layers that were added.
+void finish_free_nodes(ExpertLoad& load, bool limited, std::size_t layers) {
+  if (limited) {
+    load.free_nodes_per_token /= static_cast<double>(layers);
+    load.free_remote_nodes_per_token /= static_cast<double>(layers);
+    return;
+  }
+  load.free_nodes_per_token = load.mean.nodes_per_token;
+  load.free_remote_nodes_per_token = load.mean.remote_nodes_per_token;
+}
+
+// Experts are equal by decree: a rank's load is the number of its experts, a capacity drops what is beyond it of everyone alike. Where
+// tokens go follows from an unskewed gate.
+ExpertLoad forced_load(const Setting& s, std::uint64_t seed) {
+  const Gate gate(s.gate, draw_affinities(s.gate.experts, {}, seed, 0));
   const std::vector<TokenChoices> choices = sample_choices(gate, kUniformTokens, Random(seed, kStreamToken));
-  const RoutingTables tables = tabulate(choices, placement_of(plan, shape.experts, group, seen_in(choices, shape.experts)), group);
-  Table sources(group.ranks, 1);
-  std::fill(sources.value.begin(), sources.value.end(), 1.0);
-  LayerRouting result = micro_batch_routing(tables, sources, group);
-  result.tokens_per_expert_max_over_mean = result.rank_load_max_over_mean = result.scale_out_max_over_mean = 1;
-  result.rank_load.clear();
+  const Placement placement = placement_of(s, seen_in(choices, s.gate.experts));
+  const RoutingTables tables = tabulate(choices, placement, s.group);
+  Table sources(s.group.ranks, 1);
+  std::fill(sources.value.begin(), sources.value.end(), static_cast<double>(s.group.tokens_per_rank));
+  ExpertLoad load;
+  LayerRouting result = s.routing(tables, sources);
+  if (!s.capacity || !s.capacity->padded) {
+    std::vector<double> experts_of_rank(static_cast<std::size_t>(s.group.ranks), 0.0);
+    for (const std::vector<std::uint16_t>& homes : placement.homes)
+      for (const std::uint16_t r : homes) experts_of_rank[r] += 1.0 / static_cast<double>(homes.size());
+    result.rank_load = over_mean(experts_of_rank);
+    result.rank_load_max_over_mean = max_over_mean(experts_of_rank);
+  }
+  if (s.capacity) {
+    const double even = static_cast<double>(s.group.tokens_per_rank * s.gate.top_k) / static_cast<double>(s.gate.experts);
+    result.dropped_share = std::max(0.0, 1 - s.capacity->tokens / even);
+    if (!s.capacity->padded) result.served = 1 - result.dropped_share;
+  }
+  result.tokens_per_expert_max_over_mean = result.scale_out_max_over_mean = 1;
+  result.tokens_per_expert_variation = 0;
   result.scale_out.clear();
-  return result;
+  if (result.rank_load_max_over_mean == 1) result.rank_load.clear();
+  load.samples.push_back(result);
+  finish(load);
+  add_free_nodes(load, gate, placement, s.group, Random(seed, kStreamFree));
+  finish_free_nodes(load, s.gate.limited(), 1);
+  return load;
 }
 
 // A gate whose expected loads are these: shares of a threshold are proportional to weights, the node limit and saturation are fitted.
@@ -123,22 +205,31 @@ Gate gate_of_loads(const GateShape& shape, const std::vector<double>& loads, con
   return Gate(shape, affinities);
 }
 
-LayerRouting measured_routing(const Gate& gate, const std::vector<double>& loads, const Plan& plan, const ExpertGroup& group,
-                              const Random& random) {
+// The tables of a gate that reproduces the counts, which themselves stand for its expert loads.
+RoutingTables measured_tables(const Gate& gate, const std::vector<double>& loads, const Setting& s, const Random& random) {
   const std::vector<TokenChoices> choices = sample_choices(gate, kUniformTokens, random);
-  const auto experts = static_cast<std::int64_t>(loads.size());
-  const Placement placement = placement_of(plan, experts, group, {loads, seen_in(choices, experts).choices});
-  const RoutingTables tables = tabulate(choices, placement, group);
-  Table sources(group.ranks, 1);
-  std::fill(sources.value.begin(), sources.value.end(), static_cast<double>(group.tokens_per_rank));
-  LayerRouting result = micro_batch_routing(tables, sources, group);
-  std::vector<double> by_rank(static_cast<std::size_t>(group.ranks), 0.0);
+  const Placement placement = placement_of(s, {loads, seen_in(choices, s.gate.experts).choices});
+  RoutingTables tables = tabulate(choices, placement, s.group);
+  const double total = std::accumulate(loads.begin(), loads.end(), 0.0);
   for (std::size_t e = 0; e < loads.size(); ++e)
-    for (const std::uint16_t r : placement.homes[e]) by_rank[r] += loads[e] / static_cast<double>(placement.homes[e].size());
-  result.tokens_per_expert_max_over_mean = max_over_mean(loads);
+    tables.expert_load.at(0, static_cast<std::int64_t>(e)) = std::min(1.0, loads[e] / total * static_cast<double>(s.gate.top_k));
+  return tables;
+}
+
+// Ratios are the counts' own, or what a capacity leaves of them.
+LayerRouting measured_routing(const RoutingTables& tables, const std::vector<double>& loads, const Setting& s) {
+  Table sources(s.group.ranks, 1);
+  std::fill(sources.value.begin(), sources.value.end(), static_cast<double>(s.group.tokens_per_rank));
+  LayerRouting result = s.routing(tables, sources);
+  if (s.capacity) return result;
+  std::vector<double> by_rank(static_cast<std::size_t>(s.group.ranks), 0.0);
+  for (std::size_t e = 0; e < loads.size(); ++e)
+    for (const std::uint16_t r : tables.placement.homes[e]) by_rank[r] += loads[e] / static_cast<double>(tables.placement.homes[e].size());
+  const LoadStatistics experts = statistics_of(loads);
+  result.tokens_per_expert_max_over_mean = experts.max_over_mean;
+  result.tokens_per_expert_variation = experts.coefficient_of_variation;
   result.rank_load_max_over_mean = max_over_mean(by_rank);
-  const double mean = std::accumulate(by_rank.begin(), by_rank.end(), 0.0) / static_cast<double>(by_rank.size());
-  for (std::size_t r = 0; r < by_rank.size(); ++r) result.rank_load[r] = by_rank[r] / mean;
+  result.rank_load = over_mean(by_rank);
   return result;
 }
 
@@ -167,48 +258,70 @@ const LayerRouting& ExpertLoad::at(std::int64_t layer, std::int64_t micro_batch)
   return samples[pick.bits(static_cast<std::uint64_t>(micro_batch)) % samples.size()];
 }
 
+RoutingSample usual_sample(const Model& model, Balance balance) {
+  if (has_bias(balance)) return {4, 24};
+  constexpr std::int64_t kMostLayers = 64, kSamples = 96;
+  std::int64_t layers = 0;
+  for (std::int64_t l = 0; l < model.num_hidden_layers; ++l) layers += model.is_moe_layer(l) ? 1 : 0;
+  layers = std::clamp<std::int64_t>(layers, 1, kMostLayers);
+  return {layers, (kSamples + layers - 1) / layers};
+}
+
 ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group, std::uint64_t seed) {
-  CHECK(model.moe.has_value());
-  CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.tokens_per_rank >= 1);
-  const GateShape shape = gate_shape(*model.moe);
+  return expert_load(model, plan, training, group, seed, usual_sample(model, training.routing.balance));
+}
+
+ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group, std::uint64_t seed,
+                       const RoutingSample& sample) {
+  const Setting setting = setting_of(model, plan, training, group);
+  const Balance balance = training.routing.balance;
+  if (balance == Balance::measured) throw InputError("training.routing.balance is 'measured', but no measured expert loads were given");
   ExpertLoad result;
-  result.balance = training.routing.balance;
+  if (balance == Balance::forced) result = forced_load(setting, seed);
+  result.balance = balance;
   result.seed = seed;
-  if (result.balance == Balance::measured)
-    throw InputError("training.routing.balance is 'measured', but no measured expert loads were given");
-  if (result.balance == Balance::forced) {
-    result.samples.push_back(forced_routing(shape, plan, group, seed));
-    result.mean = result.samples[0];
-    return result;
-  }
-  for (std::uint64_t layer = 0; layer < kLayers; ++layer) {
-    const Gate gate = balanced_gate(shape, training.routing, seed, layer);
-    const Random tokens(seed, mix64(kStreamToken) + layer);
-    const std::vector<TokenChoices> choices = sample_choices(gate, kTokensPerDomain, tokens);
-    const RoutingTables tables = tabulate(choices, placement_of(plan, shape.experts, group, seen_in(choices, shape.experts)), group);
-    for (std::uint64_t m = 0; m < kMicroBatches; ++m) {
-      const Random sequences(seed, mix64(kStreamSequence) + layer * kMicroBatches + m);
-      result.samples.push_back(micro_batch_routing(tables, draw_sources(training, group, gate.domains(), sequences), group));
+  if (balance == Balance::forced) return result;
+  for (std::int64_t layer = 0; layer < sample.layers; ++layer) {
+    const auto number = static_cast<std::uint64_t>(layer);
+    const Gate gate = balanced_gate(setting.gate, training.routing, seed, number);
+    const Random tokens(seed, mix64(kStreamToken) + number);
+    const std::vector<TokenChoices> choices = sample_choices(gate, has_bias(balance) ? kTokensPerDomain : kTokensPerSkewedDomain, tokens);
+    const RoutingTables tables = tabulate(choices, placement_of(setting, seen_in(choices, setting.gate.experts)), group);
+    result.layers.push_back(layer_load(tables));
+    LayerLoad& loads = result.layers.back();
+    loads.layer = layer;
+    loads.micro_batch = {0, 0};
+    for (std::int64_t m = 0; m < sample.micro_batches; ++m) {
+      const Random sequences(seed, mix64(kStreamSequence) + number * kMostMicroBatches + static_cast<std::uint64_t>(m));
+      result.samples.push_back(setting.routing(tables, draw_sources(training, group, gate.domains(), sequences)));
+      const double share = 1.0 / static_cast<double>(sample.micro_batches);
+      loads.micro_batch.max_over_mean += share * result.samples.back().tokens_per_expert_max_over_mean;
+      loads.micro_batch.coefficient_of_variation += share * result.samples.back().tokens_per_expert_variation;
     }
+    add_free_nodes(result, gate, tables.placement, group, Random(seed, mix64(kStreamFree) + number));
   }
-  result.mean = mean_of(result.samples);
+  finish(result);
+  finish_free_nodes(result, setting.gate.limited(), result.layers.size());
   return result;
 }
 
-ExpertLoad expert_load_measured(const std::vector<ExpertCount>& loads, const Model& model, const Plan& plan, const ExpertGroup& group,
+ExpertLoad expert_load_measured(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group,
                                 std::uint64_t seed) {
-  CHECK(model.moe.has_value());
-  CHECK(group.ranks >= 1 && group.ranks_per_node >= 1 && group.tokens_per_rank >= 1);
-  const GateShape shape = gate_shape(*model.moe);
+  const Setting setting = setting_of(model, plan, training, group);
   ExpertLoad result;
   result.balance = Balance::measured;
   result.seed = seed;
-  for (const auto& [layer, counts] : loads_by_layer(loads, shape.experts)) {
+  for (const auto& [layer, counts] : loads_by_layer(training.routing.loads, setting.gate.experts)) {
     const Random random(seed, mix64(kStreamToken) + static_cast<std::uint64_t>(layer));
-    const Gate gate = gate_of_loads(shape, counts, Random(random.bits(0), 1));
-    result.samples.push_back(measured_routing(gate, counts, plan, group, Random(random.bits(1), 2)));
+    const Gate gate = gate_of_loads(setting.gate, counts, Random(random.bits(0), 1));
+    const RoutingTables tables = measured_tables(gate, counts, setting, Random(random.bits(1), 2));
+    result.samples.push_back(measured_routing(tables, counts, setting));
+    const LoadStatistics all = statistics_of(counts);
+    result.layers.push_back({layer, all, all, {all}});
+    add_free_nodes(result, gate, tables.placement, group, Random(random.bits(2), 3));
   }
-  result.mean = mean_of(result.samples);
+  finish(result);
+  finish_free_nodes(result, setting.gate.limited(), result.layers.size());
   return result;
 }
 

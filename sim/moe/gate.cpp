@@ -66,6 +66,12 @@ void Gate::set_bias(std::span<const double> bias) {
   std::transform(bias_.begin(), bias_.end(), shifted_bias_.begin(), [lowest](double x) { return static_cast<float>(x - lowest); });
 }
 
+Gate Gate::without_limit() const {
+  Gate free = *this;
+  free.shape_.top_groups = free.shape_.groups;
+  return free;
+}
+
 void Gate::route(const TokenRange& range, const Random& random, TokenChoices& choices) const {
   CHECK(range.domain >= 0 && range.domain < domains_);
   const std::size_t k = static_cast<std::size_t>(shape_.top_k), start = choices.expert.size();

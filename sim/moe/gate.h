@@ -92,6 +92,8 @@ class Gate {
 
   // Replaces the balancing bias, one per expert (zero at first).
   void set_bias(std::span<const double> bias);
+  // The same router and bias without the node limit.
+  Gate without_limit() const;
   std::span<const double> bias() const { return bias_; }
   const GateShape& shape() const { return shape_; }
   std::int64_t domains() const { return domains_; }

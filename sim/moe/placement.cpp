@@ -10,9 +10,11 @@ namespace {
 
 std::uint16_t as_rank(std::int64_t rank) { return static_cast<std::uint16_t>(rank); }
 
-// Heaviest first, each to the lightest pack that has room; every pack gets equally many. Returns the pack of each item.
+// Heaviest first, each to the lightest pack that has room; every pack gets equally many, or one more while that is left over. Returns
+// the pack of each item.
 std::vector<std::int64_t> pack(std::span<const double> weights, std::int64_t packs) {
   const std::size_t room = weights.size() / static_cast<std::size_t>(packs);
+  std::size_t left_over = weights.size() % static_cast<std::size_t>(packs);
   std::vector<std::size_t> order(weights.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return weights[a] > weights[b]; });
@@ -21,10 +23,12 @@ std::vector<std::int64_t> pack(std::span<const double> weights, std::int64_t pac
   std::vector<std::int64_t> result(weights.size());
   for (const std::size_t item : order) {
     std::size_t lightest = total.size();
-    for (std::size_t p = 0; p < total.size(); ++p)
-      if (held[p] < room && (lightest == total.size() || total[p] < total[lightest])) lightest = p;
+    for (std::size_t p = 0; p < total.size(); ++p) {
+      const bool has_room = held[p] < room || (held[p] == room && left_over > 0);
+      if (has_room && (lightest == total.size() || total[p] < total[lightest])) lightest = p;
+    }
     total[lightest] += weights[item];
-    ++held[lightest];
+    if (++held[lightest] > room) --left_over;
     result[item] = static_cast<std::int64_t>(lightest);
   }
   return result;
@@ -115,13 +119,22 @@ Placement round_robin_placement(std::int64_t experts, std::int64_t ranks) {
   return result;
 }
 
+namespace {
+
+std::int64_t whole_nodes(const BalancedPlacement& shape) { return std::max<std::int64_t>(1, shape.ranks / shape.ranks_per_node); }
+
+}  // namespace
+
+bool is_hierarchical(std::int64_t experts, const BalancedPlacement& shape) {
+  const std::int64_t nodes = whole_nodes(shape);
+  return shape.ranks == nodes * shape.ranks_per_node && shape.groups % nodes == 0 && experts % shape.groups == 0;
+}
+
 Placement balanced_placement(std::span<const double> loads, const BalancedPlacement& shape) {
-  const std::int64_t experts = static_cast<std::int64_t>(loads.size());
-  CHECK(experts > 0 && shape.ranks > 0 && shape.ranks <= 65535 && shape.physical >= experts && shape.physical % shape.ranks == 0);
+  const std::int64_t experts = static_cast<std::int64_t>(loads.size()), nodes = whole_nodes(shape);
+  CHECK(experts > 0 && shape.ranks > 0 && shape.ranks <= 65535 && shape.ranks_per_node > 0 && shape.physical >= experts);
   Placement result{shape.ranks, std::vector<std::vector<std::uint16_t>>(loads.size())};
-  const std::int64_t nodes = std::max<std::int64_t>(1, shape.ranks / std::max<std::int64_t>(1, shape.ranks_per_node));
-  const bool hierarchical = shape.ranks % nodes == 0 && shape.groups % nodes == 0 && experts % shape.groups == 0;
-  if (!hierarchical) {
+  if (!is_hierarchical(experts, shape)) {
     std::vector<std::size_t> all(loads.size());
     std::iota(all.begin(), all.end(), std::size_t{0});
     place_within(loads, all, 0, shape, result);
@@ -133,33 +146,36 @@ Placement balanced_placement(std::span<const double> loads, const BalancedPlacem
   const std::vector<std::int64_t> node_of_group = pack(group_load, nodes);
   BalancedPlacement node = shape;
   node.ranks = shape.ranks / nodes;
-  node.physical = shape.physical / nodes;
   for (std::int64_t n = 0; n < nodes; ++n) {
     std::vector<std::size_t> members;
     for (std::int64_t e = 0; e < experts; ++e)
       if (node_of_group[static_cast<std::size_t>(e / per_group)] == n) members.push_back(static_cast<std::size_t>(e));
+    // What the nodes do not divide goes to the first ones.
+    const std::int64_t spare = shape.physical - experts;
+    node.physical = static_cast<std::int64_t>(members.size()) + spare / nodes + (n < spare % nodes ? 1 : 0);
     place_within(loads, members, n * node.ranks, node, result);
   }
   return result;
 }
 
 Placement traffic_minimising_placement(const TokenChoices& sample, std::int64_t experts, const ExpertGroup& group) {
-  const std::int64_t nodes = std::max<std::int64_t>(1, group.ranks / group.ranks_per_node);
-  CHECK(group.ranks % nodes == 0 && experts % group.ranks == 0);
+  const std::int64_t nodes = (group.ranks + group.ranks_per_node - 1) / group.ranks_per_node;
   const std::size_t count = static_cast<std::size_t>(experts);
   const std::vector<double> together = co_activation(sample, count);
+  const Placement start = contiguous_placement(experts, group.ranks);
   std::vector<std::size_t> node_of(count);
-  for (std::size_t e = 0; e < count; ++e) node_of[e] = e * static_cast<std::size_t>(nodes) / count;
+  for (std::size_t e = 0; e < count; ++e) node_of[e] = start.homes[e].front() / static_cast<std::size_t>(group.ranks_per_node);
   exchange(together, nodes, node_of);
   std::vector<double> loads(count);
   for (std::size_t e = 0; e < count; ++e) loads[e] = together[e * count + e];
   Placement result{group.ranks, std::vector<std::vector<std::uint16_t>>(count)};
-  const BalancedPlacement node{group.ranks / nodes, group.ranks / nodes, 1, experts / nodes};
-  for (std::size_t n = 0; n < static_cast<std::size_t>(nodes); ++n) {
+  for (std::int64_t n = 0; n < nodes; ++n) {
     std::vector<std::size_t> members;
     for (std::size_t e = 0; e < count; ++e)
-      if (node_of[e] == n) members.push_back(e);
-    place_within(loads, members, static_cast<std::int64_t>(n) * node.ranks, node, result);
+      if (node_of[e] == static_cast<std::size_t>(n)) members.push_back(e);
+    if (members.empty()) continue;
+    const std::int64_t first = n * group.ranks_per_node, ranks = std::min(group.ranks_per_node, group.ranks - first);
+    place_within(loads, members, first, {ranks, ranks, 1, static_cast<std::int64_t>(members.size())}, result);
   }
   return result;
 }

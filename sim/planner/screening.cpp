@@ -14,6 +14,16 @@ namespace trillion {
 
 namespace {
 
+// Even load on every rank, of as few rows as a capacity could leave: all tokens of a rank choosing the same experts.
+LayerRouting least_load(const Scenario& s) {
+  LayerRouting even;
+  const Routing& routing = s.training.routing;
+  if (!s.model.moe || !routing.capacity_factor) return even;
+  const double chosen = static_cast<double>(s.model.moe->num_experts_per_tok) / static_cast<double>(s.model.moe->n_routed_experts);
+  even.served = routing.pad_to_capacity ? *routing.capacity_factor : std::min(1.0, *routing.capacity_factor * chosen);
+  return even;
+}
+
 // Everything that a layout's kernels depend on, as text; what only data parallelism, schedule and cut look at is not in it.
 std::string kernel_key(const Layout& l, const Scenario& s) {
   const Plan& p = l.plan;
@@ -67,6 +77,7 @@ class Screening::Group {
         s_(of.scenario(first())),
         timing_(of.timing(first())),
         mesh_(s_.plan, s_.cluster),
+        no_routing_(least_load(s_)),
         even_(s_, mesh_, no_routing_),
         conditions_(kernel_conditions(s_, timing_)) {}
 

@@ -127,6 +127,8 @@ class Enumeration {
     if (!s_.model.moe) return batch_axes(layout);
     const auto experts = or_usual(q_.expert_parallel, powers_of_two(s_.model.moe->n_routed_experts, s_.plan.expert_parallel));
     for (const std::int64_t e : experts) {
+      // Frameworks ask for equally many experts a rank; who wants others says so.
+      if (!q_.expert_parallel && e != s_.plan.expert_parallel && s_.model.moe->n_routed_experts % e != 0) continue;
       for (const std::int64_t et : or_usual(q_.expert_tensor_parallel, {1, layout.plan.tensor_parallel, s_.plan.expert_tensor_parallel})) {
         if (gpus_ % (e * et * layout.plan.pipeline_parallel) != 0) continue;
         layout.plan.expert_parallel = e;

@@ -8,7 +8,7 @@
 //   context_parallel         powers of two that leave 4096 tokens to a rank, by all three methods
 //   pipeline_parallel        powers of two up to 64 and the number of layers
 //   virtual_pipeline_stages  2, 4 and 8, with interleaved-1f1b only
-//   expert_parallel          powers of two, up to the number of experts
+//   expert_parallel          powers of two that divide the number of experts
 //   expert_tensor_parallel   1, and as many as tensor_parallel
 //   data_parallel            what remains
 //   micro_batch_size         1, 2, 4, 8

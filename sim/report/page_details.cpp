@@ -182,19 +182,53 @@ std::string traffic_section(const StepResult& step, const TextStyle& style) {
   return page_heading("TRAFFIC", "over all links of a kind; mean use over links and step", style) + table.to_text(kPageIndent, style);
 }
 
+namespace {
+
+// Over all data, and the domain and expert that fit best, of all layers.
+std::string loads_text(const std::vector<LayerLoad>& layers) {
+  double all = 0, hottest = 0;
+  for (const LayerLoad& layer : layers) {
+    all += layer.all_data.max_over_mean / static_cast<double>(layers.size());
+    for (const LoadStatistics& domain : layer.domains) hottest = std::max(hottest, domain.max_over_mean);
+  }
+  std::string text = fmt::format("{} x over all data", fixed_text(all, 2));
+  if (layers.front().domains.size() > 1) text += fmt::format(", up to {} x in one domain alone", fixed_text(hottest, 1));
+  return text;
+}
+
+}  // namespace
+
 std::string routing_section(const Model& model, const RoutingResult& routing, const TextStyle& style) {
   if (!model.moe) return {};
   const bool forced = routing.balance == Balance::forced;
   std::string text = page_heading("ROUTING", forced ? "FORCED to be balanced: a best case that no trained router reaches" : "", style);
   text += page_line("balancing", kBalanceNames.at(static_cast<std::size_t>(routing.balance)), style);
-  text += page_line("busiest expert", fmt::format("{} x the mean expert's tokens", fixed_text(routing.tokens_per_expert_max_over_mean, 2)),
+  text += page_line("busiest expert",
+                    fmt::format("{} x the mean expert's tokens in a micro-batch, coefficient of variation {}",
+                                fixed_text(routing.tokens_per_expert_max_over_mean, 2), fixed_text(routing.tokens_per_expert_variation, 2)),
                     style);
-  text += page_line("busiest rank", fmt::format("{} x the mean rank's tokens", fixed_text(routing.rank_load_max_over_mean, 2)), style);
+  if (!routing.layers.empty()) text += page_line("", loads_text(routing.layers), style);
+  text += page_line("busiest rank",
+                    fmt::format("{} x the mean rank's tokens; busiest NIC {} x the mean NIC's",
+                                fixed_text(routing.rank_load_max_over_mean, 2), fixed_text(routing.scale_out_max_over_mean, 2)),
+                    style);
+  if (routing.dropped_share > 0 || routing.served_rows != 1) {
+    text += page_line("capacity",
+                      fmt::format("{} of the (token, expert) pairs are dropped; experts compute {} rows a pair",
+                                  percent_text(routing.dropped_share), fixed_text(routing.served_rows, 2)),
+                      style);
+  }
   text += page_line("a token and layer",
                     fmt::format("visits {} nodes; {} between nodes, {} over NVLink (dispatch and combine, forward)",
                                 fixed_text(routing.nodes_per_token_mean, 2), bytes_text(routing.bytes_per_token_scale_out),
                                 bytes_text(routing.bytes_per_token_scale_up)),
                     style);
+  if (routing.limited) {
+    text += page_line("without node limit",
+                      fmt::format("it would visit {} nodes; {} between nodes", fixed_text(routing.free_nodes_per_token, 2),
+                                  bytes_text(routing.free_bytes_per_token_scale_out)),
+                      style);
+  }
   return text;
 }
 

@@ -109,6 +109,9 @@ std::vector<std::string> Plan::validate() const {
   const bool chunks = p.within("virtual_pipeline_stages", virtual_pipeline_stages, 1, 1 << 10);
   p.within("expert_parallel", expert_parallel, 1, kMostRanks);
   p.within("expert_tensor_parallel", expert_tensor_parallel, 1, kMostRanks);
+  p.within("redundant_experts", redundant_experts, 0, kMostRanks);
+  p.require(redundant_experts == 0 || expert_placement == ExpertPlacement::load_balanced, "redundant_experts",
+            "needs expert_placement: load-balanced, which gives the copies to the busiest experts");
   if (data_parallel) p.within("data_parallel", *data_parallel, 1, kMostRanks);
   p.within("micro_batch_size", micro_batch_size, 1, kMostRanks);
   if (stages && chunks) check_stages(*this, p);

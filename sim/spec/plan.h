@@ -104,6 +104,7 @@ struct Plan {
   std::vector<Offload> offload;
   Precision precision = Precision::bf16;
   ExpertPlacement expert_placement = ExpertPlacement::contiguous;
+  std::int64_t redundant_experts = 0;  // further copies of a layer's busiest experts, of expert_placement: load-balanced
 
   friend bool operator==(const Plan&, const Plan&) = default;
   bool recomputes(RecomputeModule module) const;

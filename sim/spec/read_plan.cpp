@@ -103,6 +103,10 @@ Routing read_routing(YamlReader& r) {
   routing.popularity_skew = r.number("popularity_skew", routing.popularity_skew);
   routing.domain_skew = r.number("domain_skew", routing.domain_skew);
   routing.domains = r.integer("domains", routing.domains);
+  routing.bias_update_speed = r.number("bias_update_speed", routing.bias_update_speed);
+  if (r.has("capacity_factor")) routing.capacity_factor = r.number("capacity_factor");
+  r.ignore({"capacity_factor"});
+  routing.pad_to_capacity = r.boolean("pad_to_capacity", routing.pad_to_capacity);
   if (r.has("loads")) routing.loads = read_loads(r);
   r.ignore({"loads"});
   if (r.has("origin") || r.has("source")) routing.provenance = r.provenance();
@@ -140,6 +144,7 @@ Plan read_plan(YamlReader& r, bool unfused_attention) {
   p.offload = read_offload(r);
   p.precision = r.choice<Precision>("precision", kPrecisionNames, p.precision);
   p.expert_placement = r.choice<ExpertPlacement>("expert_placement", kExpertPlacementNames, p.expert_placement);
+  p.redundant_experts = r.integer("redundant_experts", p.redundant_experts);
   r.ignore({"data_parallel", "sharding_group", "bucket_parameters"});
   r.report(p.validate());
   return p;

@@ -57,6 +57,11 @@ std::vector<std::string> Training::validate() const {
   p.require((routing.balance == Balance::measured) == !routing.loads.empty(), "routing.balance",
             routing.loads.empty() ? "'measured' needs routing.loads, a CSV or JSON file of expert loads"
                                   : "routing.loads are only used with balance: measured");
+  const Routing& r = routing;
+  p.require(!r.capacity_factor || (*r.capacity_factor > 0 && *r.capacity_factor <= 1024), "routing.capacity_factor",
+            "must be above 0 and at most 1024, found " + exact_number_text(r.capacity_factor.value_or(0)));
+  p.require(!r.pad_to_capacity || r.capacity_factor, "routing.pad_to_capacity", "needs routing.capacity_factor, to which it pads");
+  p.within("routing.bias_update_speed", r.bias_update_speed, 0.0, 1.0);
   p.within("routing.popularity_skew", routing.popularity_skew, 0.0, 10.0);
   p.within("routing.domain_skew", routing.domain_skew, 0.0, 10.0);
   p.within("routing.domains", routing.domains, 1, 1 << 20);

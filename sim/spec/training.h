@@ -33,12 +33,18 @@ enum class Balance { forced, loss_free, auxiliary_sequence, auxiliary_batch, non
 inline constexpr std::array<std::string_view, 6> kBalanceNames = {"forced",          "loss_free", "auxiliary_sequence",
                                                                   "auxiliary_batch", "none",      "measured"};
 
+inline constexpr double kBiasUpdateSpeed = 0.001;  // gamma: DeepSeek-V3 report section 4.2 (first 14.3T tokens); Wang et al. Table 3
+
 // Skew of the router before any balancing; the figures and their sources are in moe/gate.h.
 struct Routing {
   Balance balance = Balance::loss_free;
   double popularity_skew = 0.6;  // standard deviation of the experts' log-popularity over the whole data
   double domain_skew = 1.1;      // ... of its drift from domain to domain
   std::int64_t domains = 16;
+  double bias_update_speed = kBiasUpdateSpeed;  // of loss_free and auxiliary_batch, a step of the bias; 0: frozen where it stands
+  // An expert takes at most so many times its even share of a rank's tokens (moe/capacity.h); empty: all, nothing is dropped.
+  std::optional<double> capacity_factor;
+  bool pad_to_capacity = false;    // every expert gets exactly that many, empty rows where tokens are few
   std::vector<ExpertCount> loads;  // of Balance::measured, else empty
   Provenance provenance{Origin::assumed, "default of training.routing"};
 };

@@ -44,12 +44,19 @@ void add_layer_share(Block& b, const BlockContext& c, bool moe_layer) {
     attention_whole += down;
     attention_split -= down;
   }
-  const double expert_ranks = static_cast<double>(c.plan.expert_parallel * c.plan.expert_tensor_parallel);
   of(b, Module::attention) += {attention_split / tensor + attention_whole, 0};
   of(b, Module::norms) += {static_cast<double>(p.norms), 0};
   of(b, Module::feed_forward) += {static_cast<double>(p.dense_ffn) / tensor, 0};
-  of(b, Module::experts) += {static_cast<double>(p.router) + static_cast<double>(p.shared_experts) / tensor,
-                             static_cast<double>(p.routed_experts) / expert_ranks};
+  BlockParameters experts{static_cast<double>(p.router) + static_cast<double>(p.shared_experts) / tensor, 0};
+  if (moe_layer) {
+    const double one = static_cast<double>(p.one_routed_expert) / static_cast<double>(c.plan.expert_tensor_parallel);
+    const double held = static_cast<double>(experts_per_rank(c.model, c.plan));
+    experts.expert = one * held;
+    // A redundant expert and its original, on different ranks.
+    const double paired = 2 * static_cast<double>(c.plan.redundant_experts) / static_cast<double>(c.plan.expert_parallel);
+    if (c.plan.expert_parallel > 1) experts.replicated = one * std::min(held, paired);
+  }
+  of(b, Module::experts) += experts;
 }
 
 // Gate, exchanges and experts, as often as they are run.

@@ -57,12 +57,14 @@ struct SavedTensor {
 
 // Parameters of one rank's share of a block.
 struct BlockParameters {
-  double dense = 0;   // replicated over data and context parallel ranks
-  double expert = 0;  // replicated over expert-data-parallel ranks
+  double dense = 0;       // replicated over data and context parallel ranks
+  double expert = 0;      // replicated over expert-data-parallel ranks
+  double replicated = 0;  // of `expert`, those of redundant experts and their originals (plan.redundant_experts)
   double total() const { return dense + expert; }
   BlockParameters& operator+=(const BlockParameters& other) {
     dense += other.dense;
     expert += other.expert;
+    replicated += other.replicated;
     return *this;
   }
 };

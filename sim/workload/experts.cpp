@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/moe/dispatch.h"
+#include "sim/moe/placement.h"
 #include "sim/workload/feed_forward.h"
 
 namespace trillion {
@@ -30,9 +32,8 @@ Operation scaled(Operation op) {
   return op;
 }
 
-Operation exchange(const BlockContext& c, const std::string& label, CollectiveKind kind, double bytes_per_value) {
-  const Sizes s(c);
-  const double token = static_cast<double>(s.residual_tokens) * static_cast<double>(s.hidden) * bytes_per_value;
+Operation exchange(const BlockContext& c, const std::string& label, CollectiveKind kind, const Payload& copy) {
+  const double token = static_cast<double>(Sizes(c).residual_tokens) * copy.values;
   return {label, Category::expert_all_to_all, Lane::expert,
           Collective{.kind = kind,
                      .bytes = Bytes{token * c.routing.remote_nodes_per_token},
@@ -248,11 +249,24 @@ double normal_quantile(double p) {
 
 }  // namespace
 
+std::int64_t experts_per_rank(const Model& model, const Plan& plan) {
+  return (model.moe->n_routed_experts + plan.redundant_experts + plan.expert_parallel - 1) / plan.expert_parallel;
+}
+
+Group replica_pair(const Model& model, const Plan& plan, const Group& expert) {
+  if (plan.redundant_experts == 0 || expert.size == 1) return {};
+  const std::int64_t experts = model.moe->n_routed_experts;
+  const bool near = expert.size <= expert.ranks_per_node ||
+                    is_hierarchical(experts, {expert.size, expert.ranks_per_node, model.moe->n_group, experts + plan.redundant_experts});
+  return {2, expert.stride, near ? 2 : 1};
+}
+
 RoutedShare::RoutedShare(const BlockContext& c) {
   const MixtureOfExperts& moe = *c.model.moe;
   const Sizes s(c);
-  local_experts = moe.n_routed_experts / c.plan.expert_parallel;
-  rows = s.residual_tokens * moe.num_experts_per_tok * c.plan.expert_tensor_parallel;
+  local_experts = experts_per_rank(c.model, c.plan);
+  const std::int64_t asked = s.residual_tokens * moe.num_experts_per_tok * c.plan.expert_tensor_parallel;
+  rows = std::llround(static_cast<double>(asked) * c.routing.served);
   width = moe.moe_intermediate_size / c.plan.expert_tensor_parallel;
   hidden = s.hidden;
   // Fused stacks pad each expert's rows to whole tiles and are measured so; PyTorch's rows are as many as tokens came.
@@ -337,11 +351,11 @@ Passes routed_feed_forward(const BlockContext& c) {
 Exchanges exchanges(const BlockContext& c) {
   if (c.plan.expert_parallel == 1) return {};
   const Sizes s(c);
-  const double dispatched = s.fp8() ? kFp8Bytes : 2;
+  const Payload dispatched = dispatch_payload(s.hidden, c.model.moe->num_experts_per_tok, s.fp8()), combined = combine_payload(s.hidden);
   Exchanges e{exchange(c, "dispatch", CollectiveKind::expert_dispatch, dispatched),
-              exchange(c, "combine", CollectiveKind::expert_combine, 2), std::nullopt,
+              exchange(c, "combine", CollectiveKind::expert_combine, combined), std::nullopt,
               exchange(c, "combine backward", CollectiveKind::expert_dispatch, dispatched),
-              exchange(c, "dispatch backward", CollectiveKind::expert_combine, 2)};
+              exchange(c, "dispatch backward", CollectiveKind::expert_combine, combined)};
   if (s.fp8()) {
     e.combine_backward_cast = cast_operation("quantise gradient for dispatch", static_cast<double>(s.residual_tokens * s.hidden));
     e.combine_backward_cast->lane = Lane::expert;  // it runs on the communication stream, beside the weight gradients before it

@@ -11,6 +11,12 @@
 
 namespace trillion {
 
+// Experts that a rank holds, replicas included; the most where ranks do not divide them.
+std::int64_t experts_per_rank(const Model& model, const Plan& plan);
+// Of one expert-parallel group, a replica and its original: on one node where the placement keeps the gate's groups on nodes. Alone where
+// no expert is redundant.
+Group replica_pair(const Model& model, const Plan& plan, const Group& expert);
+
 // One rank's share of the routed work, as many rows as in the mean over the ranks.
 struct RoutedShare {
   explicit RoutedShare(const BlockContext& context);

@@ -82,6 +82,23 @@ std::optional<Infeasible> why_sequence_does_not_split(const Scenario& s) {
                     {would_do("context_parallel", "1")}};
 }
 
+// Ranks need not divide the experts: some then hold one more.
+std::optional<Infeasible> why_ranks_without_experts(const Plan& p, const MixtureOfExperts& moe) {
+  const std::int64_t experts = moe.n_routed_experts + p.redundant_experts;
+  if (p.expert_parallel > experts) {
+    const std::string redundant = p.redundant_experts > 0 ? " and " + std::to_string(p.redundant_experts) + " redundant ones" : "";
+    return Infeasible{"plan.expert_parallel " + std::to_string(p.expert_parallel) + " is more than the " +
+                          std::to_string(moe.n_routed_experts) + " routed experts" + redundant,
+                      {would_do("expert_parallel", "at most " + std::to_string(experts))}};
+  }
+  if (p.redundant_experts > 0 && p.expert_parallel == 1) {
+    return Infeasible{
+        "plan.redundant_experts " + std::to_string(p.redundant_experts) + ", but all experts are on one rank, which no copy relieves",
+        {"plan.redundant_experts: 0"}};
+  }
+  return std::nullopt;
+}
+
 std::optional<Infeasible> why_model_does_not_split(const Scenario& s) {
   const Plan& p = s.plan;
   const Model& m = s.model;
@@ -98,7 +115,7 @@ std::optional<Infeasible> why_model_does_not_split(const Scenario& s) {
     if (shared > 0) {
       if (auto why = must_divide("tensor_parallel", p.tensor_parallel, "channels of the shared experts", shared)) return why;
     }
-    if (auto why = must_divide("expert_parallel", p.expert_parallel, "routed experts", m.moe->n_routed_experts)) return why;
+    if (auto why = why_ranks_without_experts(p, *m.moe)) return why;
     return must_divide("expert_tensor_parallel", p.expert_tensor_parallel, "channels of an expert", m.moe->moe_intermediate_size);
   }
   for (const auto& [key, ranks] : {std::pair{"expert_parallel", p.expert_parallel}, {"expert_tensor_parallel", p.expert_tensor_parallel}}) {

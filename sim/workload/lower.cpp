@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "sim/workload/experts.h"
 #include "sim/workload/lowering.h"
 
 namespace trillion {
@@ -38,6 +39,7 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   groups_ = gradient_groups(in.mesh, copies_, in.scenario.plan);
   sms_set_aside_ = kernel_conditions(in.scenario, in.timing).sms < in.scenario.cluster.gpu.sms;
   sends_hold_sms_ = ranks > 1 && in.mesh.pipeline().ranks_per_node > 1;
+  if (in.scenario.model.moe) groups_.replicas = replica_pair(in.scenario.model, in.scenario.plan, in.mesh.expert());
   const std::size_t slots = static_cast<std::size_t>(in.schedule.stages) * static_cast<std::size_t>(in.schedule.micro_batches);
   arrived_forward_.resize(slots * static_cast<std::size_t>(out_.replicas));
   arrived_backward_.resize(slots * static_cast<std::size_t>(out_.replicas));

@@ -75,9 +75,10 @@ void Lowering::reduce_gradients(const Chunk& c, std::size_t i) {
     if (!(full || every_micro_batch || i == 0)) continue;
     BlockParameters bucket;
     (expert ? bucket.expert : bucket.dense) = std::exchange(waiting, 0);
+    if (expert) bucket.replicated = std::exchange(unreduced_[gpu].replicated, 0);
     const BlockReduction r = gradient_reduction(bucket, groups_, plan, in_.scenario.training);
     Reduction reduction;
-    for (const auto& op : {expert ? r.expert : r.dense, expert ? r.expert_copies : r.dense_copies}) {
+    for (const auto& op : {r.replicas, expert ? r.expert : r.dense, expert ? r.expert_copies : r.dense_copies}) {
       if (op) reduction.steps.push_back(*op);
     }
     if (reduction.steps.empty()) continue;

@@ -52,7 +52,8 @@ BlockReduction gradient_reduction(const BlockParameters& p, const GradientGroups
                expert_shard = p.expert / static_cast<double>(groups.expert.size);
   return {reduce("reduce gradients", kind, p.dense, groups.dense), reduce("reduce expert gradients", kind, p.expert, groups.expert),
           reduce("reduce gradients over copies", CollectiveKind::all_reduce, dense_shard, groups.dense_copies),
-          reduce("reduce expert gradients over copies", CollectiveKind::all_reduce, expert_shard, groups.expert_copies)};
+          reduce("reduce expert gradients over copies", CollectiveKind::all_reduce, expert_shard, groups.expert_copies),
+          reduce("sum gradients of replicas", CollectiveKind::all_reduce, p.replicated, groups.replicas)};
 }
 
 double bucket_parameters(const Plan& plan, const Group& group) {

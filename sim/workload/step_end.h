@@ -23,15 +23,18 @@ bool reduces_every_micro_batch(const Plan& plan);
 struct GradientGroups {
   Group dense, expert;
   Group dense_copies = {}, expert_copies = {};
+  Group replicas = {};  // of one redundant expert (workload/experts.h)
 };
 // `copies`: pipeline ranks that hold the same stage (DualPipe: 2).
 GradientGroups gradient_groups(const DeviceMesh& mesh, std::int64_t copies, const Plan& plan);
 
 // Gradients of one block, or of a bucket of blocks; empty where there is nobody to share with. With copies, every member's share of
-// the sum is then added up over them.
+// the sum is then added up over them. Redundant experts saw different tokens: their gradients are summed within the expert-parallel
+// group first, as FlexMoE does (arXiv:2304.03946, section 3), after which each replica updates like an expert of its own.
 struct BlockReduction {
   std::optional<Operation> dense, expert;
   std::optional<Operation> dense_copies = {}, expert_copies = {};
+  std::optional<Operation> replicas = {};
 };
 BlockReduction gradient_reduction(const BlockParameters& p, const GradientGroups& groups, const Plan& plan, const Training& training);
 

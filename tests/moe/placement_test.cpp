@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <set>
@@ -43,6 +44,27 @@ double heaviest(const Placement& placement, const std::vector<double>& loads) {
   return *std::max_element(by_rank.begin(), by_rank.end());
 }
 
+double pairs_within_nodes(const Placement& p, const TokenChoices& sample, std::int64_t ranks_per_node) {
+  double sum = 0;
+  for (std::int64_t t = 0; t < sample.tokens(); ++t)
+    for (const std::uint16_t e : sample.of(t))
+      for (const std::uint16_t f : sample.of(t)) sum += p.homes[e].at(0) / ranks_per_node == p.homes[f].at(0) / ranks_per_node;
+  return sum;
+}
+
+// Slots per rank differ by one at most; within nodes of their own numbers, by as much within each.
+void expect_equally_many(const Placement& p, std::int64_t physical, bool by_node) {
+  std::vector<std::int64_t> held(static_cast<std::size_t>(p.ranks), 0);
+  for (const auto& homes : p.homes)
+    for (const std::uint16_t r : homes) ++held[r];
+  EXPECT_EQ(std::accumulate(held.begin(), held.end(), std::int64_t{0}), physical);
+  const std::int64_t in_one = by_node ? 8 : p.ranks;
+  for (std::int64_t first = 0; first < p.ranks; first += in_one) {
+    const auto [fewest, most] = std::minmax_element(held.begin() + first, held.begin() + first + in_one);
+    EXPECT_LE(*most - *fewest, 1);
+  }
+}
+
 TEST(Placement, AnyNumberOfExpertsOverAnyGroup) {
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -56,13 +78,41 @@ TEST(Placement, AnyNumberOfExpertsOverAnyGroup) {
       const auto [fewest, most] = std::minmax_element(held.begin(), held.end());
       EXPECT_LE(*most - *fewest, 1);
     }
-    const std::int64_t physical = (experts + ranks - 1) / ranks * ranks + ranks * static_cast<std::int64_t>(draw.bits(2) % 2);
-    const Placement balanced = balanced_placement(skewed_loads(experts, seed), {ranks, 8, 1, physical});
+    const std::int64_t physical = experts + static_cast<std::int64_t>(draw.bits(2) % 100), groups = experts % 8 == 0 ? 8 : 1;
+    const Placement balanced = balanced_placement(skewed_loads(experts, seed), {ranks, 8, groups, physical});
     expect_everyone_lives(balanced);
-    std::vector<std::int64_t> held(static_cast<std::size_t>(ranks), 0);
-    for (const auto& homes : balanced.homes)
-      for (const std::uint16_t r : homes) ++held[r];
-    for (const std::int64_t h : held) EXPECT_EQ(h, physical / ranks);
+    expect_equally_many(balanced, physical, is_hierarchical(experts, {ranks, 8, groups, physical}));
+    TokenChoices sample;
+    sample.top_k = std::min<std::int64_t>(4, experts);
+    for (std::int64_t t = 0; t < 50; ++t)
+      for (std::int64_t i = 0; i < sample.top_k; ++i)
+        sample.expert.push_back(
+            static_cast<std::uint16_t>((static_cast<std::int64_t>(draw.bits(static_cast<std::uint64_t>(10 + t)) % 1000) + i) % experts));
+    const Placement minimising = traffic_minimising_placement(sample, experts, {ranks, 8, 16});
+    expect_everyone_lives(minimising);
+    for (const auto& homes : minimising.homes) EXPECT_EQ(homes.size(), 1u);
+    EXPECT_GE(pairs_within_nodes(minimising, sample, 8), pairs_within_nodes(contiguous_placement(experts, ranks), sample, 8));
+  }
+}
+
+// Each token is served once: of every expert that it chose, by exactly one of its homes; the homes share the expert's tokens.
+TEST(Placement, EachTokenIsServedOnceProperty) {
+  for (const auto& [experts, ranks, physical] :
+       {std::array<std::int64_t, 3>{256, 64, 256}, {256, 8, 256}, {256, 64, 320}, {160, 48, 170}, {7, 3, 9}, {5, 8, 8}}) {
+    SCOPED_TRACE(std::to_string(physical) + " of " + std::to_string(experts) + " on " + std::to_string(ranks));
+    const Placement p = balanced_placement(skewed_loads(experts, 4), {ranks, 8, 1, physical});
+    std::int64_t slots = 0;
+    for (std::size_t e = 0; e < p.homes.size(); ++e) {
+      std::vector<std::int64_t> served(static_cast<std::size_t>(ranks), 0);
+      for (std::int64_t token = 0; token < 600; ++token) ++served[p.home(e, token)];
+      EXPECT_EQ(std::accumulate(served.begin(), served.end(), std::int64_t{0}), 600);
+      for (const std::uint16_t r : p.homes[e])
+        EXPECT_NEAR(static_cast<double>(served[r]) / 600,
+                    static_cast<double>(std::count(p.homes[e].begin(), p.homes[e].end(), r)) / static_cast<double>(p.homes[e].size()),
+                    0.01);
+      slots += static_cast<std::int64_t>(p.homes[e].size());
+    }
+    EXPECT_EQ(slots, physical);
   }
 }
 
@@ -109,14 +159,6 @@ TEST(Placement, ReplicasShareTheTokensInTurn) {
   int all = 0;
   for (const int s : served) all += s;
   EXPECT_EQ(all, 50);
-}
-
-double pairs_within_nodes(const Placement& p, const TokenChoices& sample, std::int64_t ranks_per_node) {
-  double sum = 0;
-  for (std::int64_t t = 0; t < sample.tokens(); ++t)
-    for (const std::uint16_t e : sample.of(t))
-      for (const std::uint16_t f : sample.of(t)) sum += p.homes[e].at(0) / ranks_per_node == p.homes[f].at(0) / ranks_per_node;
-  return sum;
 }
 
 TEST(Placement, TrafficMinimisingFindsHiddenCliques) {

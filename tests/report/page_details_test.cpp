@@ -60,5 +60,19 @@ TEST(PageDetails, DenseModelsHaveNoRouting) {
   EXPECT_THAT(routing_section(example::model(), example::step().routing, kPage), HasSubstr("1.08 x the mean rank's tokens"));
 }
 
+TEST(PageDetails, RoutingSaysHowUnevenAndWhatTheLimitSaves) {
+  RoutingResult routing = example::step().routing;
+  const std::string text = routing_section(example::model(), routing, kPage);
+  EXPECT_THAT(text, HasSubstr("1.90 x the mean expert's tokens in a micro-batch, coefficient of variation"));
+  EXPECT_THAT(text, HasSubstr("1.04 x over all data, up to 9.1 x in one domain alone"));
+  EXPECT_THAT(text, HasSubstr("it would visit 5.30 nodes; 94.5 KiB between nodes"));
+  EXPECT_THAT(text, Not(HasSubstr("dropped")));
+  routing.dropped_share = 0.125;
+  routing.served_rows = 0.875;
+  EXPECT_THAT(routing_section(example::model(), routing, kPage), HasSubstr("12.5 % of the (token, expert) pairs are dropped"));
+  routing.limited = false;
+  EXPECT_THAT(routing_section(example::model(), routing, kPage), Not(HasSubstr("without node limit")));
+}
+
 }  // namespace
 }  // namespace trillion

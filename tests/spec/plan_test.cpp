@@ -24,6 +24,7 @@ TEST(Plan, EverySizeIsAtLeastOne) {
   EXPECT_THAT(broken([](Plan& p) { p.context_parallel = -2; }), ElementsAre(StartsWith("context_parallel: ")));
   EXPECT_THAT(broken([](Plan& p) { p.pipeline_parallel = 0; }), ElementsAre(StartsWith("pipeline_parallel: ")));
   EXPECT_THAT(broken([](Plan& p) { p.expert_parallel = 0; }), ElementsAre(StartsWith("expert_parallel: ")));
+  EXPECT_THAT(broken([](Plan& p) { p.redundant_experts = 8; }), ElementsAre(StartsWith("redundant_experts: needs expert_placement")));
   EXPECT_THAT(broken([](Plan& p) { p.expert_tensor_parallel = 0; }), ElementsAre(StartsWith("expert_tensor_parallel: ")));
   EXPECT_THAT(broken([](Plan& p) { p.data_parallel = 0; }), ElementsAre(StartsWith("data_parallel: ")));
   EXPECT_THAT(broken([](Plan& p) { p.micro_batch_size = 0; }), ElementsAre(StartsWith("micro_batch_size: ")));

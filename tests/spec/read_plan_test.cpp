@@ -132,7 +132,8 @@ tokens: 14.8T
 optimizer: adamw
 optimizer_state: {master_weight_bytes: 4, moment_bytes: 2, gradient_bytes: 4, gradient_reduce_bytes: 2}
 batch_size_schedule: {from: 3072, to: 15360, tokens: 469B, stairs: 4}
-routing: {balance: auxiliary_batch, popularity_skew: 0.1, domain_skew: 0.2, domains: 4, origin: paper, source: somewhere}
+routing: {balance: auxiliary_batch, popularity_skew: 0.1, domain_skew: 0.2, domains: 4, origin: paper, source: somewhere,
+  bias_update_speed: 0.01, capacity_factor: 1.25, pad_to_capacity: true}
 )");
   EXPECT_EQ(t.sequence_length, 4096);
   EXPECT_EQ(t.tokens, 14.8e12);
@@ -142,6 +143,9 @@ routing: {balance: auxiliary_batch, popularity_skew: 0.1, domain_skew: 0.2, doma
   EXPECT_EQ(t.batch_size_schedule->stairs, 4);
   EXPECT_EQ(t.routing.balance, Balance::auxiliary_batch);
   EXPECT_EQ(t.routing.domains, 4);
+  EXPECT_EQ(t.routing.bias_update_speed, 0.01);
+  EXPECT_EQ(t.routing.capacity_factor, 1.25);
+  EXPECT_TRUE(t.routing.pad_to_capacity);
   EXPECT_EQ(t.routing.provenance.source, "somewhere");
 }
 

@@ -48,6 +48,13 @@ TEST(Training, TheRampEndsWhereTheRunGoesOn) {
   EXPECT_THAT(broken([](Training& t) { t.batch_size_schedule->stairs = 0; }), ElementsAre(StartsWith("batch_size_schedule.stairs: ")));
 }
 
+TEST(Training, PaddingNeedsACapacity) {
+  EXPECT_THAT(broken([](Training& t) { t.routing.capacity_factor = 0; }), ElementsAre(StartsWith("routing.capacity_factor: ")));
+  EXPECT_THAT(broken([](Training& t) { t.routing.pad_to_capacity = true; }), ElementsAre(StartsWith("routing.pad_to_capacity: ")));
+  EXPECT_THAT(broken([](Training& t) { t.routing.capacity_factor = 1.25, t.routing.pad_to_capacity = true; }), IsEmpty());
+  EXPECT_THAT(broken([](Training& t) { t.routing.bias_update_speed = -1; }), ElementsAre(StartsWith("routing.bias_update_speed: ")));
+}
+
 TEST(Training, MeasuredRoutingNeedsAMeasurement) {
   EXPECT_THAT(broken([](Training& t) { t.routing.balance = Balance::measured; }), ElementsAre(StartsWith("routing.balance: ")));
 }

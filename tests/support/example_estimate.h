@@ -81,7 +81,17 @@ inline StepResult step() {
   step.compute.optimizer = Seconds{0.5};
   step.memory = {stage_memory(0, 30), stage_memory(1, 25)};
   step.traffic = {{"nvlink", "nvlink", Bytes{8e14}, 0.21}, {"nic", "nic", Bytes{4e14}, 0.35}};
-  step.routing = {Balance::loss_free, 1.9, 1.08, 3.6, Bytes{64512}, Bytes{129024}};
+  step.routing.balance = Balance::loss_free;
+  step.routing.tokens_per_expert_max_over_mean = 1.9;
+  step.routing.tokens_per_expert_variation = 0.2;
+  step.routing.rank_load_max_over_mean = 1.08;
+  step.routing.nodes_per_token_mean = 3.6;
+  step.routing.bytes_per_token_scale_out = Bytes{64512};
+  step.routing.bytes_per_token_scale_up = Bytes{129024};
+  step.routing.limited = true;
+  step.routing.free_nodes_per_token = 5.3;
+  step.routing.free_bytes_per_token_scale_out = Bytes{96768};
+  step.routing.layers = {{0, {1.9, 0.2}, {1.04, 0.02}, {{7.5, 1.2}, {9.1, 1.4}}}};
   step.origins = {
       {"gemm fp8_block forward sustained", {Origin::measured, "DeepSeek's published training trace, kernels on 112 SMs"}, 0.6, false},
       {"combine", {Origin::paper, "DeepEP README"}, 0.3, true},

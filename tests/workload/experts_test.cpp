@@ -43,6 +43,42 @@ TEST(Experts, RowsAreDealtOutEvenly) {
   }
 }
 
+// Ranks that do not divide the experts hold one more or less, and redundant ones are held like others; rows are the tokens' all the same.
+TEST(Experts, AnyNumberPerRank) {
+  BlockSetting setting = deepseek_v3(48);
+  EXPECT_EQ(experts_per_rank(setting.model, setting.plan), 6);
+  setting.plan.expert_parallel = 64;
+  setting.plan.expert_placement = ExpertPlacement::load_balanced;
+  setting.plan.redundant_experts = 64;
+  EXPECT_EQ(experts_per_rank(setting.model, setting.plan), 5);
+  const RoutedShare share(setting.context());
+  EXPECT_EQ(share.groups().size(), 5u);
+  EXPECT_EQ(share.rows, static_cast<std::int64_t>(setting.tokens()) * 8);
+}
+
+// What a capacity leaves, or fills up, is what experts compute; what it is not is the gate's work.
+TEST(Experts, ACapacityChangesTheRows) {
+  BlockSetting setting = deepseek_v3(64);
+  const double all = work<GroupedGemm>(routed_feed_forward(setting.context()).forward),
+               gate_work = work<Gemm>(gate(setting.context()).forward);
+  for (const double served : {0.75, 1.25}) {
+    setting.routing.served = served;
+    EXPECT_NEAR(work<GroupedGemm>(routed_feed_forward(setting.context()).forward) / all, served, 1e-6);
+    EXPECT_EQ(work<Gemm>(gate(setting.context()).forward), gate_work);
+  }
+}
+
+// A replica lives on its original's node where the placement keeps the gate's groups on nodes.
+TEST(Experts, ReplicasAndTheirOriginals) {
+  BlockSetting setting = deepseek_v3(64);
+  EXPECT_EQ(replica_pair(setting.model, setting.plan, {64, 1, 8}).size, 1);
+  setting.plan.redundant_experts = 64;
+  EXPECT_EQ(replica_pair(setting.model, setting.plan, {64, 1, 8}).size, 2);
+  EXPECT_EQ(replica_pair(setting.model, setting.plan, {64, 1, 8}).ranks_per_node, 2);
+  EXPECT_EQ(replica_pair(setting.model, setting.plan, {48, 1, 8}).ranks_per_node, 1) << "8 groups on 6 nodes";
+  EXPECT_EQ(replica_pair(setting.model, setting.plan, {48, 1, 64}).ranks_per_node, 2) << "one scale-up domain";
+}
+
 TEST(Experts, EachPassDoesTheWorkOfTheActivatedExperts) {
   for (const char* name : {"deepseek-v3", "mixtral-8x7b"}) {
     for (const std::int64_t ranks : {1, 8}) {

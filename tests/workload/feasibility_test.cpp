@@ -62,7 +62,12 @@ std::vector<Case> cases() {
          s.cluster.nodes = 9;
          s.training.global_batch_size = 216;
        }},
-      {"plan.expert_parallel 6 does not divide the 64 routed experts", mixture(), [](Scenario& s) { s.plan.expert_parallel = 6; }},
+      {"plan.expert_parallel 128 is more than the 64 routed experts", mixture(), [](Scenario& s) { s.plan.expert_parallel = 128; }},
+      {"plan.redundant_experts 8, but all experts are on one rank", mixture(),
+       [](Scenario& s) {
+         s.plan.expert_placement = ExpertPlacement::load_balanced;
+         s.plan.redundant_experts = 8;
+       }},
       {"plan.expert_tensor_parallel 7 does not divide the 1536 channels of an expert", mixture(),
        [](Scenario& s) { s.plan.expert_tensor_parallel = 7; }},
       {"plan.expert_parallel 8, but dense has no experts", dense(), [](Scenario& s) { s.plan.expert_parallel = 8; }},
@@ -85,6 +90,7 @@ std::int64_t& field(Scenario& s, const std::string& key) {
   if (key == "plan.pipeline_parallel") return s.plan.pipeline_parallel;
   if (key == "plan.expert_parallel") return s.plan.expert_parallel;
   if (key == "plan.expert_tensor_parallel") return s.plan.expert_tensor_parallel;
+  if (key == "plan.redundant_experts") return s.plan.redundant_experts;
   EXPECT_EQ(key, "training.global_batch_size");
   return s.training.global_batch_size;
 }

@@ -38,6 +38,19 @@ TEST(StepEnd, ASecondCopyOfEveryStageDoublesTheGroups) {
   EXPECT_EQ(two.dense.ranks_per_node, one.dense.ranks_per_node);  // the other copy lives on other nodes
 }
 
+// The gradients of redundant experts and their originals are summed before all others' are reduced.
+TEST(StepEnd, ReplicasAddTheirGradientsUp) {
+  GradientGroups groups = kGroups;
+  const BlockParameters p{1e6, 3e6, 2e6};
+  EXPECT_FALSE(gradient_reduction(p, groups, sharded(Sharding::zero_1), {}).replicas) << "nobody to share with";
+  groups.replicas = {2, 1, 2};
+  const BlockReduction r = gradient_reduction(p, groups, sharded(Sharding::zero_1), {});
+  EXPECT_EQ(collective(r.replicas).kind, CollectiveKind::all_reduce);
+  EXPECT_EQ(collective(r.replicas).bytes, Bytes{4 * 2e6});
+  EXPECT_EQ(collective(r.expert).bytes, Bytes{4 * 3e6}) << "replicas update like experts of their own";
+  EXPECT_FALSE(gradient_reduction(kParameters, groups, sharded(Sharding::zero_1), {}).replicas);
+}
+
 // Hybrid sharding: shards within a group, then every shard's sum over the copies. The wire carries (s - 1) / s + 2 (r - 1) / r / s.
 TEST(StepEnd, SharesMeetInTheirGroupThenOverTheCopies) {
   Plan plan;
