@@ -109,6 +109,9 @@ void add_simulate(CLI::App& app, SimulateOptions& options) {
   add_plan_file(verb, options.how);
   add_json(verb, options.json, "the report");
   verb.add_option("--output", options.output, "where report.json and report.txt go; outputs/<scenario> if not given")->type_name("DIR");
+  verb.add_option("--traffic", options.traffic,
+                  "who sends how many bytes to whom as experts are exchanged, one layer and micro-batch, as CSV")
+      ->type_name("FILE");
   verb.add_option("--trace", options.trace, "the step's every kernel, for ui.perfetto.dev or chrome://tracing")->type_name("FILE");
   verb.add_option("--trace-ranks", options.trace_ranks, "these pipeline ranks only: 0,15")->delimiter(',')->type_name("LIST");
   add_export(verb, options.hand_over, "the plan");

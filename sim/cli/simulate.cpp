@@ -10,6 +10,7 @@
 #include "sim/cli/simulation.h"
 #include "sim/cli/verbs.h"
 #include "sim/estimate/traced_step.h"
+#include "sim/estimate/traffic_csv.h"
 #include "sim/report/chrome_trace.h"
 #include "sim/report/page.h"
 
@@ -61,6 +62,7 @@ int run_simulate(const SimulateOptions& options, const Streams& streams) {
   if (!options.quiet) print_notes(simulation.notes, streams);
   write_output(simulation, options, streams);
   if (!options.trace.empty()) write_trace(simulation, options, streams);
+  if (!options.traffic.empty()) write_whole_file(options.traffic, traffic_csv(simulation.scenario));
   const auto* why = std::get_if<Infeasible>(&simulation.outcome);
   if (options.json == "-") {
     streams.out << simulation_json(simulation);

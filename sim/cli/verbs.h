@@ -35,6 +35,7 @@ struct SimulateOptions {
   ScenarioOptions how;
   std::string json;                       // empty: none; "-": standard output, and nothing else goes there
   std::string output;                     // empty: outputs/<scenario>
+  std::string traffic;                    // empty: none
   std::string trace;                      // empty: none
   std::vector<std::int64_t> trace_ranks;  // empty: all pipeline ranks
   ExportOptions hand_over;                // of the plan

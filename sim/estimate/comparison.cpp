@@ -15,8 +15,8 @@ namespace {
 bool is_about_the_plan(const std::string& path, ComparedRows rows) {
   if (path.rfind("simulation.", 0) == 0 || path == "schema" || path == "question") return false;
   if (rows == ComparedRows::all) return true;
-  for (const char* list :
-       {"origins.", "assumptions.", "defaults.", "overrides.", "memory.stages.", "run.phases.", "plan.layers_per_stage.", "groups."}) {
+  for (const char* list : {"origins.", "assumptions.", "defaults.", "overrides.", "memory.stages.", "run.phases.", "plan.layers_per_stage.",
+                           "groups.", "routing.layers."}) {
     if (path.rfind(list, 0) == 0) return false;
   }
   return true;

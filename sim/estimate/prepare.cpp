@@ -54,12 +54,16 @@ std::vector<std::int64_t> even_split(const Plan& plan, const LayerCosts& costs) 
   return split_layers(costs.layers, costs.first, costs.last, {.stages = stage_count(plan), .paired = paired});
 }
 
-ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
-  if (!s.model.moe) return {};
+ExpertGroup expert_group(const Scenario& s, const DeviceMesh& mesh) {
   const Group group = mesh.expert();
   const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel /
                               (s.plan.sequence_parallel ? s.plan.tensor_parallel : 1);
-  const ExpertGroup ranks{group.size, group.ranks_per_node, tokens};
+  return {group.size, group.ranks_per_node, tokens};
+}
+
+ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
+  if (!s.model.moe) return {};
+  const ExpertGroup ranks = expert_group(s, mesh);
   if (s.training.routing.balance == Balance::measured) return expert_load_measured(s.model, s.plan, s.training, ranks, s.seed);
   return expert_load(s.model, s.plan, s.training, ranks, s.seed);
 }

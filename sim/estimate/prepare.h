@@ -24,6 +24,9 @@ struct PreparedStep {
   std::vector<StageMemory> memory;
 };
 
+// The plan's expert-parallel group and what one of its ranks routes at a time.
+ExpertGroup expert_group(const Scenario& scenario, const DeviceMesh& mesh);
+
 // Routing of the plan's expert-parallel group; empty for a model without experts. What it depends on is in moe/expert_load.h.
 ExpertLoad load_of(const Scenario& scenario, const DeviceMesh& mesh);
 

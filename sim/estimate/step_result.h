@@ -22,7 +22,8 @@ struct PhaseSeconds {
   Seconds total() const { return forward + backward + weight + forward_backward + bubble + optimizer + other; }
 };
 
-// Communication that no computation hides, on the slowest pipeline rank.
+// Communication that no computation hides, on the slowest pipeline rank. `straggler`: what its kernels take beyond even expert load,
+// and its waiting for other members of an exchange or another collective that nothing hides.
 struct ExposedSeconds {
   Seconds expert_all_to_all, pipeline_p2p, tensor_parallel, context_parallel, gradient_reduce, parameter_gather, host_offload, straggler;
 };

@@ -23,7 +23,6 @@ constexpr double kNormal90 = 1.645;  // standard deviations in half of a 90 % in
 struct Totals {
   double gpus = 0;
   std::array<Seconds, kCategoryCount> balanced{};  // compute categories, even load
-  Seconds straggler;                               // of compute, beyond even load
   Flops work;
   std::uint64_t kernels = 0;  // and communications, simulated
   Seconds host;               // issuing them
@@ -76,7 +75,6 @@ Totals total(const LoweredStep& step, const Trace& trace, std::size_t curves) {
     t.spread[e.curve] = std::max(t.spread[e.curve], static_cast<double>(e.high - e.low) / 2);
     if (is_communication(category)) continue;
     t.balanced[kind.tag] += e.balanced.seconds() * n;
-    t.straggler += (kind.duration.seconds() - e.balanced.seconds()) * n;
   }
   return t;
 }
@@ -123,6 +121,23 @@ double relative_spread(const LoweredStep& step, const Trace& trace, std::int32_t
     variance += sigma * sigma;
   }
   return kNormal90 * std::sqrt(variance);
+}
+
+// What the GPU's kernels take longer than on even expert load. Where one GPU stands for all, it is the busiest of each layer and
+// micro-batch; where every GPU has tokens of its own, this is the slowest one's, who waits least for the others.
+Seconds beyond_even_load(const LoweredStep& step, std::int32_t gpu) {
+  const auto of_kind = [&](KindId kind) {
+    const auto category = static_cast<Category>(step.graph.kind(kind).tag);
+    if (is_communication(category) || category == Category::host_launch) return Seconds{};
+    return step.graph.kind(kind).duration.seconds() - step.evidence[kind.value].balanced.seconds();
+  };
+  Seconds sum;
+  for (const TaskId task : step.graph.tasks_of(step.streams[static_cast<std::size_t>(gpu)][static_cast<std::size_t>(Lane::compute)])) {
+    const KindId kind = step.graph.kind_id_of(task);
+    if (step.parts[kind.value].empty()) sum += of_kind(kind);
+    for (const KindId part : step.parts[kind.value]) sum += of_kind(part);
+  }
+  return sum;
 }
 
 RoutingResult routing_of(const Scenario& s, const ExpertLoad& load) {
@@ -225,7 +240,7 @@ StepResult summarize(const Scenario& s, const PreparedStep& p, const LoweredStep
   r.time = trace.makespan.seconds();
   r.phases = timeline.phases;
   r.exposed = timeline.exposed;
-  r.exposed.straggler += t.straggler / t.gpus;  // what the busiest rank computes more than the mean, where it stands for all
+  r.exposed.straggler += beyond_even_load(step, slowest);
   r.compute = compute_seconds(t);
   r.memory = p.memory;
   r.routing = routing_of(s, p.load);

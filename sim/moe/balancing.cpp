@@ -6,15 +6,12 @@
 #include <numeric>
 
 #include "sim/base/error.h"
+#include "sim/moe/auxiliary_loss.h"
 
 namespace trillion {
 namespace {
 
 constexpr std::uint64_t kStreamBatch = 0x626174;
-
-// Residual skew under a sequence-wise auxiliary loss, from Wang et al. Table 2 (see the header).
-constexpr double kSequencePopularityLeft = 0.35;
-constexpr double kSequenceDriftLeft = 0.2;
 
 struct Stride {
   double factor;
@@ -59,9 +56,10 @@ TokenChoices route_batch(const Gate& gate, const BiasIteration& iteration, const
 }
 
 void settle_bias(Gate& gate, double speed, const Random& random) {
+  const double relative_slope = score_slope(gate.shape()) / (kTypicalScore * (1 - kTypicalScore));  // a softmax's scores are small
   std::uint64_t phase = 0;
   for (const Stride& s : kStrides) {
-    const BiasIteration iteration{s.factor * kBiasUpdateSpeed, s.steps, gate.domains(),
+    const BiasIteration iteration{s.factor * kBiasUpdateSpeed * relative_slope, s.steps, gate.domains(),
                                   std::max<std::int64_t>(1, s.tokens / gate.domains())};
     const std::vector<double> mean = iterate_bias(gate, iteration, Random(random.bits(phase), phase));
     if (&s == &kStrides.back()) gate.set_bias(mean);
@@ -92,13 +90,12 @@ std::vector<double> iterate_bias(Gate& gate, const BiasIteration& iteration, con
 
 Gate balanced_gate(const GateShape& shape, const Routing& routing, std::uint64_t seed, std::uint64_t layer) {
   CHECK(routing.balance != Balance::forced && routing.balance != Balance::measured);
-  RouterSkew skew{routing.popularity_skew, routing.domain_skew, routing.domains};
-  if (routing.balance == Balance::auxiliary_sequence) {
-    skew.popularity *= kSequencePopularityLeft;
-    skew.domain *= kSequenceDriftLeft;
-  }
-  Gate gate(shape, draw_affinities(shape.experts, skew, seed, layer));
-  if (has_bias(routing.balance)) settle_bias(gate, routing.bias_update_speed, Random(seed, mix64(kStreamBatch) + layer));
+  const RouterSkew skew{routing.popularity_skew, routing.domain_skew, routing.domains};
+  Affinities affinities = draw_affinities(shape.experts, skew, seed, layer);
+  if (routing.balance == Balance::auxiliary_sequence) affinities = after_sequence_loss(affinities, shape.top_k, kSequenceLossPull);
+  if (routing.balance == Balance::auxiliary_batch) affinities = after_batch_loss(affinities, shape.top_k, kBatchLossPull);
+  Gate gate(shape, affinities);
+  if (routing.balance == Balance::loss_free) settle_bias(gate, routing.bias_update_speed, Random(seed, mix64(kStreamBatch) + layer));
   return gate;
 }
 

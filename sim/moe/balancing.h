@@ -8,19 +8,13 @@
 
 namespace trillion {
 
-// Whether a bias evens out the loads over the whole data.
-constexpr bool has_bias(Balance balance) { return balance == Balance::loss_free || balance == Balance::auxiliary_batch; }
-
 // The gate of layer `layer` under training.routing's balance. `measured` and `forced` have no router of ours: not allowed here.
 //   none                the affinities as drawn
 //   loss_free           the bias iterates: b += gamma sign(mean load - load), see iterate_bias(); equal loads over the whole data, every
 //                       domain keeps its favourites. It starts from where thousands of steps settle and swings by gamma =
 //                       routing.bias_update_speed around it
-//   auxiliary_batch     modelled as loss_free: DeepSeek-V3 report section 4.5.3 finds the two alike (validation loss 2.253 and 2.253 at 1B,
-//                       2.080 and 2.080 at 3B), since both leave a single sequence free
-//   auxiliary_sequence  every sequence is pushed towards equal loads, by a loss that training only partly follows: popularity shrinks to
-//                       0.35 of itself, drift to 0.2. With the defaults that is MaxVio_global 0.6 for Wang et al.'s 64 experts, top-6
-//                       (published 0.72 and 0.52, Table 2), and domains close to flat (V3 report Fig. 9)
+//   auxiliary_batch     every batch is pulled towards equal loads, every domain keeps its favourites (moe/auxiliary_loss.h)
+//   auxiliary_sequence  every sequence is, hence every domain, and less strongly
 Gate balanced_gate(const GateShape& shape, const Routing& routing, std::uint64_t seed, std::uint64_t layer);
 
 // A step's batch: `sequences` sequences of `tokens_per_sequence` tokens, each of one domain.

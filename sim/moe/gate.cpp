@@ -23,6 +23,8 @@ double typical_score(const GateShape& shape) {
 
 }  // namespace
 
+double score_slope(const GateShape& shape) { return typical_score(shape) * (1 - typical_score(shape)); }
+
 GateShape gate_shape(const MixtureOfExperts& moe) {
   GateShape shape;
   shape.experts = moe.n_routed_experts;

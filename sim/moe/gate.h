@@ -47,6 +47,9 @@ struct GateShape {
   bool limited() const { return top_groups < groups; }
 };
 
+// How fast the score of the last expert chosen rises with its logit, which makes a bias large or small: s (1 - s) for both functions.
+double score_slope(const GateShape& shape);
+
 // REQUIRES: validated model (groups divide the experts, top_groups' experts are at least top_k).
 GateShape gate_shape(const MixtureOfExperts& moe);
 

@@ -28,7 +28,8 @@ Model load_model(const std::string& path, const Overrides& overrides = {});
 Cluster load_cluster(const std::string& path, const Overrides& overrides = {});
 
 // `path` is a scenario file or a folder with a scenario.yaml in it. An override's path begins with a key of the scenario;
-// below model, cluster and calibration it goes on with a key of the file named there.
+// below model, cluster and calibration it goes on with a key of the file named there. `base: FILE` in a scenario names another one,
+// whose text stands wherever the scenario has none of its own; paths are relative to the file that they are written in.
 Scenario load_scenario(const std::string& path, const Overrides& overrides = {});
 
 // The published figures beside a scenario. `path` as in load_scenario, or the expected.yaml itself.

@@ -67,12 +67,39 @@ struct Part {
   std::string file;  // as the report names it; "inline" for a mapping without a base
 };
 
-// A path in the scenario is relative to the scenario; one from the command line to the working directory, where it is there.
+// A path in a file is relative to that file; one from the command line to the working directory, where it is there.
 fs::path resolve(const YamlReader& root, std::string_view key, const fs::path& scenario, const std::string& written) {
   const SourceLocation where = root.document().location(root.node(key)->position);
   std::error_code error;
   if (where.line == 0 && fs::exists(written, error)) return written;
-  return scenario.parent_path() / written;
+  return (where.line == 0 ? scenario : fs::path(where.file)).parent_path() / written;
+}
+
+// The scenario's own text over that of the scenario that its `base` names, and of that one's, over and over.
+YamlDocument scenario_document(const fs::path& file, int depth = 0) {
+  constexpr int kMostBases = 16;
+  YamlDocument own = YamlDocument::from_file(normal(file));
+  const YamlNode* base = own.root().find("base");
+  if (base == nullptr) return own;
+  const SourceLocation where = own.location(base->position);
+  const auto wrong = [&](const std::string& what, const std::string& hint) {
+    return InputError(Diagnostic{where, "'base': " + what, own.source_line(base->position), hint});
+  };
+  if (base->kind != YamlNode::Kind::scalar) throw wrong("expected a scenario's file or folder", "");
+  const fs::path path = scenario_file((file.parent_path() / base->text).string());
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) throw wrong("there is no file " + normal(path), "");
+  if (depth == kMostBases) throw wrong("more than 16 scenarios, each the base of another", "is one its own base?");
+  YamlDocument document = scenario_document(path, depth + 1);
+  own.remove("base");
+  // `model: {topk_group: 2}` changes the file that the base names.
+  for (const char* part : {"model", "cluster", "calibration"}) {
+    const YamlNode *mine = own.root().find(part), *below = document.root().find(part);
+    const bool changes = mine != nullptr && mine->kind == YamlNode::Kind::mapping && mine->find("base") == nullptr;
+    if (changes && below != nullptr && below->kind == YamlNode::Kind::scalar) document.wrap(part, "base");
+  }
+  document.overlay(own);
+  return document;
 }
 
 // Opens the file of a part; what is wrong with it is said at the place that names it when it is not there.
@@ -259,7 +286,7 @@ void check_search(const Scenario& s, YamlReader& r) {
 Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   static constexpr std::array<std::string_view, 2> kExtentNames = {"step", "overlapped_pair"};
   const fs::path file = scenario_file(path);
-  const SplitOverrides split = apply_overrides(YamlDocument::from_file(normal(file)), overrides);
+  const SplitOverrides split = apply_overrides(scenario_document(file), overrides);
   Diagnostics diagnostics;
   YamlReader root = YamlReader::open(split.scenario, diagnostics);
   Scenario s;
@@ -302,7 +329,7 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
 InputKind kind_of_file(const std::string& path) {
   const YamlDocument document = YamlDocument::from_file(path);
   const auto has = [&](std::string_view key) { return document.root().find(key) != nullptr; };
-  if (has("plan") || has("question")) return InputKind::scenario;
+  if (has("plan") || has("question") || has("training") || has("model") || has("cluster")) return InputKind::scenario;
   if (has("figures") || has("cases")) return InputKind::expected;
   if (has("gpus_per_node") || has("scale_up") || has("base") || has("from")) return InputKind::cluster;
   if (has("chip") || has("stack")) return InputKind::calibration;

@@ -213,7 +213,8 @@ void read_deepseek(YamlReader& r, Model& m) {
 }
 
 // How the gate chooses. greedy: the best experts of all; group_limited_greedy: of the best groups, a group scored by its best
-// expert; noaux_tc: the same with a correction bias per expert and groups scored by their best two.
+// expert; noaux_tc: the same with a correction bias per expert and groups scored by their best num_experts_per_tok / topk_group
+// (DeepSeek-V3 report, section 2.1.2; the Hub's code has 2 written into it, which is that for 8 experts of 4 groups).
 void read_gate(YamlReader& r, MixtureOfExperts& moe, bool third) {
   enum class Method { greedy, group_limited_greedy, noaux_tc };
   static constexpr std::array<std::string_view, 3> kMethods = {"greedy", "group_limited_greedy", "noaux_tc"};
@@ -225,7 +226,10 @@ void read_gate(YamlReader& r, MixtureOfExperts& moe, bool third) {
   if (method == Method::greedy) return;
   moe.n_group = groups;
   moe.topk_group = limit;
-  moe.topk_group_scores = method == Method::noaux_tc ? 2 : 1;
+  if (method == Method::noaux_tc && limit >= 1 && groups >= 1) {
+    moe.topk_group_scores =
+        std::clamp(moe.num_experts_per_tok / limit, std::int64_t{1}, std::max<std::int64_t>(1, moe.n_routed_experts / groups));
+  }
 }
 
 void read_latent_deepseek(YamlReader& r, Model& m, bool third) {

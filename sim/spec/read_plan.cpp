@@ -76,7 +76,7 @@ BatchRamp read_ramp(YamlReader& r) {
   return ramp;
 }
 
-// The file is relative to the scenario's; one from the command line to the working directory, where it is there.
+// The path is relative to the file that names it; one from the command line to the working directory, where it is there.
 std::vector<ExpertCount> read_loads(YamlReader& r) {
   namespace fs = std::filesystem;
   const std::string written = r.text("loads");
@@ -84,7 +84,8 @@ std::vector<ExpertCount> read_loads(YamlReader& r) {
   const SourceLocation where = r.document().location(r.node("loads")->position);
   std::error_code error;
   fs::path path = written;
-  if (where.line != 0 || !fs::exists(path, error)) path = fs::path(r.document().name()).parent_path() / written;
+  if (where.line != 0 || !fs::exists(path, error))
+    path = fs::path(where.line != 0 ? where.file : r.document().name()).parent_path() / written;
   if (!fs::is_regular_file(path, error)) {
     r.problem("loads", "there is no file " + path.lexically_normal().string());
     return {};

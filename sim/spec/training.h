@@ -41,7 +41,7 @@ struct Routing {
   double popularity_skew = 0.6;  // standard deviation of the experts' log-popularity over the whole data
   double domain_skew = 1.1;      // ... of its drift from domain to domain
   std::int64_t domains = 16;
-  double bias_update_speed = kBiasUpdateSpeed;  // of loss_free and auxiliary_batch, a step of the bias; 0: frozen where it stands
+  double bias_update_speed = kBiasUpdateSpeed;  // of loss_free, a step of the bias; 0: frozen where it stands
   // An expert takes at most so many times its even share of a rank's tokens (moe/capacity.h); empty: all, nothing is dropped.
   std::optional<double> capacity_factor;
   bool pad_to_capacity = false;    // every expert gets exactly that many, empty rows where tokens are few

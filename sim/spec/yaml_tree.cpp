@@ -101,6 +101,16 @@ void YamlDocument::remove(std::string_view key) {
   std::erase_if(root_.entries, [&](const YamlEntry& entry) { return entry.key == key; });
 }
 
+void YamlDocument::wrap(std::string_view key, std::string inner) {
+  YamlNode* node = root_.find(key);
+  CHECK(node != nullptr);
+  YamlNode mapping;
+  mapping.kind = YamlNode::Kind::mapping;
+  mapping.position = node->position;
+  mapping.entries.push_back({std::move(inner), node->position, std::move(*node)});
+  *node = std::move(mapping);
+}
+
 void YamlDocument::overlay(const YamlDocument& top) {
   YamlNode root = top.root_;
   shift_sources(root, static_cast<int>(sources_.size()));

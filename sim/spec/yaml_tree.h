@@ -67,6 +67,8 @@ class YamlDocument {
   void overlay(const YamlDocument& top);
 
   void remove(std::string_view key);  // of the root; every entry with that key
+  // `key: value` of the root becomes `key: {inner: value}`. REQUIRES: the root has the key.
+  void wrap(std::string_view key, std::string inner);
 
   const YamlNode& root() const { return root_; }
   const std::string& name() const { return sources_.front().name; }

@@ -60,8 +60,16 @@ TEST(Summarize, ComputeSecondsAreTheStreamsBusyTime) {
       if (here > most) slowest = rank;
       most = std::max(most, here);
     }
-    EXPECT_NEAR((summary.result.compute.total() + summary.result.exposed.straggler).value(), busy, 1e-9 * busy);
-    EXPECT_EQ(summary.result.exposed.straggler.value() > 1e-9 * busy, balance == Balance::none);
+    const double even = summary.result.compute.total().value(), straggler = summary.result.exposed.straggler.value();
+    if (balance == Balance::forced) {
+      EXPECT_NEAR(even, busy, 1e-9 * busy);
+      EXPECT_NEAR(straggler, 0, 1e-9 * busy);
+    } else {
+      // Of the slowest rank, where `busy` and `even` are means over all four.
+      EXPECT_GT(straggler, 1e-3 * busy);
+      EXPECT_LE(straggler, 4 * (busy - even) * (1 + 1e-9));
+      EXPECT_LE(straggler, most);
+    }
     EXPECT_EQ(summary.result.slowest_rank, slowest);
   }
 }

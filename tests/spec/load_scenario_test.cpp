@@ -70,6 +70,39 @@ TEST_F(LoadScenario, FolderAndFileAreTheSame) {
   }
 }
 
+TEST_F(LoadScenario, ABaseStandsWhereTheScenarioSaysNothing) {
+  fs::create_directories(folder_ / "variants");
+  write("variants/limit.yaml", "base: ..\nmodel: {topk_group: 2}\n");
+  write("variants/both.yaml", "base: limit.yaml\nquestion: Both?\nplan:\n  schedule: zb-h1\ntraining: {routing: {balance: forced}}\n");
+  const Scenario s = load_scenario((folder_ / "variants/both.yaml").string());
+  EXPECT_EQ(s.name, "both");
+  EXPECT_EQ(s.question, "Both?");
+  EXPECT_EQ(s.model.name, "DeepSeek-V3") << "named by the base of the base, relative to it";
+  EXPECT_EQ(s.model.moe->topk_group, 2);
+  EXPECT_EQ(s.plan.schedule, ScheduleKind::zb_h1);
+  EXPECT_EQ(s.plan.expert_parallel, 64);
+  EXPECT_EQ(s.training.routing.balance, Balance::forced);
+  EXPECT_EQ(s.training.global_batch_size, 15360);
+  EXPECT_EQ(load_scenario((folder_ / "variants/both.yaml").string(), {"model.topk_group=1"}).model.moe->topk_group, 1);
+  EXPECT_EQ(kind_of_file((folder_ / "variants/limit.yaml").string()), InputKind::scenario);
+}
+
+TEST_F(LoadScenario, MistakesInABaseHaveItsPlace) {
+  const auto mistakes_of = [&](const char* text) {
+    write("variant.yaml", text);
+    std::vector<std::string> found;
+    for (const Diagnostic& d : diagnostics_of([&] { load_scenario((folder_ / "variant.yaml").string()); }))
+      found.push_back(fs::path(d.where.file).filename().string() + ":" + place_and_message(d));
+    return found;
+  };
+  EXPECT_THAT(mistakes_of("base: nowhere.yaml\n"), ElementsAre(HasSubstr("variant.yaml:1:7 'base': there is no file")));
+  EXPECT_THAT(mistakes_of("base: variant.yaml\n"), ElementsAre(HasSubstr("more than 16 scenarios")));
+  EXPECT_THAT(mistakes_of("base: [scenario.yaml]\n"), ElementsAre(HasSubstr("expected a scenario's file or folder")));
+  EXPECT_THAT(mistakes_of("base: scenario.yaml\nplan:\n  shedule: 1f1b\n"), ElementsAre(HasSubstr("variant.yaml:3:3")));
+  write("scenario.yaml", replaced(text_, "pipeline_parallel: 16", "pipeline_parallel: two"));
+  EXPECT_THAT(mistakes_of("base: scenario.yaml\n"), ElementsAre(HasSubstr("scenario.yaml:")));
+}
+
 TEST_F(LoadScenario, OverridesReachEveryFile) {
   const Scenario s =
       load({"plan.schedule=1f1b", "cluster.nodes=128", "cluster.gpu.memory=96 GiB", "model.num_hidden_layers=30", "model.name=Smaller",
