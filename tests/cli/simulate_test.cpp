@@ -51,6 +51,19 @@ TEST(Simulate, TraceIsATimelineOfTheRanksAskedFor) {
   EXPECT_THAT(refused.err, HasSubstr("there is no pipeline rank 16; the plan has 0 to 15"));
 }
 
+TEST(Simulate, TheTrafficOfAnExchangeIsATable) {
+  const Folder folder;
+  const Ended ended = trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--traffic", folder / "traffic.csv"}));
+  ASSERT_EQ(ended.code, kExitDone) << ended.err;
+  const std::string table = file_text(folder / "traffic.csv");
+  EXPECT_THAT(table, testing::StartsWith("direction,wire,from,to,bytes\ndispatch,nic,0,8,"));
+  EXPECT_THAT(table, HasSubstr("\ncombine,nvlink,"));
+  const Ended dense =
+      trillion_with({"simulate", kRoot + "/scenarios/h100-dense-1b", "--output", folder / "out", "--traffic", folder / "no.csv"});
+  EXPECT_EQ(dense.code, kExitBadInput);
+  EXPECT_THAT(dense.err, HasSubstr("has no experts"));
+}
+
 TEST(Simulate, SameSeedSameBytes) {
   const Folder folder;
   const auto report = [&](const std::string& threads, const std::string& seed) {
