@@ -61,6 +61,11 @@ std::vector<std::int64_t> even_split(std::int64_t layers, std::int64_t stages) {
 }
 
 void drop_placement(Expressed& e, const std::string& framework) {
+  if (e.plan.redundant_experts > 0) {
+    e.lost.push_back("plan.redundant_experts: " + std::to_string(e.plan.redundant_experts) + " -> 0 (" + framework +
+                     " trains no expert twice)");
+    e.plan.redundant_experts = 0;
+  }
   if (e.plan.expert_placement == ExpertPlacement::contiguous) return;
   const auto name = kExpertPlacementNames[static_cast<std::size_t>(e.plan.expert_placement)];
   e.lost.push_back("plan.expert_placement: " + std::string(name) + " -> contiguous (" + framework + " places experts in their order)");

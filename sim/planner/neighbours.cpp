@@ -111,7 +111,8 @@ std::vector<Change> neighbours(const Scenario& s) {
   if (s.model.moe) {
     n.scale("expert_parallel", &Plan::expert_parallel);
     n.scale("expert_tensor_parallel", &Plan::expert_tensor_parallel);
-    n.choose("expert_placement", &Plan::expert_placement, kExpertPlacementNames);
+    // Other placements have no copies.
+    if (s.plan.redundant_experts == 0) n.choose("expert_placement", &Plan::expert_placement, kExpertPlacementNames);
   }
   add_recompute(n, s);
   n.choose("sharding", &Plan::sharding, kShardingNames);

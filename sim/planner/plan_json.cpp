@@ -134,6 +134,7 @@ std::string layout_flags(const Scenario& s, const Layout& layout) {
   flags.word("plan.precision", name_of(kPrecisionNames, a.precision), name_of(kPrecisionNames, b.precision));
   flags.word("plan.expert_placement", name_of(kExpertPlacementNames, a.expert_placement),
              name_of(kExpertPlacementNames, b.expert_placement));
+  flags.integer("plan.redundant_experts", a.redundant_experts, b.redundant_experts);
   if (a.sharding_group != b.sharding_group) {
     flags.add("plan.sharding_group", b.sharding_group ? std::to_string(*b.sharding_group) : "null");
   }

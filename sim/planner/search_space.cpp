@@ -135,6 +135,7 @@ class Enumeration {
         layout.plan.expert_tensor_parallel = et;
         for (const ExpertPlacement placement : or_usual(q_.expert_placement, {s_.plan.expert_placement})) {
           layout.plan.expert_placement = placement;
+          layout.plan.redundant_experts = placement == ExpertPlacement::load_balanced ? s_.plan.redundant_experts : 0;
           batch_axes(layout);
         }
       }

@@ -60,10 +60,11 @@ TEST(ExpressedInMegatron, OverlapsThatItRefuses) {
   p.overlap_gradient_reduce = false;
   p.offload = {Offload::activations};
   p.expert_placement = ExpertPlacement::load_balanced;
+  p.redundant_experts = 16;
   const Expressed e = of(moe_model(8), p);
-  EXPECT_THAT(e.lost,
-              testing::UnorderedElementsAre(HasSubstr("tensor_parallel_overlap"), HasSubstr("sequence_parallel"),
-                                            HasSubstr("overlap_parameter_gather"), HasSubstr("offload"), HasSubstr("expert_placement")));
+  EXPECT_THAT(e.lost, testing::UnorderedElementsAre(HasSubstr("tensor_parallel_overlap"), HasSubstr("sequence_parallel"),
+                                                    HasSubstr("overlap_parameter_gather"), HasSubstr("offload"),
+                                                    HasSubstr("redundant_experts: 16 -> 0"), HasSubstr("expert_placement")));
   EXPECT_TRUE(e.plan.sequence_parallel);
 }
 
