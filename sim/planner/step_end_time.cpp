@@ -15,7 +15,9 @@ namespace {
 class StepEnd {
  public:
   explicit StepEnd(const StepEndInput& in)
-      : in_(in), plan_(in.scenario.plan), copies_(copies()), groups_(gradient_groups(in.mesh, copies_, plan_)) {}
+      : in_(in), plan_(in.scenario.plan), copies_(copies()), groups_(gradient_groups(in.mesh, copies_, plan_)) {
+    if (in.scenario.model.moe) groups_.replicas = replica_pair(in.scenario.model, plan_, in.mesh.expert());
+  }
 
   double of(const ChunkProgram::Run& chunks) {
     const auto ranks = static_cast<std::size_t>(in_.program.ranks());
@@ -115,8 +117,9 @@ class StepEnd {
           if (!filled && i > 0) continue;
           BlockParameters bucket;
           (expert ? bucket.expert : bucket.dense) = std::exchange(parameters_waiting, 0);
+          if (expert) bucket.replicated = std::exchange(waiting.replicated, 0);
           const BlockReduction r = gradient_reduction(bucket, groups_, plan_, in_.scenario.training);
-          for (const auto& op : {expert ? r.expert : r.dense, expert ? r.expert_copies : r.dense_copies}) {
+          for (const auto& op : {r.replicas, expert ? r.expert : r.dense, expert ? r.expert_copies : r.dense_copies}) {
             if (op) lane = std::max(lane, ready) + time(*op);
           }
         }
