@@ -8,6 +8,8 @@
 #include <utility>
 #include <variant>
 
+#include "sim/workload/experts.h"
+
 namespace trillion {
 
 namespace {
