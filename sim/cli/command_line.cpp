@@ -156,6 +156,9 @@ void add_explain(CLI::App& app, ExplainOptions& options) {
   verb.add_option("scenario", options.scenario, "a folder with scenario.yaml, or the file")->required()->type_name("SCENARIO");
   add_scenario_options(verb, options.how);
   add_plan_file(verb, options.how);
+  verb.add_option("--measured", options.measured,
+                  "what your run shows: '6.3 s' a step, '120 TFLOP/s' or '5200 tokens/s' per GPU; says how much of it is explained")
+      ->type_name("VALUE");
   add_json(verb, options.json, "the explanation");
   add_quiet(verb, options.quiet);
 }

@@ -71,6 +71,7 @@ int run_plan(const PlanOptions& options, const Streams& streams);
 struct ExplainOptions {
   std::string scenario;
   ScenarioOptions how;
+  std::string measured;  // "6.3 s", "120 TFLOP/s", "5200 tokens/s"; empty: nobody has measured
   std::string json;
   bool quiet = false;
 };

@@ -37,6 +37,9 @@ class Neighbourhood {
       settings.push_back("plan.layers_per_stage=null");
     }
     if (!plan.validate().empty() || !change.scenario.validate().empty()) return;
+    for (const Change& known : changes_) {
+      if (known.scenario.plan == plan) return;
+    }
     for (const std::string& setting : settings) change.what += (change.what.empty() ? "--set " : " --set ") + setting;
     changes_.push_back(std::move(change));
   }
@@ -85,12 +88,61 @@ void add_schedules(Neighbourhood& n, const Scenario& s) {
   }
 }
 
-void add_recompute(Neighbourhood& n, const Scenario& s) {
+// What to keep and what to compute again: the three amounts, and lists that spare the experts' exchanges, as Megatron-LM's users write
+// them. The text is what --set takes.
+struct Recompute {
+  std::string text;
+  std::vector<RecomputeModule> modules;
+};
+
+std::vector<Recompute> recomputations(const Scenario& s) {
+  using enum RecomputeModule;
+  std::vector<Recompute> all;
   for (std::size_t i = 0; i < kRecomputeAmountNames.size(); ++i) {
-    const auto modules = modules_of(static_cast<RecomputeAmount>(i), s.calibration.stack.has_unfused_attention());
-    if (modules == s.plan.recompute) continue;
-    n.add({"plan.recompute=" + std::string(kRecomputeAmountNames[i])}, [&](Plan& p) { p.recompute = modules; });
+    const auto amount = static_cast<RecomputeAmount>(i);
+    all.push_back(
+        {"plan.recompute=" + std::string(kRecomputeAmountNames[i]), modules_of(amount, s.calibration.stack.has_unfused_attention())});
   }
+  if (s.model.moe && s.calibration.stack.framework.value == Framework::fused) {
+    all.push_back({"plan.recompute=[moe_activation]", {moe_activation}});
+    all.push_back({"plan.recompute=[norm,moe_activation]", {norm, moe_activation}});
+  }
+  return all;
+}
+
+void add_recompute(Neighbourhood& n, const Scenario& s) {
+  for (const Recompute& r : recomputations(s)) {
+    if (r.modules == s.plan.recompute) continue;
+    n.add({r.text}, [&](Plan& p) {
+      p.recompute = r.modules;
+      p.recomputed_layers = {};
+    });
+  }
+}
+
+// A change that takes or frees memory, with every other way of recomputing.
+void add_with_recompute(Neighbourhood& n, const Scenario& s, const std::string& key, std::int64_t Plan::*member, std::int64_t value) {
+  if (value < 1) return;
+  for (const Recompute& r : recomputations(s)) {
+    if (r.modules == s.plan.recompute) continue;
+    n.add({"plan." + key + "=" + std::to_string(value), r.text}, [&](Plan& p) {
+      p.*member = value;
+      p.recompute = r.modules;
+      p.recomputed_layers = {};
+    });
+  }
+}
+
+void add_exchanges_of_memory(Neighbourhood& n, const Scenario& s) {
+  const auto part = [](std::int64_t value, std::int64_t divisor) { return value % divisor == 0 ? value / divisor : 0; };
+  for (const std::int64_t factor : {2, 4}) {
+    add_with_recompute(n, s, "micro_batch_size", &Plan::micro_batch_size, s.plan.micro_batch_size * factor);
+    if (!s.plan.recompute.empty())
+      add_with_recompute(n, s, "micro_batch_size", &Plan::micro_batch_size, part(s.plan.micro_batch_size, factor));
+  }
+  add_with_recompute(n, s, "pipeline_parallel", &Plan::pipeline_parallel, part(s.plan.pipeline_parallel, 2));
+  add_with_recompute(n, s, "tensor_parallel", &Plan::tensor_parallel, part(s.plan.tensor_parallel, 2));
+  if (s.model.moe) add_with_recompute(n, s, "expert_parallel", &Plan::expert_parallel, part(s.plan.expert_parallel, 2));
 }
 
 }  // namespace
@@ -116,7 +168,11 @@ std::vector<Change> neighbours(const Scenario& s) {
   }
   add_recompute(n, s);
   n.choose("sharding", &Plan::sharding, kShardingNames);
+  const std::string gather = s.plan.overlap_parameter_gather ? "false" : "true", reduce = s.plan.overlap_gradient_reduce ? "false" : "true";
+  n.add({"plan.overlap_parameter_gather=" + gather}, [&](Plan& p) { p.overlap_parameter_gather = !p.overlap_parameter_gather; });
+  n.add({"plan.overlap_gradient_reduce=" + reduce}, [&](Plan& p) { p.overlap_gradient_reduce = !p.overlap_gradient_reduce; });
   n.choose("precision", &Plan::precision, kPrecisionNames);
+  add_exchanges_of_memory(n, s);
   return n.take();
 }
 
@@ -138,6 +194,7 @@ std::vector<TriedChange> try_changes(const StepResult& base, const std::vector<C
   std::vector<TriedChange> tried(changes.size());
   parallel_for(changes.size(), threads, [&](std::size_t i) {
     tried[i].what = changes[i].what;
+    tried[i].plan = changes[i].scenario.plan;
     tried[i].outcome = simulate_step(changes[i].scenario);
     if (const auto* step = std::get_if<StepResult>(&tried[i].outcome)) {
       tried[i].gain = 1 - (step->time / step->tokens) / (base.time / base.tokens);

@@ -18,8 +18,9 @@ struct Change {
   Scenario scenario;  // the whole of it, changed
 };
 
-// Every key of the plan by itself (with those that must follow it), doubled, halved or switched; only changes that leave the training
-// what it is: same model, tokens and batch. In a fixed order.
+// Every key of the plan by itself (with those that must follow it), doubled, halved or switched; and what takes memory together with
+// what frees it: other micro-batches or fewer ranks with other recomputation. Only changes that leave the training what it is: same
+// model, tokens and batch. In a fixed order, none twice.
 std::vector<Change> neighbours(const Scenario& scenario);
 
 // What the network or the router would have to do better: not for the user to set, but it tells what binds.
@@ -29,6 +30,7 @@ struct TriedChange {
   std::string what;
   StepOutcome outcome;
   double gain = 0;  // share of the base's time per token that is saved; negative: slower; 0 where it cannot run
+  Plan plan;        // what was tried
 };
 
 // Simulates each. The largest gain first, what cannot run last. `threads` as in estimate().

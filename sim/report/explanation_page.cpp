@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::size_t kMostChanges = 5;
 constexpr std::size_t kMostLegs = 12;
-constexpr double kNoticeable = 0.002;  // gain or share that is worth a line
+constexpr double kNoticeable = kNoticeableGain;  // also the share of a part that is worth a line
+constexpr double kLarge = 0.05;                  // a part that no change shortens is worth a word
 
 Seconds abs(Seconds t) { return t.value() < 0 ? t * -1.0 : t; }
 
@@ -89,6 +90,97 @@ std::string misses_text(const std::vector<TriedChange>& changes, const TextStyle
   return text;
 }
 
+// One GPU's model FLOPs a second, as frameworks log them.
+std::string speed_text(const Scenario& s, const StepResult& step) {
+  return flops_rate_text(step.model_flops_causal / step.time / static_cast<double>(s.cluster.gpus())) + " per GPU";
+}
+
+std::string outcome_text(const Scenario& s, const TriedChange& change) {
+  if (!runs(change)) return "cannot run: " + std::get<Infeasible>(change.outcome).reason;
+  const auto& step = std::get<StepResult>(change.outcome);
+  const char* numbers = change.plan.precision == s.plan.precision ? "" : ", in other arithmetic";
+  return fmt::format("saves {}: {} a step, {}{}", percent_text(change.gain), duration_text(step.time), speed_text(s, step), numbers);
+}
+
+std::string asked_text(const TriedChange& change, const std::string& megatron, const TextStyle& style) {
+  constexpr int kBelow = kPageIndent + 3;
+  std::string text = fmt::format("{:{}}{}\n", "", kBelow, wrapped(change.what, kBelow + 2, style));
+  return text + fmt::format("{:{}}{}\n", "", kBelow, wrapped("Megatron-LM: " + megatron, kBelow + 2, style));
+}
+
+// Parts that cost much and that none of the main causes is.
+std::string remaining_text(const Explanation& e) {
+  std::string text;
+  for (std::size_t i = 1; i < e.parts.size(); ++i) {
+    const TimePart& part = e.parts[i];
+    const bool told = std::any_of(e.causes.begin(), e.causes.end(), [&](const ToldCause& c) { return c.cause.part == part.name; });
+    if (told || part.time < e.step.time * kLarge) continue;
+    text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", part.name, percent_text(part.time / e.step.time));
+  }
+  return text;
+}
+
+std::string causes_section(const Scenario& s, const Explanation& e, const TextStyle& style) {
+  std::string text = page_heading("MAIN CAUSES", "what a change of the plan would take away, each simulated", style);
+  std::size_t number = 0;
+  for (const ToldCause& told : e.causes) {
+    const TriedChange& change = e.changes[told.cause.change];
+    const std::string line =
+        fmt::format("{}, {} of the step; {}", told.cause.part, percent_text(told.cause.time / e.step.time), outcome_text(s, change));
+    text += fmt::format("{:>{}}. {}\n", ++number, kPageIndent + 1, wrapped(line, kPageIndent + 3, style));
+    text += asked_text(change, told.megatron, style);
+  }
+  if (e.causes.empty()) text += line("no single change of the plan gains more than " + percent_text(kNoticeable), style);
+  if (e.all) {
+    text += line("all of them at once: " + outcome_text(s, *e.all), style);
+    if (runs(*e.all)) text += asked_text(*e.all, e.all_megatron, style);
+  }
+  if (const std::string rest = remaining_text(e); !rest.empty()) text += line("no change of the plan is mainly for: " + rest, style);
+  return text;
+}
+
+// What the simulation assumes and a real run may not keep, where it is known to matter.
+std::vector<std::string> taken_for_granted(const Scenario& s) {
+  std::vector<std::string> list;
+  if (s.calibration.stack.framework.value == Framework::fused) {
+    list.push_back(
+        "kernels are issued in time: with small micro-batches the host may be too slow, which no stack but PyTorch's is charged with here. "
+        "CUDA graphs or larger micro-batches help: --cuda-graph-impl transformer_engine --cuda-graph-modules attn moe_router "
+        "moe_preprocess");
+  }
+  if (s.model.moe && s.training.routing.balance == Balance::forced) {
+    list.push_back("every expert gets as many tokens as any other: --set training.routing.balance=none shows the other end");
+  }
+  if (s.model.moe && s.plan.expert_parallel > 1) {
+    list.push_back("a token crosses to a node once, as with DeepEP: --moe-token-dispatcher-type alltoall sends every copy of it");
+  }
+  if (s.perturbations.none())
+    list.push_back("every GPU and link is as fast as the calibrated ones: try --set perturbations.gpu_spread=0.02");
+  return list;
+}
+
+std::string measured_section(const Scenario& s, const Explanation& e, const TextStyle& style) {
+  const Seconds measured = *e.measured;
+  StepResult seen = e.step;
+  seen.time = measured;
+  std::string text = page_heading("MEASURED", "what you see, against what is simulated", style);
+  text += line(fmt::format("{} a step, {}; simulated {}, {}", duration_text(measured), speed_text(s, seen), duration_text(e.step.time),
+                           speed_text(s, e.step)),
+               style);
+  const Seconds open = measured - e.step.time;
+  if (measured < e.step.time * e.step.time_low_ratio) {
+    return text + line("faster than simulated: a kernel or an exchange is slower in the calibration than on your machine", style);
+  }
+  if (measured <= e.step.time * e.step.time_high_ratio) return text + line("within the simulation's 90 % interval", style);
+  text += line(fmt::format("{}, {} of your step, are in no part below. This is taken for granted:", duration_text(open),
+                           percent_text(open / measured)),
+               style);
+  for (const std::string& assumption : taken_for_granted(s)) {
+    text += fmt::format("{:{}}- {}\n", "", kPageIndent, wrapped(assumption, kPageIndent + 2, style));
+  }
+  return text;
+}
+
 std::string changes_section(const Explanation& e, const TextStyle& style) {
   std::string text =
       page_heading("WHAT WOULD SHORTEN THE STEP", "one change at a time, each simulated; same model, tokens and batch", style);
@@ -126,8 +218,13 @@ std::string relief_section(const Explanation& e, const TextStyle& style) {
 }  // namespace
 
 std::string explanation_page(const Scenario& s, const Explanation& e, const TextStyle& style) {
-  std::string text = fmt::format("{}\n", emphasised(s.name + ": why a step takes " + duration_text(e.step.time), Emphasis::heading, style));
-  text += parts_section(e, style) + path_section(s, e, style);
+  std::string title = s.name + ": why a step takes " + duration_text(e.step.time);
+  if (s.extent == Extent::step) title += ", " + speed_text(s, e.step);
+  std::string text = fmt::format("{}\n", emphasised(title, Emphasis::heading, style));
+  if (e.measured) text += measured_section(s, e, style);
+  text += parts_section(e, style);
+  if (s.extent == Extent::step) text += causes_section(s, e, style);
+  text += path_section(s, e, style);
   if (s.extent == Extent::step) text += changes_section(e, style);
   return text + relief_section(e, style);
 }

@@ -19,6 +19,24 @@ TEST(Explain, SaysWhereTheTimeGoesAndWhatWouldHelp) {
   EXPECT_THAT(ended.err, HasSubstr("changes of the plan"));
 }
 
+TEST(Explain, AMeasurementInAnyUnitIsTheSameStep) {
+  // 256 sequences of 4096 tokens on 32 GPUs: 32 768 tokens a GPU and step.
+  const std::string issue = kRoot + "/scenarios/qwen3-30b-a3b-h100-issue-2762";
+  std::string sections;
+  for (const char* measured : {"20 s", "1638.4 tokens/s", "1638.4tokens/s"}) {
+    const Ended ended = trillion_with({"explain", issue, "--quiet", "--measured", measured});
+    ASSERT_EQ(ended.code, kExitDone) << ended.err;
+    const std::size_t begin = ended.out.find("MEASURED");
+    const std::string section = ended.out.substr(begin, ended.out.find("WHERE THE TIME GOES") - begin);
+    EXPECT_THAT(section, HasSubstr("20.0 s a step"));
+    EXPECT_EQ(section, sections.empty() ? section : sections);
+    sections = section;
+  }
+  for (const char* wrong : {"fast", "0 s", "-3 s", "12", "x tokens/s"}) {
+    EXPECT_EQ(trillion_with({"explain", issue, "--measured", wrong}).code, kExitBadInput) << wrong;
+  }
+}
+
 TEST(Explain, JsonIsAlone) {
   const Ended ended = trillion_with(with_small({"explain", kDeepSeek, "--json", "-", "--quiet"}));
   ASSERT_EQ(ended.code, kExitDone) << ended.err;

@@ -40,6 +40,13 @@ TEST(PlanFile, AMistakeIsAtItsPlace) {
   EXPECT_EQ(trillion_with({"simulate", kDeepSeek, "--plan", folder / "absent"}).code, kExitBadInput);
 }
 
+TEST(PlanFile, AShippedScriptIsItsScenariosPlan) {
+  const std::string issue = kRoot + "/scenarios/qwen3-30b-a3b-h100-issue-2762";
+  const PlanFile read = read_plan_file(issue + "/run.sh", issue, {});
+  EXPECT_EQ(read.overrides.size(), 1u) << "the training is the scenario's";
+  EXPECT_EQ(load_scenario(issue, read.overrides).plan, load_scenario(issue).plan);
+}
+
 TEST(PlanFile, ModelsSetOnTheCommandLineAreTheModelsHeldAgainst) {
   const Folder folder;
   const std::string file = folder.write("run.sh", "--bf16 --mtp-num-layers 2");

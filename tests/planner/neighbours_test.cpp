@@ -46,6 +46,22 @@ TEST(Neighbours, FlagsSayWhatChanges) {
   EXPECT_TRUE(seen.contains("--set plan.tensor_parallel=2 --set plan.data_parallel=null"));
 }
 
+TEST(Neighbours, MemoryIsExchangedForRecomputation) {
+  Plan plan;
+  plan.expert_parallel = 4;
+  const Scenario s = linear_scenario(moe_model(8), plan, 1, 64);
+  std::set<std::string> seen;
+  const std::vector<Change> changes = neighbours(s);
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    seen.insert(changes[i].what);
+    for (std::size_t j = 0; j < i; ++j)
+      EXPECT_NE(changes[i].scenario.plan, changes[j].scenario.plan) << changes[i].what << " " << changes[j].what;
+  }
+  EXPECT_TRUE(seen.contains("--set plan.micro_batch_size=4 --set plan.recompute=full"));
+  EXPECT_TRUE(seen.contains("--set plan.expert_parallel=2 --set plan.recompute=selective"));
+  EXPECT_TRUE(seen.contains("--set plan.overlap_parameter_gather=true"));
+}
+
 TEST(Neighbours, SelectiveRecomputationIsTheStacks) {
   Plan plan;
   Scenario s = linear_scenario(dense_model(4), plan, 1, 16);

@@ -27,8 +27,17 @@ Explained explained() {
   Explained e{linear_scenario(dense_model(8), plan, 1, 16), {}};
   const Timing timing(e.scenario.calibration, e.scenario.cluster);
   const TracedStep step = std::get<TracedStep>(trace_step(e.scenario, timing));
-  e.explanation = {step.result, time_parts(e.scenario, step.result), critical_path_story(step),
-                   try_changes(step.result, neighbours(e.scenario)), try_changes(step.result, relieved(e.scenario))};
+  e.explanation = {step.result,
+                   time_parts(e.scenario, step.result),
+                   critical_path_story(step),
+                   try_changes(step.result, neighbours(e.scenario)),
+                   try_changes(step.result, relieved(e.scenario)),
+                   {},
+                   {},
+                   {},
+                   {}};
+  for (const Cause& cause : main_causes(e.scenario, step.result, e.explanation.changes))
+    e.explanation.causes.push_back({cause, "--a-flag 1"});
   return e;
 }
 
@@ -43,6 +52,30 @@ TEST(ExplanationPage, SaysPartsPathAndChanges) {
     std::istringstream lines(page);
     for (std::string line; std::getline(lines, line);) EXPECT_LE(display_width(line), columns) << line;
   }
+}
+
+TEST(ExplanationPage, NamesCausesWithWhatToAskFor) {
+  Explained e = explained();
+  ASSERT_FALSE(e.explanation.causes.empty());
+  e.explanation.all = e.explanation.changes.front();
+  e.explanation.all_megatron = "--both";
+  EXPECT_THAT(explanation_page(e.scenario, e.explanation, {}),
+              AllOf(HasSubstr("MAIN CAUSES"), HasSubstr(e.explanation.causes.front().cause.part + ", "), HasSubstr("of the step; saves "),
+                    HasSubstr("Megatron-LM: --a-flag 1"), HasSubstr("all of them at once: saves"), HasSubstr("Megatron-LM: --both")));
+  e.explanation.causes.clear();
+  e.explanation.all.reset();
+  EXPECT_THAT(explanation_page(e.scenario, e.explanation, {}), HasSubstr("no single change of the plan gains"));
+}
+
+TEST(ExplanationPage, HoldsAMeasurementAgainstTheSimulation) {
+  Explained e = explained();
+  e.explanation.measured = e.explanation.step.time * 2.0;
+  EXPECT_THAT(explanation_page(e.scenario, e.explanation, {}),
+              AllOf(HasSubstr("MEASURED"), HasSubstr("50.0 % of your step"), HasSubstr("issued in time")));
+  e.explanation.measured = e.explanation.step.time;
+  EXPECT_THAT(explanation_page(e.scenario, e.explanation, {}), HasSubstr("within the simulation's 90 % interval"));
+  e.explanation.measured = e.explanation.step.time * 0.5;
+  EXPECT_THAT(explanation_page(e.scenario, e.explanation, {}), HasSubstr("faster than simulated"));
 }
 
 }  // namespace
