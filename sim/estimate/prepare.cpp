@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sim/base/number_text.h"
+#include "sim/moe/exchange.h"
 #include "sim/spec/recompute_amount.h"
 #include "sim/workload/block.h"
 #include "sim/workload/block_times.h"
@@ -64,8 +65,10 @@ ExpertGroup expert_group(const Scenario& s, const DeviceMesh& mesh) {
 ExpertLoad load_of(const Scenario& s, const DeviceMesh& mesh) {
   if (!s.model.moe) return {};
   const ExpertGroup ranks = expert_group(s, mesh);
-  if (s.training.routing.balance == Balance::measured) return expert_load_measured(s.model, s.plan, s.training, ranks, s.seed);
-  return expert_load(s.model, s.plan, s.training, ranks, s.seed);
+  ExpertLoad load = s.training.routing.balance == Balance::measured ? expert_load_measured(s.model, s.plan, s.training, ranks, s.seed)
+                                                                    : expert_load(s.model, s.plan, s.training, ranks, s.seed);
+  if (s.plan.expert_exchange == ExpertExchange::deduplicated) return load;
+  return every_copy_sent(std::move(load), ranks, s.model.moe->num_experts_per_tok);
 }
 
 std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known) {

@@ -68,6 +68,7 @@ Json plan_json(const Plan& plan) {
       {"recompute_num_layers", plan.recomputed_layers.count},
       {"precision", name_of(kPrecisionNames, plan.precision)},
       {"expert_placement", name_of(kExpertPlacementNames, plan.expert_placement)},
+      {"expert_exchange", name_of(kExpertExchangeNames, plan.expert_exchange)},
       {"redundant_experts", plan.redundant_experts},
   };
 }

@@ -15,6 +15,7 @@ Plan canonical(const Scenario& s) {
     p.sequence_parallel = false;
     p.tensor_parallel_overlap = TensorOverlap::bulk;
   }
+  if (p.expert_parallel == 1) p.expert_exchange = ExpertExchange::deduplicated;
   if (p.context_parallel == 1) p.context_parallel_method = ContextParallelMethod::all_gather;
   if (p.schedule == ScheduleKind::interleaved_1f1b && p.virtual_pipeline_stages == 1) p.schedule = ScheduleKind::one_f_one_b;
   if (p.pipeline_parallel == 1 && p.virtual_pipeline_stages == 1 && p.layers_per_stage->size() == 1) {

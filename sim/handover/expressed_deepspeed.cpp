@@ -38,6 +38,10 @@ void lose_axes(Expressed& e) {
     e.lost.push_back("plan.context_parallel_method: " + std::string(name) + " -> all_to_all (DeepSpeed has Ulysses)");
     p.context_parallel_method = ContextParallelMethod::all_to_all;
   }
+  if (p.expert_parallel > 1 && p.expert_exchange == ExpertExchange::deduplicated) {
+    e.lost.push_back("plan.expert_exchange: deduplicated -> all_to_all (AutoEP's)");
+    p.expert_exchange = ExpertExchange::all_to_all;
+  }
   if (p.expert_tensor_parallel > 1) {
     e.lost.push_back("plan.expert_tensor_parallel: " + std::to_string(p.expert_tensor_parallel) + " -> 1 (AutoEP takes no other)");
     p.expert_tensor_parallel = 1;

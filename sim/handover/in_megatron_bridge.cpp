@@ -96,6 +96,9 @@ Settings settings_of(const Scenario& scenario, const Plan& p) {
   add_pipeline(s, scenario.model, p);
   if (scenario.model.moe) {
     s.add("model.expert_model_parallel_size", p.expert_parallel).add("model.expert_tensor_parallel_size", p.expert_tensor_parallel);
+    const bool every_copy = p.expert_exchange == ExpertExchange::all_to_all;
+    s.add("model.moe_token_dispatcher_type", every_copy ? "alltoall" : "flex");
+    if (!every_copy) s.add("model.moe_flex_dispatcher_backend", "deepep");
     s.turn("model.moe_router_force_load_balancing", scenario.training.routing.balance == Balance::forced);
   }
   add_recompute(s, p);

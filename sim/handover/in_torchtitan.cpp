@@ -45,6 +45,9 @@ void add_notes(const Scenario& s, const Plan& p, const TitanModel& model, std::v
         "plan.precision fp8: give model_registry(...) Float8LinearConverter and Float8GroupedExpertsConverter, as deepseek_v3_671b_float8 "
         "does");
   }
+  if (p.expert_parallel > 1 && p.expert_exchange == ExpertExchange::deduplicated) {
+    notes.push_back("plan.expert_exchange deduplicated: model_registry(..., moe_comm_backend=\"deepep\"); its default is an all-to-all");
+  }
   if (s.model.num_nextn_predict_layers > 0) {
     notes.push_back("multi-token prediction: model_registry(..., num_mtp_layers=" + std::to_string(s.model.num_nextn_predict_layers) +
                     ") and MTPLoss");

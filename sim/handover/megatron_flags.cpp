@@ -59,6 +59,11 @@ FlagGroup parallel_flags(const Scenario& s, const Plan& p) {
     }
   }
   if (s.model.moe) g.add("--expert-model-parallel-size", p.expert_parallel).add("--expert-tensor-parallel-size", p.expert_tensor_parallel);
+  if (s.model.moe && p.expert_exchange == ExpertExchange::all_to_all) {
+    g.add("--moe-token-dispatcher-type", "alltoall");
+  } else if (s.model.moe) {
+    g.add("--moe-token-dispatcher-type", "flex").add("--moe-flex-dispatcher-backend", "deepep");
+  }
   g.turn_on("--use-tp-pp-dp-mapping", p.rank_order == kMegatronOtherOrder);
   return g.take();
 }

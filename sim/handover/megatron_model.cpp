@@ -93,8 +93,6 @@ FlagGroup expert_flags(const Model& m) {
     add(g, "--moe-router-group-topk", e.topk_group);
   }
   turn_on(g, "--moe-grouped-gemm");
-  add(g, "--moe-token-dispatcher-type", "flex");
-  add(g, "--moe-flex-dispatcher-backend", "deepep");
   return g;
 }
 

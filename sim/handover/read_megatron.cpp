@@ -73,6 +73,7 @@ class MegatronReader {
     if (scenario_.model.moe) {
       p.expert_parallel = experts;
       p.expert_tensor_parallel = expert_tensor;
+      read_exchange();
       if (p.tensor_parallel > 1 && !sequence) flags_.problem(kTensor, "experts with tensor parallelism need --sequence-parallel");
     }
     if (const auto size = flags_.integer("--micro-batch-size")) {
@@ -81,6 +82,17 @@ class MegatronReader {
       note("--micro-batch-size is not given: 1");
     }
     if (flags_.has("--use-tp-pp-dp-mapping")) p.rank_order = kMegatronOtherOrder;
+  }
+
+  void read_exchange() {
+    enum class Dispatcher { allgather, alltoall, flex };
+    static constexpr std::array<std::pair<Dispatcher, std::string_view>, 3> kDispatchers = {
+        {{Dispatcher::allgather, "allgather"}, {Dispatcher::alltoall, "alltoall"}, {Dispatcher::flex, "flex"}}};
+    const Dispatcher dispatcher = flags_.choice("--moe-token-dispatcher-type", kDispatchers).value_or(Dispatcher::allgather);
+    flags_.text("--moe-flex-dispatcher-backend");  // each of them moves a token to a node once
+    if (out_.plan.expert_parallel == 1) return;
+    if (dispatcher != Dispatcher::flex) out_.plan.expert_exchange = ExpertExchange::all_to_all;
+    if (dispatcher == Dispatcher::allgather) note("--moe-token-dispatcher-type allgather (the default) is taken as alltoall");
   }
 
   void read_context_method() {

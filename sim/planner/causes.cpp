@@ -27,7 +27,7 @@ void merge_plan(const Plan& base, const Plan& changed, Plan& to) {
         &Plan::expert_tensor_parallel, &Plan::data_parallel, &Plan::micro_batch_size, &Plan::rank_order, &Plan::schedule,
         &Plan::schedule_file, &Plan::layers_per_stage, &Plan::sharding, &Plan::sharding_group, &Plan::overlap_gradient_reduce,
         &Plan::overlap_parameter_gather, &Plan::bucket_parameters, &Plan::recompute, &Plan::recomputed_layers, &Plan::offload,
-        &Plan::precision, &Plan::expert_placement);
+        &Plan::precision, &Plan::expert_placement, &Plan::redundant_experts, &Plan::expert_exchange);
 }
 
 // "--set a=1 --set b=2" of several changes, every key once.

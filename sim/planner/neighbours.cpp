@@ -165,6 +165,7 @@ std::vector<Change> neighbours(const Scenario& s) {
     n.scale("expert_tensor_parallel", &Plan::expert_tensor_parallel);
     // Other placements have no copies.
     if (s.plan.redundant_experts == 0) n.choose("expert_placement", &Plan::expert_placement, kExpertPlacementNames);
+    if (s.plan.expert_parallel > 1) n.choose("expert_exchange", &Plan::expert_exchange, kExpertExchangeNames);
   }
   add_recompute(n, s);
   n.choose("sharding", &Plan::sharding, kShardingNames);

@@ -151,7 +151,7 @@ std::vector<std::string> taken_for_granted(const Scenario& s) {
   if (s.model.moe && s.training.routing.balance == Balance::forced) {
     list.push_back("every expert gets as many tokens as any other: --set training.routing.balance=none shows the other end");
   }
-  if (s.model.moe && s.plan.expert_parallel > 1) {
+  if (s.model.moe && s.plan.expert_parallel > 1 && s.plan.expert_exchange == ExpertExchange::deduplicated) {
     list.push_back("a token crosses to a node once, as with DeepEP: --moe-token-dispatcher-type alltoall sends every copy of it");
   }
   if (s.perturbations.none())

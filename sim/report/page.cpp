@@ -34,6 +34,7 @@ std::string plan_line(const Scenario& scenario, const StepResult& step, const Te
   axis("tensor", p.tensor_parallel);
   axis("context", p.context_parallel);
   if (p.expert_parallel > 1) text += fmt::format("{}expert parallel {}", separator, p.expert_parallel);
+  if (p.expert_parallel > 1 && p.expert_exchange == ExpertExchange::all_to_all) text += " by all-to-all";
   text += fmt::format("{}{}{}{}{}{}", separator, p.schedule_name(), separator, kShardingNames.at(static_cast<std::size_t>(p.sharding)),
                       separator, kPrecisionNames.at(static_cast<std::size_t>(p.precision)));
   text += fmt::format("{}{} micro-batches of {} sequence{}", separator, step.micro_batches, p.micro_batch_size,

@@ -58,6 +58,11 @@ enum class ExpertPlacement { contiguous, round_robin, load_balanced, traffic_min
 inline constexpr std::array<std::string_view, 4> kExpertPlacementNames = {"contiguous", "round-robin", "load-balanced",
                                                                           "traffic-minimising"};
 
+// How tokens reach their experts and come back. `deduplicated`: once to each node and from there on, as DeepEP and DeepSeek do;
+// `all_to_all`: every copy over its own pair of GPUs (moe/exchange.h).
+enum class ExpertExchange { deduplicated, all_to_all };
+inline constexpr std::array<std::string_view, 2> kExpertExchangeNames = {"deduplicated", "all_to_all"};
+
 // Axes of the rank order. Expert layers put their own sizes in the same order: etp where tp is, edp where dp is, and no cp; dense
 // layers leave ep out (Megatron-LM, --use-tp-pp-dp-mapping and RankGenerator).
 enum class RankAxis { tensor, context, expert, data, pipeline };
@@ -104,6 +109,7 @@ struct Plan {
   std::vector<Offload> offload;
   Precision precision = Precision::bf16;
   ExpertPlacement expert_placement = ExpertPlacement::contiguous;
+  ExpertExchange expert_exchange = ExpertExchange::deduplicated;
   std::int64_t redundant_experts = 0;  // further copies of a layer's busiest experts, of expert_placement: load-balanced
 
   friend bool operator==(const Plan&, const Plan&) = default;

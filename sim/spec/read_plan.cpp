@@ -145,6 +145,7 @@ Plan read_plan(YamlReader& r, bool unfused_attention) {
   p.offload = read_offload(r);
   p.precision = r.choice<Precision>("precision", kPrecisionNames, p.precision);
   p.expert_placement = r.choice<ExpertPlacement>("expert_placement", kExpertPlacementNames, p.expert_placement);
+  p.expert_exchange = r.choice<ExpertExchange>("expert_exchange", kExpertExchangeNames, p.expert_exchange);
   p.redundant_experts = r.integer("redundant_experts", p.redundant_experts);
   r.ignore({"data_parallel", "sharding_group", "bucket_parameters"});
   r.report(p.validate());

@@ -38,6 +38,13 @@ TEST(ExpressedInDeepspeed, UlyssesAutoTpAndWholeLayers) {
   EXPECT_EQ(e.lost.size(), 3u);
 }
 
+TEST(ExpressedInDeepspeed, ExchangesEveryCopy) {
+  Scenario s = dualpipe_scenario();
+  EXPECT_EQ(expressed_in_deepspeed(s).plan.expert_exchange, ExpertExchange::all_to_all);
+  s.plan.expert_parallel = 1;
+  EXPECT_EQ(expressed_in_deepspeed(s).plan.expert_exchange, ExpertExchange::deduplicated) << "there is none";
+}
+
 TEST(ExpressedInDeepspeed, ThePipelineIsCutEvenly) {
   Plan p;
   p.pipeline_parallel = 2;

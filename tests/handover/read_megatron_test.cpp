@@ -33,7 +33,7 @@ TEST(ReadMegatronProperty, ExportAndImportAreInverses) {
     EXPECT_EQ(read.plan, expressed_in_megatron(s).plan) << text;
     EXPECT_EQ(read.overrides.size(), 1u) << "the plan, and nothing of the training";
     EXPECT_THAT(read.notes, IsEmpty());
-    for (const std::string& flag : read.not_modelled) EXPECT_THAT(flag, HasSubstr("dispatcher")) << "a flag that we write ourselves";
+    EXPECT_THAT(read.not_modelled, IsEmpty());
   }
 }
 
@@ -118,6 +118,16 @@ TEST(ReadMegatron, AnotherModelIsAnErrorAtItsPlace) {
                        "--untie-embeddings-and-output-weights --num-experts 64 --moe-router-topk 8"),
               ElementsAre(HasSubstr("needs --swiglu")));
   EXPECT_THAT(problems("--bf16 --moe-layer-freq '([0]*1+[1]*47)'"), ElementsAre(HasSubstr("has its experts in ([1]*48)")));
+}
+
+TEST(ReadMegatron, TheDispatcherIsTheExchange) {
+  const std::string experts = "--bf16 --micro-batch-size 1 --global-batch-size 256 --expert-model-parallel-size 8 ";
+  EXPECT_EQ(read(experts + "--moe-token-dispatcher-type alltoall").plan.expert_exchange, ExpertExchange::all_to_all);
+  EXPECT_EQ(read(experts + "--moe-token-dispatcher-type flex --moe-flex-dispatcher-backend hybridep").plan.expert_exchange,
+            ExpertExchange::deduplicated);
+  EXPECT_THAT(read(experts).notes, ElementsAre(HasSubstr("allgather")));
+  EXPECT_EQ(read("--bf16 --moe-token-dispatcher-type alltoall").plan.expert_exchange, ExpertExchange::deduplicated) << "of one rank";
+  EXPECT_THAT(problems(experts + "--moe-token-dispatcher-type deepep"), ElementsAre(HasSubstr("not one of allgather, alltoall, flex")));
 }
 
 TEST(ReadMegatron, MalformedFlagsAreErrors) {

@@ -127,6 +127,8 @@ TEST(Causes, MergingKnowsEveryKey) {
   p.offload = {Offload::optimizer};
   p.precision = Precision::fp8;
   p.expert_placement = ExpertPlacement::load_balanced;
+  p.redundant_experts = 2;
+  p.expert_exchange = ExpertExchange::all_to_all;
   EXPECT_EQ(merged(Plan{}, {p}), p);
   const auto ours = nlohmann::json::parse(plan_json_text(p)), defaults = nlohmann::json::parse(plan_json_text(Plan{}));
   for (const auto& [key, value] : ours.items()) EXPECT_NE(value, defaults[key]) << key << " is not in this test";

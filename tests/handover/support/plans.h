@@ -77,6 +77,7 @@ inline Scenario random_scenario(std::uint64_t seed) {
     if (choose.coin()) p.offload = {Offload::optimizer};
     p.precision = static_cast<Precision>(choose.below(2));
     p.expert_placement = static_cast<ExpertPlacement>(choose.below(4));
+    p.expert_exchange = static_cast<ExpertExchange>(choose.below(2));
     const Model model = kind == 0 ? dense_model(layers) : kind == 1 ? moe_model(layers) : latent_model(layers);
     p.recompute = chosen_modules(choose, model);
     if (p.recomputes(RecomputeModule::layer)) p.recomputed_layers = {static_cast<RecomputeMethod>(choose.below(2)), 1 + choose.below(4)};
