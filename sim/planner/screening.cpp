@@ -51,7 +51,10 @@ Bytes peak_of(const std::vector<StageMemory>& memory) {
 
 // Every micro-batch with the mean routing.
 ExpertLoad flat(const ExpertLoad& load) {
-  ExpertLoad mean{load.balance, {}, load.mean, load.seed};
+  ExpertLoad mean;
+  mean.balance = load.balance;
+  mean.mean = load.mean;
+  mean.seed = load.seed;
   if (!load.samples.empty()) mean.samples = {load.mean};
   return mean;
 }
