@@ -56,6 +56,10 @@ void lose_tensor(Expressed& e, const Scenario& s) {
 void lose_recompute(Expressed& e, const Scenario& s) {
   using enum RecomputeModule;
   Plan& p = e.plan;
+  if (p.recomputes(products)) {
+    e.lost.push_back("plan.recompute: without products (Megatron-LM drops modules, not operations)");
+    p.recompute.erase(std::find(p.recompute.begin(), p.recompute.end(), products));
+  }
   if (!p.recomputes(activation)) return;
   p.recompute.erase(std::find(p.recompute.begin(), p.recompute.end(), activation));
   const bool all_experts = s.model.moe && s.model.moe->shared_intermediate_size == 0 &&

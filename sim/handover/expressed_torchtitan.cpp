@@ -75,8 +75,9 @@ void lose_recompute(Expressed& e) {
     p.recomputed_layers = {};
     return;
   }
-  const std::vector<RecomputeModule> selective = {norm, activation};
-  if (p.recompute.empty() || p.recompute == selective) return;
+  // `products` is SelectiveAC itself, where the simulated stack is PyTorch's.
+  const std::vector<RecomputeModule> selective = {norm, activation}, by_operation = {products};
+  if (p.recompute.empty() || p.recompute == selective || p.recompute == by_operation) return;
   std::string modules;
   for (const RecomputeModule m : p.recompute)
     modules += (modules.empty() ? "" : "+") + std::string(kRecomputeModuleNames[static_cast<std::size_t>(m)]);

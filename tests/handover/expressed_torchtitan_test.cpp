@@ -43,6 +43,9 @@ TEST(ExpressedInTorchtitan, RecomputesByOperationOrByLayer) {
   p.recompute = {RecomputeModule::moe};
   const Expressed e = expressed_in_torchtitan(with(p));
   EXPECT_THAT(e.lost, testing::Contains(HasSubstr("plan.recompute: moe -> norm+activation")));
+  p.recompute = {RecomputeModule::products};
+  EXPECT_EQ(expressed_in_torchtitan(with(p)).plan.recompute, p.recompute) << "torchtitan's own";
+  EXPECT_TRUE(expressed_in_megatron(with(p)).plan.recompute.empty());
   p.recompute = {RecomputeModule::layer};
   p.recomputed_layers = {RecomputeMethod::block, 3};
   EXPECT_EQ(expressed_in_torchtitan(with(p)).plan.recomputed_layers, RecomputedLayers{});
