@@ -68,8 +68,8 @@ TEST(DeepEpValidation, PublishedBandwidthsFromLinkRatesAndRouting) {
     const ExpertGroup group{row.ranks, 8, kTokens};
     const Copies copies = copies_of(group);
     const double hidden = static_cast<double>(kHidden);
-    const double dispatched = predicted(group, copies, hidden + 4 * hidden / 128, dispatch_payload(kHidden, kTopK, true).bytes_per_copy);
-    const double combined = predicted(group, copies, 2 * hidden, combine_payload(kHidden).bytes_per_copy);
+    const double dispatched = predicted(group, copies, hidden + 4 * hidden / 128, dispatch_payload(kHidden, kTopK, true).total());
+    const double combined = predicted(group, copies, 2 * hidden, combine_payload(kHidden).total());
     for (const auto& [name, ours, theirs] :
          {std::tuple{"dispatch", dispatched, row.dispatch}, std::tuple{"combine", combined, row.combine}}) {
       const double error = ours / theirs - 1;
