@@ -52,8 +52,8 @@ TEST(Compare, BalancingStrategiesValidation) {
   const auto sequence_load = [](const char* variant) {
     return figure_of("expert-balancing", variant, "routing.layers.0.domains.0.max_over_mean");
   };
-  EXPECT_GT(sequence_load("loss-free"), 2 * sequence_load("auxiliary-sequence")) << "looser per sequence";
-  EXPECT_GT(sequence_load("auxiliary-batch"), 2 * sequence_load("auxiliary-sequence"));
+  EXPECT_GT(sequence_load("loss-free"), 1.5 * sequence_load("auxiliary-sequence")) << "looser per sequence";
+  EXPECT_GT(sequence_load("auxiliary-batch"), 1.5 * sequence_load("auxiliary-sequence"));
 }
 
 // scenarios/node-limited-routing: more nodes a token are more bytes and more GPU-hours, up to what 8 experts reach without a limit.
