@@ -7,6 +7,7 @@
 #include "sim/planner/step_end_time.h"
 #include "sim/workload/block_times.h"
 #include "sim/workload/feasibility.h"
+#include "sim/workload/lower.h"
 #include "sim/workload/passes.h"
 #include "sim/workload/step_clock.h"
 
@@ -24,14 +25,15 @@ LayerRouting least_load(const Scenario& s) {
   return even;
 }
 
-// Everything that a layout's kernels depend on, as text; what only data parallelism, schedule and cut look at is not in it.
+// Everything that a layout's kernels depend on, as text. Data parallelism and cut are not in it; of the schedule only whether kernels leave
+// SMs to the exchanges beside them.
 std::string kernel_key(const Layout& l, const Scenario& s) {
   const Plan& p = l.plan;
   std::string key;
   const auto add = [&](auto number) { key += std::to_string(static_cast<std::int64_t>(number)) + ' '; };
   add(l.cluster), add(l.nodes), add(p.tensor_parallel), add(p.sequence_parallel), add(p.tensor_parallel_overlap);
   add(p.context_parallel), add(p.context_parallel_method), add(p.pipeline_parallel == 1), add(p.expert_parallel);
-  add(p.expert_tensor_parallel), add(p.micro_batch_size), add(p.precision), add(p.expert_placement);
+  add(p.expert_tensor_parallel), add(p.micro_batch_size), add(p.precision), add(p.expert_placement), add(alternates_chunks(p));
   add(p.recomputed_layers.method), add(p.recomputed_layers.count);
   for (const RankAxis axis : p.rank_order) add(axis);
   for (const RecomputeModule m : p.recompute) add(m);

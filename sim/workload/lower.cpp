@@ -186,19 +186,15 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
           .unfused_loss = stack.runs_apart("cross_entropy")};
 }
 
-namespace {
-
-// Where a forward and a backward chunk alternate, exchanges run beside kernels all the time.
-bool runs_pairs(const Scenario& s) {
-  if (s.extent == Extent::overlapped_pair) return true;
-  if (s.plan.schedule_file) return s.plan.schedule_file->text.find('(') != std::string::npos;
-  return s.plan.pipeline_parallel > 1 && (s.plan.schedule == ScheduleKind::dualpipe || s.plan.schedule == ScheduleKind::dualpipe_v);
+bool alternates_chunks(const Plan& p) {
+  if (p.schedule_file) return p.schedule_file->text.find('(') != std::string::npos;
+  return p.schedule == ScheduleKind::dualpipe || p.schedule == ScheduleKind::dualpipe_v;
 }
 
-}  // namespace
-
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {
-  const bool exchanges = scenario.model.moe && scenario.plan.expert_parallel > 1 && runs_pairs(scenario);
+  const Plan& p = scenario.plan;
+  const bool pairs = alternates_chunks(p) && (p.pipeline_parallel > 1 || scenario.extent == Extent::overlapped_pair);
+  const bool exchanges = scenario.model.moe && p.expert_parallel > 1 && pairs;
   const std::int64_t sms = scenario.cluster.gpu.sms - (exchanges ? timing.sms_held(CollectiveKind::expert_dispatch) : 0);
   return {.sms = sms, .load = Load::sustained};
 }

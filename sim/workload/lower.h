@@ -86,6 +86,9 @@ LoweredStep lower(const LoweringInput& input, Detail detail = Detail::kernels);
 // The blocks' surroundings as the scenario sets them. `routing` must outlive the result.
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing);
 
+// Whether forward and backward chunks alternate on a rank, kernel by kernel, so that exchanges run beside kernels all the time.
+bool alternates_chunks(const Plan& plan);
+
 // SMs that kernels run on: where two chunks overlap, what the expert-parallel library's persistent communication kernels leave over.
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing);
 

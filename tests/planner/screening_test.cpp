@@ -24,7 +24,7 @@ using namespace testing_support;
 // Every so-and-so-many-th layout of the space, simulated beside its screening.
 struct Compared {
   std::size_t layouts = 0, timed = 0;
-  double largest_over = 0, largest_under = 0, largest_peak_error = 0;
+  double largest_over = 0, largest_under = 0;
 };
 
 Compared compare(const Scenario& scenario, std::size_t step) {
@@ -51,7 +51,7 @@ Compared compare(const Scenario& scenario, std::size_t step) {
       }
       Bytes peak;
       for (const StageMemory& m : prepared->memory) peak = std::max(peak, m.peak());
-      c.largest_peak_error = std::max(c.largest_peak_error, std::abs(group[i].peak / peak - 1));
+      EXPECT_NEAR(group[i].peak / peak, 1, 1e-12) << name;
       const Seconds simulated = simulate_prepared(s, *prepared, screening.timing(all[index])).time;
       EXPECT_LE(group[i].bound.value(), simulated.value() * (1 + 1e-9)) << name;
       ++c.layouts;
@@ -77,7 +77,6 @@ TEST(Screening, PropertyDenseLayoutsAreToldWell) {
   EXPECT_GT(c.timed, 100u);
   EXPECT_LE(c.largest_over, 0.02);
   EXPECT_LE(c.largest_under, 0.08);
-  EXPECT_LE(c.largest_peak_error, 1e-12);
 }
 
 TEST(Screening, PropertyLayoutsWithExpertsAreToldWell) {
@@ -91,14 +90,39 @@ TEST(Screening, PropertyLayoutsWithExpertsAreToldWell) {
   s.training.routing.balance = Balance::loss_free;
   const Compared c = compare(s, 5);
   EXPECT_GT(c.timed, 100u);
-  EXPECT_LE(c.largest_over, 0.03);
+  EXPECT_LE(c.largest_over, 0.02);
   EXPECT_LE(c.largest_under, 0.08);
-  EXPECT_LE(c.largest_peak_error, 1e-12);
 }
 
-// On DeepSeek-V3's own cluster, as measured: 13.7 % too long (1f1b and the zero-bubble schedules), 11 % too short (tensor parallel
-// experts), one layout's peak 0.24 % too high. Screening knows neither that micro-batches differ nor all that waits beside kernels; each
-// search measures it on its own layouts and allows for as much.
+// Layouts of all schedules share chunks: of a DualPipe's chunks, which leave SMs to exchanges, 1f1b must get none.
+TEST(Screening, WhatIsSaidOfALayoutDoesNotDependOnTheOthers) {
+  Scenario s = load_scenario(std::string(TRILLION_SOURCE_DIR) + "/scenarios/deepseek-v3");
+  s.search.tensor_parallel = std::vector<std::int64_t>{1};
+  s.search.pipeline_parallel = std::vector<std::int64_t>{16};
+  s.search.expert_parallel = std::vector<std::int64_t>{64};
+  s.search.micro_batch_size = std::vector<std::int64_t>{1};
+  s.search.schedule = std::vector<ScheduleKind>{ScheduleKind::dualpipe, ScheduleKind::one_f_one_b};
+  const std::vector<Scenario> clusters = search_clusters(s);
+  const std::vector<Layout> all = layouts(clusters);
+  const Screening screening(clusters, all);
+  std::size_t compared = 0;
+  for (std::size_t g = 0; g < screening.groups().size(); ++g) {
+    const std::vector<Screened> group = screening.screen(g);
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      const std::vector<Layout> one = {all[screening.groups()[g][i]]};
+      const Screened alone = Screening(clusters, one).screen(0).front();
+      const std::string name = layout_flags(s, one.front());
+      EXPECT_EQ(group[i].peak, alone.peak) << name;
+      EXPECT_EQ(group[i].bound, alone.bound) << name;
+      EXPECT_EQ(group[i].time, alone.time) << name;
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, 10u);
+}
+
+// On DeepSeek-V3's own cluster. Too long is what may drop the best: within 1 %. Too short only costs a simulation: within 4 %, where much
+// communication is exposed and micro-batches differ, which screening does not know.
 TEST(Screening, SlowDeepSeekV3IsToldWell) {
   Scenario s = load_scenario(std::string(TRILLION_SOURCE_DIR) + "/scenarios/deepseek-v3");
   s.search.tensor_parallel = std::vector<std::int64_t>{1, 2};
@@ -106,9 +130,8 @@ TEST(Screening, SlowDeepSeekV3IsToldWell) {
   s.search.micro_batch_size = std::vector<std::int64_t>{1};
   const Compared c = compare(s, 16);
   EXPECT_GT(c.timed, 40u);
-  EXPECT_LE(c.largest_over, 0.14);
-  EXPECT_LE(c.largest_under, 0.115);
-  EXPECT_LE(c.largest_peak_error, 0.0025);
+  EXPECT_LE(c.largest_over, 0.01);
+  EXPECT_LE(c.largest_under, 0.04);
 }
 
 }  // namespace
