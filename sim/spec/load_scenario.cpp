@@ -1,6 +1,7 @@
 #include <bit>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -327,13 +328,23 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
 }
 
 InputKind kind_of_file(const std::string& path) {
-  const YamlDocument document = YamlDocument::from_file(path);
-  const auto has = [&](std::string_view key) { return document.root().find(key) != nullptr; };
-  if (has("plan") || has("question") || has("training") || has("model") || has("cluster")) return InputKind::scenario;
-  if (has("figures") || has("cases")) return InputKind::expected;
-  if (has("gpus_per_node") || has("scale_up") || has("base") || has("from")) return InputKind::cluster;
-  if (has("chip") || has("stack")) return InputKind::calibration;
-  return InputKind::model;
+  // A file that says no more than its base is what its base is; a ring of bases ends, and its reader says so.
+  std::set<fs::path> seen;
+  for (fs::path file = path;;) {
+    const YamlDocument document = YamlDocument::from_file(file.string());
+    const auto has = [&](std::string_view key) { return document.root().find(key) != nullptr; };
+    if (has("plan") || has("question") || has("training") || has("model") || has("cluster")) return InputKind::scenario;
+    if (has("figures") || has("cases")) return InputKind::expected;
+    if (has("gpus_per_node") || has("scale_up") || has("from")) return InputKind::cluster;
+    if (has("chip") || has("stack")) return InputKind::calibration;
+    const YamlNode* base = document.root().find("base");
+    if (base == nullptr) return InputKind::model;
+    seen.insert(fs::weakly_canonical(file));
+    const fs::path below = scenario_file((file.parent_path() / base->text).string());
+    if (base->kind != YamlNode::Kind::scalar || !fs::is_regular_file(below) || seen.contains(fs::weakly_canonical(below)))
+      return InputKind::cluster;
+    file = below;
+  }
 }
 
 }  // namespace trillion

@@ -215,6 +215,7 @@ TEST(LoadScenarioShipped, FilesAreToldApart) {
   EXPECT_EQ(kind_of_file((kSource / "models/deepseek-v3.yaml").string()), InputKind::model);
   EXPECT_EQ(kind_of_file((kSource / "topologies/h800-2048.yaml").string()), InputKind::cluster);
   EXPECT_EQ(kind_of_file((kSource / "scenarios/deepseek-v3/scenario.yaml").string()), InputKind::scenario);
+  EXPECT_EQ(kind_of_file((kSource / "scenarios/expert-balancing/loss-free.yaml").string()), InputKind::scenario);  // its base only
   EXPECT_EQ(kind_of_file((kSource / "scenarios/deepseek-v3/expected.yaml").string()), InputKind::expected);
 }
 
