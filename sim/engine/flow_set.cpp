@@ -22,7 +22,7 @@ SimTime rounded_up(double picoseconds) {
 
 FlowSet::FlowSet(std::vector<double> link_capacities, std::size_t slots, std::size_t devices) : flows_(slots), devices_(devices) {
   links_.reserve(link_capacities.size());
-  for (const double capacity : link_capacities) links_.push_back({capacity, 0, 0, {}});
+  for (const double capacity : link_capacities) links_.push_back({capacity, 0, false, false, kNotInProblem, {}});
 }
 
 void FlowSet::start(std::uint32_t slot, SimTime shortest, std::span<const LinkUse> uses, const Place& place) {
@@ -44,12 +44,18 @@ void FlowSet::start(std::uint32_t slot, SimTime shortest, std::span<const LinkUs
     // By the very expression that the solver uses, so that a flow alone on its links comes out at its cap, bit for bit.
     flow.cap = std::min(flow.cap, link.capacity / use.share.value());
     link.flows.push_back({slot, u});
-    touched_links_.push_back(use.link);
   }
-  for (Use& use : flow.uses) use.at_cap = flow.cap * use.share.value();
+  for (Use& use : flow.uses) {
+    Link& link = links_[use.link];
+    use.load = static_cast<std::uint64_t>(std::ceil(flow.cap * use.share.value() / link.capacity * static_cast<double>(kWhole)));
+    link.load += use.load;
+    touch_link(use.link);
+  }
+  touch_flow(slot);
   flow.active = true;
   flow.progressed = false;
   flow.rate = 0;
+  flow.bottleneck = kNoLink;
   flow.pace = 1;
   flow.remaining = static_cast<double>(flow.full.picoseconds());
   flow.place = place;
@@ -92,8 +98,7 @@ void FlowSet::pace_flows() {
         const double pace = flow.place.beside < 1 && slowed(flow) ? flow.place.beside : 1;
         if (pace == flow.pace && flow.rate > 0) continue;
         flow.pace = pace;
-        for (const Use& use : flow.uses) touched_links_.push_back(use.link);
-        if (flow.uses.empty() && !std::exchange(flow.listed, true)) touched_flows_.push_back(slot);
+        touch_flow(slot);
       }
     }
   }
@@ -125,80 +130,84 @@ void FlowSet::end(std::uint32_t slot) {
   flow.active = false;
   take_off_devices(slot);
   for (const Use& use : flow.uses) {
-    std::vector<Crossing>& flows = links_[use.link].flows;
-    const Crossing last = flows.back();
-    flows[use.position] = last;
+    Link& link = links_[use.link];
+    const Crossing last = link.flows.back();
+    link.flows[use.position] = last;
     flows_[last.slot].uses[last.use].position = use.position;
-    flows.pop_back();
-    touched_links_.push_back(use.link);
+    link.flows.pop_back();
+    link.load -= use.load;
+    touch_link(use.link);
   }
+}
+
+void FlowSet::touch_link(std::uint32_t link) {
+  if (!std::exchange(links_[link].touched, true)) touched_links_.push_back(link);
+}
+
+void FlowSet::touch_flow(std::uint32_t slot) {
+  if (!std::exchange(flows_[slot].listed, true)) component_flows_.push_back(slot);
 }
 
 std::span<const FlowSet::NewEnd> FlowSet::resolve(SimTime now) {
   new_ends_.clear();
   pace_flows();
-  for (const std::uint32_t slot : touched_flows_) {
-    flows_[slot].listed = false;
-    set_rate(slot, flows_[slot].most(), now);
-  }
-  touched_flows_.clear();
+  find_contended_links();
   collect_component();
-  touched_links_.clear();
-  if (component_flows_.size() == 1 || !find_contended_links()) {
-    for (const std::uint32_t slot : component_flows_) set_rate(slot, flows_[slot].most(), now);
+  if (component_links_.empty()) {
+    for (const std::uint32_t slot : component_flows_) {
+      flows_[slot].bottleneck = kNoLink;
+      set_rate(slot, flows_[slot].most(), now);
+    }
   } else {
     const std::span<const double> rates = solve_component();
-    for (std::size_t i = 0; i < rates.size(); ++i) set_rate(component_flows_[i], rates[i], now);
+    for (std::size_t i = 0; i < rates.size(); ++i) {
+      const std::uint32_t bottleneck = solver_.bottlenecks()[i];
+      flows_[component_flows_[i]].bottleneck = bottleneck == MaxMinSolver::kAtCap ? kNoLink : component_links_[bottleneck];
+      set_rate(component_flows_[i], rates[i], now);
+    }
   }
+  for (const std::uint32_t link : component_links_) links_[link].local = kNotInProblem;
+  for (const std::uint32_t slot : component_flows_) flows_[slot].listed = false;
+  component_links_.clear();
+  component_flows_.clear();
   return new_ends_;
 }
 
+void FlowSet::find_contended_links() {
+  // Well below the capacity, so that rounding cannot decide; what lies between is solved.
+  constexpr std::uint64_t kSurely = kWhole - (kWhole >> 30);
+  for (const std::uint32_t l : touched_links_) {
+    Link& link = links_[l];
+    link.touched = false;
+    const bool was_contended = link.contended;
+    link.contended = link.flows.size() > 1 && link.load > kSurely;  // a flow alone knows its links
+    if (!was_contended) continue;
+    for (const Crossing& crossing : link.flows) {
+      if (flows_[crossing.slot].bottleneck == l) touch_flow(crossing.slot);
+    }
+  }
+  touched_links_.clear();
+}
+
 void FlowSet::collect_component() {
-  ++visit_;
-  component_links_.clear();
-  component_flows_.clear();
-  for (const std::uint32_t link : touched_links_) visit_link(link);
-  for (std::size_t i = 0; i < component_links_.size(); ++i) {
-    for (const Crossing& crossing : links_[component_links_[i]].flows) {
-      Flow& flow = flows_[crossing.slot];
-      if (flow.visit == visit_) continue;
-      flow.visit = visit_;
-      component_flows_.push_back(crossing.slot);
-      for (const Use& use : flow.uses) visit_link(use.link);
+  for (std::size_t i = 0; i < component_flows_.size(); ++i) {
+    for (const Use& use : flows_[component_flows_[i]].uses) {
+      Link& link = links_[use.link];
+      if (!link.contended || link.local != kNotInProblem) continue;
+      link.local = static_cast<std::uint32_t>(component_links_.size());
+      component_links_.push_back(use.link);
+      for (const Crossing& crossing : link.flows) touch_flow(crossing.slot);
     }
   }
 }
 
-void FlowSet::visit_link(std::uint32_t link) {
-  if (links_[link].visit == visit_) return;
-  links_[link].visit = visit_;
-  links_[link].local = static_cast<std::uint32_t>(component_links_.size());
-  component_links_.push_back(link);
-}
-
-bool FlowSet::find_contended_links() {
-  // Well below the capacity, so that the order of the sum cannot decide; what lies between is solved.
-  constexpr double kSurely = 1 - 1e-9;
-  component_load_.assign(component_links_.size(), 0.0);
-  for (const std::uint32_t slot : component_flows_) {
-    for (const Use& use : flows_[slot].uses) component_load_[links_[use.link].local] += use.at_cap;
-  }
-  problem_.clear();
-  for (std::size_t i = 0; i < component_links_.size(); ++i) {
-    Link& link = links_[component_links_[i]];
-    const bool contended = component_load_[i] > link.capacity * kSurely;
-    link.local = contended ? static_cast<std::uint32_t>(problem_.capacities.size()) : kNotContended;
-    if (contended) problem_.add_link(link.capacity);
-  }
-  return !problem_.capacities.empty();
-}
-
 std::span<const double> FlowSet::solve_component() {
+  problem_.clear();
+  for (const std::uint32_t link : component_links_) problem_.add_link(links_[link].capacity);
   for (const std::uint32_t slot : component_flows_) {
     problem_uses_.clear();
     for (const Use& use : flows_[slot].uses) {
-      const std::uint32_t local = links_[use.link].local;
-      if (local != kNotContended) problem_uses_.push_back({local, use.share});
+      if (const std::uint32_t local = links_[use.link].local; local != kNotInProblem) problem_uses_.push_back({local, use.share});
     }
     problem_.add_flow(flows_[slot].most(), problem_uses_);
   }

@@ -6,8 +6,9 @@
 //   alone      it takes full = max(D, b_l / C_l over its links), exactly, in picoseconds
 //   shared     rates are max-min fair (net/max_min.h) with demands b_l / max b and the cap that `full` implies: two flows with
 //              one common link get equal bytes per second there unless something else holds one of them back
-//   re-rating  only the component of flows and links that is connected to a change is solved again; a flow whose rate comes out
-//              bit-equal keeps its end, so that what happens elsewhere never moves it
+//   re-rating  only flows that a change reaches over contended links are solved again: those whose flows at full pace would ask for
+//              more than there is. Where a flow ends, nothing changes but for flows whose bottleneck was one of its links. A flow whose
+//              rate comes out bit-equal keeps its end, so that what happens elsewhere never moves it
 //   device     a flow with a side (task_graph.h) runs at most at `beside` of its full pace while one of the other side runs on one of
 //              its devices
 //   ending     the caller ends a flow at the time that was last announced for it, never because little remains
@@ -66,19 +67,20 @@ class FlowSet {
     std::uint32_t position;  // in the link's list
     double bytes;
     Share share;
-    double at_cap = 0;  // bytes per second on the link while the flow runs at full pace
+    std::uint64_t load = 0;  // of the link while the flow runs at full pace, in units of kWhole
   };
+  static constexpr std::uint32_t kNoLink = 0xffffffffu;
   struct Flow {
     bool active = false;
     bool progressed = false;  // some of the work was done at some rate that has since changed
-    bool listed = false;      // in touched_flows_
+    bool listed = false;      // in component_flows_
     SimTime full;             // duration at full pace
     double cap = 0;           // the rate that full pace means, bytes per second; without links 1
     double pace = 1;          // what the devices leave of it
     double rate = 0;
     double remaining = 0;  // picoseconds at full pace, as of `since`
     SimTime since;
-    std::uint64_t visit = 0;
+    std::uint32_t bottleneck = kNoLink;  // where it is held back
     std::vector<Use> uses;
     Place place;
     double most() const { return cap * pace; }
@@ -89,14 +91,18 @@ class FlowSet {
   };
   struct Link {
     double capacity;
-    std::uint64_t visit = 0;
-    std::uint32_t local = 0;  // number in the component; kNotContended or number in the problem once loads are known
+    std::uint64_t load = 0;  // of all its flows at full pace; whole numbers, so that it is the same whatever came and went before
+    bool contended = false;  // as of the last resolve(): it may hold a flow back
+    bool touched = false;
+    std::uint32_t local = kNotInProblem;  // number in the problem
     std::vector<Crossing> flows;
   };
   struct Device {
     std::array<std::vector<std::uint32_t>, 2> flows;  // slots, by side
     bool touched = false;
   };
+  static constexpr std::uint64_t kWhole = std::uint64_t{1} << 40;
+  static constexpr std::uint32_t kNotInProblem = 0xffffffffu;
   static std::size_t side_index(Side side) { return side == Side::kernel ? 0 : 1; }
 
   void place_on_devices(std::uint32_t slot);
@@ -105,11 +111,12 @@ class FlowSet {
   // Paces of the flows on the devices that start() and end() changed; whom they concern is touched.
   void pace_flows();
   void collect_uses(Flow& flow, std::span<const LinkUse> uses);
+  void touch_link(std::uint32_t link);
+  void touch_flow(std::uint32_t slot);
+  // Which of the touched links are contended; whom they have held back is touched.
+  void find_contended_links();
+  // The touched flows and all that they reach over contended links, which make up the problem.
   void collect_component();
-  void visit_link(std::uint32_t link);
-  // Numbers the component's links that may become full when all flows run at full pace; only these can hold a flow back.
-  // False: there are none, so every flow runs at full pace.
-  bool find_contended_links();
   std::span<const double> solve_component();
   void set_rate(std::uint32_t slot, double rate, SimTime now);
 
@@ -117,11 +124,7 @@ class FlowSet {
   std::vector<Flow> flows_;
   std::vector<Device> devices_;
   std::vector<std::uint32_t> touched_links_, touched_devices_;
-  std::vector<std::uint32_t> touched_flows_;  // without links
-  std::vector<std::uint32_t> component_links_, component_flows_;
-  static constexpr std::uint32_t kNotContended = 0xffffffffu;
-  std::vector<double> component_load_;  // per link of the component, at full pace
-  std::uint64_t visit_ = 0;
+  std::vector<std::uint32_t> component_links_, component_flows_;  // the links in the order of the problem
   MaxMinProblem problem_;
   MaxMinSolver solver_;
   std::vector<MaxMinUse> problem_uses_;

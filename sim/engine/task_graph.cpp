@@ -1,5 +1,6 @@
 #include "sim/engine/task_graph.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <utility>
@@ -12,12 +13,12 @@ namespace trillion {
 
 namespace {
 
-std::size_t content_hash(const TaskKind& kind) {
+std::uint64_t content_hash(const TaskKind& kind) {
   std::uint64_t hash = mix64(std::hash<std::string>{}(kind.label) ^ (std::uint64_t{kind.tag} << 48));
   hash = mix64(hash ^ static_cast<std::uint64_t>(kind.duration.picoseconds()));
   for (const LinkUse& use : kind.links) hash = mix64(hash ^ mix64(use.link.value) ^ std::hash<double>{}(use.bytes.value()));
   if (kind.side != Side::none) hash = mix64(hash ^ static_cast<std::uint64_t>(kind.side) ^ std::hash<double>{}(kind.beside));
-  return static_cast<std::size_t>(hash);
+  return hash;
 }
 
 std::uint32_t next_id(std::size_t count) {
@@ -49,10 +50,12 @@ StreamId TaskGraph::add_stream(std::string name, DeviceId device) {
 }
 
 KindId TaskGraph::add_kind(const TaskKind& kind) {
-  const std::size_t hash = content_hash(kind);
-  const auto [begin, end] = kind_index_.equal_range(hash);
-  for (auto it = begin; it != end; ++it) {
-    if (kinds_[it->second] == kind) return KindId{it->second};
+  if (2 * (kinds_.size() + 1) > kind_slots_.size()) grow_kind_slots();
+  const std::uint64_t hash = content_hash(kind);
+  std::size_t slot = hash & (kind_slots_.size() - 1);
+  for (; kind_slots_[slot] != KindId::kNone; slot = (slot + 1) & (kind_slots_.size() - 1)) {
+    const std::uint32_t k = kind_slots_[slot];
+    if (kind_hashes_[k] == hash && kinds_[k] == kind) return KindId{k};
   }
   CHECK(kind.duration >= SimTime{0}, "a task's duration cannot be negative");
   for (const LinkUse& use : kind.links) {
@@ -63,8 +66,18 @@ KindId TaskGraph::add_kind(const TaskKind& kind) {
   const KindId id{next_id(kinds_.size())};
   CHECK(id.value < kRendezvousBit, "more than 2^31 kinds");
   kinds_.push_back(kind);
-  kind_index_.emplace(hash, id.value);
+  kind_hashes_.push_back(hash);
+  kind_slots_[slot] = id.value;
   return id;
+}
+
+void TaskGraph::grow_kind_slots() {
+  kind_slots_.assign(std::max<std::size_t>(64, 2 * kind_slots_.size()), KindId::kNone);
+  for (std::uint32_t k = 0; k < kinds_.size(); ++k) {
+    std::size_t slot = kind_hashes_[k] & (kind_slots_.size() - 1);
+    while (kind_slots_[slot] != KindId::kNone) slot = (slot + 1) & (kind_slots_.size() - 1);
+    kind_slots_[slot] = k;
+  }
 }
 
 RendezvousId TaskGraph::add_rendezvous() {

@@ -19,7 +19,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "sim/base/id.h"
@@ -125,12 +124,15 @@ class TaskGraph {
   };
 
   std::uint32_t list_begin(TaskId task) const { return task.value == 0 ? 0 : rows_[task.value - 1].list_end; }
+  void grow_kind_slots();
   bool has_rendezvous(TaskId task) const { return (rows_[task.value].kind & kRendezvousBit) != 0; }
 
   std::vector<Row> rows_;
   std::vector<TaskId> list_;
   std::vector<TaskKind> kinds_;
-  std::unordered_multimap<std::size_t, std::uint32_t> kind_index_;  // content hash -> position; never iterated
+  // Kinds by content: kind_slots_ is a hash table with open addressing, at most half full, of positions in kinds_.
+  std::vector<std::uint64_t> kind_hashes_;
+  std::vector<std::uint32_t> kind_slots_;
   std::vector<std::uint32_t> rendezvous_members_;
   std::vector<Stream> streams_;
   std::vector<Link> links_;

@@ -66,6 +66,7 @@ void MaxMinSolver::prepare(const MaxMinProblem& problem) {
   const std::size_t flows = problem.caps.size(), links = problem.capacities.size();
   rising_count_ = flows;
   rates_.assign(flows, kRising);
+  bottlenecks_.assign(flows, kAtCap);
   links_.assign(links, {});
   for (const MaxMinUse& use : problem.uses) links_[use.link].rising += use.share;
   index_flows_by_link(problem);
@@ -133,7 +134,9 @@ void MaxMinSolver::stop_flows_of_saturated_links(const MaxMinProblem& problem, d
       continue;
     }
     for (std::uint32_t f = link_flows_begin_[top.link]; f < link_flows_begin_[top.link + 1]; ++f) {
-      if (rates_[link_flows_[f]] < 0) stop_flow(problem, link_flows_[f], level);
+      if (rates_[link_flows_[f]] >= 0) continue;
+      stop_flow(problem, link_flows_[f], level);
+      bottlenecks_[link_flows_[f]] = top.link;
     }
   }
 }

@@ -59,6 +59,10 @@ class MaxMinSolver {
  public:
   // One rate per flow, valid until the next call.
   std::span<const double> solve(const MaxMinProblem& problem);
+  static constexpr std::uint32_t kAtCap = 0xffffffffu;
+  // Per flow of the last problem: a saturated link on which no flow is faster, or kAtCap. While a flow has one, what leaves its other
+  // links does not change its rate by a bit.
+  std::span<const std::uint32_t> bottlenecks() const { return bottlenecks_; }
 
  private:
   struct Link {
@@ -80,6 +84,7 @@ class MaxMinSolver {
   void settle_links(double level);
 
   std::vector<double> rates_;  // negative: still rising
+  std::vector<std::uint32_t> bottlenecks_;
   std::vector<Link> links_;
   std::vector<std::uint32_t> link_flows_begin_, link_flows_;
   std::vector<Candidate> candidates_;  // min-heap by level; a level in it may be out of date, then it is too low
