@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "sim/base/error.h"
 
@@ -10,10 +11,12 @@ namespace trillion {
 namespace {
 
 constexpr double kUnreached = std::numeric_limits<double>::infinity();
-// What can certainly not keep a limit is cut off by sums in another order than the search's, which may round differently: this
-// much beyond the limit nothing is lost. Limits themselves are compared exactly.
-constexpr double kOrderOfSums = 1 + 1e-9;
 constexpr std::size_t kNowhere = std::numeric_limits<std::size_t>::max();
+
+// Whole numbers of a trillionth of the sum, about, so that sums are exact in any order: 4 + 5 equal layers cost what 1 + 8 do. A
+// power of two.
+double unit_of(double sum) { return sum > 0 ? std::exp2(std::floor(std::log2(sum)) - 40) : 1; }
+double in_units(double cost, double unit) { return std::round(cost / unit); }
 
 struct Problem {
   const std::vector<double>& layers;
@@ -155,7 +158,7 @@ class PairedSearch {
     std::vector<double> cheapest = p_.layers;
     std::sort(cheapest.begin(), cheapest.end());
     std::size_t most = 0;
-    for (double sum = 0; most < cheapest.size() && (sum += cheapest[most]) <= limit * kOrderOfSums;) ++most;
+    for (double sum = 0; most < cheapest.size() && (sum += cheapest[most]) <= limit;) ++most;
     return most;
   }
 
@@ -165,7 +168,7 @@ class PairedSearch {
     if (begin > most || p_.count() - end > most) return false;
     const double outside =
         cost_before_[begin] + (cost_before_.back() - cost_before_[end]) + (left > 0 ? p_.first_extra + p_.last_extra : 0);
-    return left == 0 || outside <= static_cast<double>(left) * limits_.rank * kOrderOfSums;
+    return left == 0 || outside <= static_cast<double>(left) * limits_.rank;
   }
 
   void expand(std::size_t inner) {
@@ -246,7 +249,7 @@ double reachable_cost(const Problem& p, bool paired) {
   for (std::size_t stage = 0; stage < p.stages; ++stage) {
     largest = std::max(largest, stages[stage] + (paired ? stages[p.stages - 1 - stage] : 0));
   }
-  return largest * kOrderOfSums;
+  return largest;
 }
 
 Split split_chain(const Problem& problem) {
@@ -272,7 +275,11 @@ std::vector<std::int64_t> split_layers(const std::vector<double>& layer_costs, d
   const auto is_cost = [](double cost) { return std::isfinite(cost) && cost >= 0; };
   CHECK(is_cost(first_stage_extra) && is_cost(last_stage_extra) && std::all_of(layer_costs.begin(), layer_costs.end(), is_cost),
         "a layer's cost is finite and not negative");
-  const Problem problem{layer_costs, first_stage_extra, last_stage_extra, static_cast<std::size_t>(shape.stages)};
+  const double unit = unit_of(std::accumulate(layer_costs.begin(), layer_costs.end(), first_stage_extra + last_stage_extra));
+  std::vector<double> layers;
+  for (const double cost : layer_costs) layers.push_back(in_units(cost, unit));
+  const Problem problem{layers, in_units(first_stage_extra, unit), in_units(last_stage_extra, unit),
+                        static_cast<std::size_t>(shape.stages)};
   const Split split = shape.paired ? split_paired(problem) : split_chain(problem);
   CHECK(split.size() == problem.stages, "no split was found");
   return split;

@@ -123,6 +123,14 @@ TEST(StageSplitTest, PairedStagesShareARank) {
   EXPECT_THAT(split_of({{1, 1, 1, 1, 1, 1, 1, 1}, 0, 0, {4, true}}), ElementsAre(2, 2, 2, 2));
 }
 
+// 0.1 is no round number: one and eight layers add up to another last bit than four and five, and that must not decide.
+TEST(StageSplitTest, ARanksTwoStagesAreAlike) {
+  for (const double head : {0.15, 0.31, 0.52}) {
+    const Split split = split_of({std::vector<double>(61, 0.1), 0, head, {16, true}});
+    for (std::size_t r = 1; r < 8; ++r) EXPECT_LE(std::abs(split[r] - split[15 - r]), 1) << head << ": " << testing::PrintToString(split);
+  }
+}
+
 TEST(StageSplitTest, FewerLayersThanStages) {
   EXPECT_THAT(split_of({{1, 1}, 1, 1, {4, false}}), ElementsAre(0, 1, 1, 0));
   EXPECT_THAT(split_of({{}, 1, 1, {2, true}}), ElementsAre(0, 0));
