@@ -268,12 +268,19 @@ std::vector<Route> Fabric::equal_routes(std::int64_t a, std::int64_t b) const {
 }
 
 std::vector<LinkShare> Fabric::shares(std::int64_t a, std::int64_t b) const {
+  std::vector<LinkShare> result;
+  shares(a, b, result);
+  return result;
+}
+
+void Fabric::shares(std::int64_t a, std::int64_t b, std::vector<LinkShare>& into) const {
+  into.clear();
   const bool network = a != b && domain_of(a) != domain_of(b);
   std::vector<Route> routes;
   if (network && adaptive() && !is_dragonfly() && broken_.empty()) {
     std::int64_t nic_a = 0;
     const Route start = route_start(a, b, nic_a);
-    return runs(start, nic_a, nic_of(b));
+    return runs(start, nic_a, nic_of(b), into);
   }
   if (network && adaptive()) {
     routes = equal_routes(a, b);
@@ -284,17 +291,15 @@ std::vector<LinkShare> Fabric::shares(std::int64_t a, std::int64_t b) const {
   for (const Route& route : routes) {
     for (const std::uint32_t link : route.links()) times[link] += 1;
   }
-  std::vector<LinkShare> shares;
-  for (const auto& [link, count] : times) shares.push_back({link, 1, count / static_cast<double>(routes.size())});
-  return shares;
+  for (const auto& [link, count] : times) into.push_back({link, 1, count / static_cast<double>(routes.size())});
 }
 
-std::vector<LinkShare> Fabric::runs(const Route& start, std::int64_t nic_a, std::int64_t nic_b) const {
-  std::vector<LinkShare> shares;
+// Blocks of links are numbered from the GPU up, so that this order is ascending.
+void Fabric::runs(const Route& start, std::int64_t nic_a, std::int64_t nic_b, std::vector<LinkShare>& into) const {
   const auto add = [&](Block block, std::int64_t index, std::int64_t count) {
-    shares.push_back({blocks_[block].begin + narrow(index), narrow(count), 1});
+    into.push_back({blocks_[block].begin + narrow(index), narrow(count), 1});
   };
-  for (const std::uint32_t link : start.links()) shares.push_back({link, 1, 1});
+  for (const std::uint32_t link : start.links()) into.push_back({link, 1, 1});
   const std::int64_t leaf_a = leaf_of_nic(nic_a), leaf_b = leaf_of_nic(nic_b), spines = clos_.spines_per_pod;
   const Meet layer = meet(nic_a, nic_b);
   add(nic_up, nic_a, 1);
@@ -308,8 +313,14 @@ std::vector<LinkShare> Fabric::runs(const Route& start, std::int64_t nic_a, std:
     add(spine_up, pod_of_leaf(leaf_a) * of_pod, of_pod);
     add(spine_down, pod_of_leaf(leaf_b) * of_pod, of_pod);
   }
-  std::sort(shares.begin(), shares.end(), [](const LinkShare& x, const LinkShare& y) { return x.first < y.first; });
-  return shares;
+}
+
+bool Fabric::can_be_full(const LinkShare& run) const {
+  if (run.count == 1 || run.first < blocks_[leaf_up].begin) return true;
+  const std::int64_t nics_of_leaf = clos_.nodes_per_leaf * (clos_.per_rail_leaves ? 1 : rails_);
+  const bool of_leaf = run.first < blocks_[spine_up].begin;
+  const double nics = static_cast<double>(of_leaf ? nics_of_leaf : nics_of_leaf * clos_.leaves_per_pod);
+  return run.count * blocks_[of_leaf ? leaf_up : spine_up].capacity < nics * blocks_[nic_up].capacity;
 }
 
 std::vector<Route> Fabric::whole_routes(const Route& start, std::int64_t nic_a, std::int64_t nic_b) const {

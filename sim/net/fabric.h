@@ -118,6 +118,9 @@ class Fabric {
   // What a transfer puts on which links as the cluster routes: ECMP's one route, by a hash of the two ends, or all equal ones.
   // Each link or run once, in ascending order.
   std::vector<LinkShare> shares(std::int64_t a, std::int64_t b) const;
+  void shares(std::int64_t a, std::int64_t b, std::vector<LinkShare>& into) const;
+  // Whether a run of links may hold anyone back. Not if it is as wide as all NICs below it together: these are full first.
+  bool can_be_full(const LinkShare& run) const;
   Seconds latency(std::int64_t a, std::int64_t b) const { return route(a, b).latency; }
   BytesPerSecond path_bandwidth(std::int64_t a, std::int64_t b) const { return route(a, b).bandwidth; }
 
@@ -153,7 +156,7 @@ class Fabric {
   void break_links_of(const Failure& failure, std::vector<std::string>& unknown);
   std::string cut_off() const;  // the nodes that failures separate from most of the others; empty: none
 
-  std::vector<LinkShare> runs(const Route& start, std::int64_t nic_a, std::int64_t nic_b) const;  // of a whole tree
+  void runs(const Route& start, std::int64_t nic_a, std::int64_t nic_b, std::vector<LinkShare>& into) const;  // of a whole tree
   bool is_dragonfly() const { return dragonfly_.groups > 0; }
   std::int64_t leaf_of_nic(std::int64_t nic) const;
   std::int64_t pod_of_leaf(std::int64_t leaf) const;

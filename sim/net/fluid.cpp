@@ -39,7 +39,10 @@ std::vector<Seconds> transfer_ends(const Fabric& fabric, std::span<const Transfe
     const bool as_before = !of_flow.empty() && transfers[of_flow.back()].from == t.from && transfers[of_flow.back()].to == t.to;
     if (!as_before) {
       uses.clear();
-      for (const LinkShare& share : fabric.shares(t.from, t.to)) uses.push_back({link(share), share.share});
+      fabric.shares(t.from, t.to, shares);
+      for (const LinkShare& share : shares) {
+        if (fabric.can_be_full(share)) uses.push_back({link(share), share.share});
+      }
       problem.add_path(uses);
     }
     problem.flows.push_back({static_cast<std::uint32_t>(problem.path_count() - 1), t.bytes.value()});

@@ -2,12 +2,10 @@
 //
 // What a re-rating costs is kept to what it can change:
 //
-//   path     flows over the same links in the same proportions have one rate, and end in the order of their bytes
-//   link     all paths that it holds back move at one pace, its level; so it keeps one clock of bytes moved, and each of its paths ends
-//            when that clock has reached a mark. Links that hold nothing back have no clock
-//   change   when a path of rate r ends, rates below r stay: nobody who is held back at a lower level can gain or lose. What is
-//            held back at r or above is filled again, as far as it is connected by links that hold something back; if that fills a
-//            link which held nothing back before, once more together with it
+//   bundle   flows over the same links, of those that may hold them back at all, have one rate and end in the order of their bytes; links
+//            that surely hold nobody back are left out (net/fluid_bundles.h)
+//   change   when a flow of rate r ends, rates below r stay: nobody who is held back at a lower level can gain or lose. What is
+//            held back at r or above is filled again, as far as it is connected by links
 //
 // Flows of equal size in equal positions end at the same instant. The rates are those of MaxMinSolver (tests/net/fluid_test.cpp), the
 // ends SimGrid's (tests/simgrid).

@@ -1,8 +1,6 @@
 #include "sim/net/fluid_run.h"
 
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 #include "sim/base/error.h"
 
@@ -10,298 +8,217 @@ namespace trillion {
 
 namespace {
 
-constexpr auto kLaterMark = [](const auto& a, const auto& b) { return a.mark > b.mark; };
+// How far above a flow's rate the even part of a link must be for it to be left out of the flow's key.
+constexpr double kReach = 2;
 
-// A link that held nothing back is filled again with the others before it is quite full, so that rounding cannot overfill it.
-constexpr double kSurely = 1 - 1e-9;
+// After how many times that every bundle was rated it is worth while to bundle anew where that leaves links out.
+constexpr std::size_t kPatience = 16;
+
+constexpr std::uint32_t kEnded = std::numeric_limits<std::uint32_t>::max();  // in visit_of_bundle_
 
 }  // namespace
 
 FluidRun::FluidRun(const FluidProblem& problem, std::vector<double>& ends)
-    : problem_(problem), ends_(ends), links_(problem.capacities.size()), paths_(problem.path_count()), next_(links_.size(), kNever) {
-  order_flows();
-  uses_.reserve(problem.uses.size());
-  for (const FluidProblem::Use& use : problem.uses) {
-    CHECK(use.share > 0 && use.share <= 1, "a share lies in (0, 1]");
-    uses_.push_back({use.link, 0, use.share});
-  }
-  for (std::size_t l = 0; l < links_.size(); ++l) links_[l].capacity = problem.capacities[l];
-  for (std::uint32_t p = 0; p < paths_.size(); ++p) {
-    if (paths_[p].left() == 0) continue;
-    ++open_;
-    for (Use& use : uses(p)) {
-      use.position = static_cast<std::uint32_t>(links_[use.link].paths.size());
-      links_[use.link].paths.push_back({p, static_cast<std::uint32_t>(&use - uses_.data())});
-    }
-  }
-}
-
-void FluidRun::order_flows() {
-  for (const FluidProblem::Flow& flow : problem_.flows) {
-    CHECK(flow.bytes > 0, "a flow moves bytes");
-    ++paths_[flow.path].end_flow;
-  }
-  std::uint32_t begin = 0;
-  for (Path& path : paths_) {
-    path.next_flow = begin;
-    begin += path.end_flow;
-    path.end_flow = path.next_flow;
-  }
-  by_bytes_.resize(problem_.flows.size());
-  for (std::uint32_t f = 0; f < by_bytes_.size(); ++f) by_bytes_[paths_[problem_.flows[f].path].end_flow++] = f;
-  for (const Path& path : paths_) {
-    if (path.end_flow - path.next_flow < 2) continue;
-    std::sort(by_bytes_.begin() + path.next_flow, by_bytes_.begin() + path.end_flow,
-              [&](std::uint32_t a, std::uint32_t b) { return problem_.flows[a].bytes < problem_.flows[b].bytes; });
-  }
-}
+    : problem_(problem), ends_(ends), state_(problem), next_(problem.capacities.size(), kNever), filling_(problem.capacities.size()) {}
 
 void FluidRun::run() {
-  // The first change: every link that is used.
-  for (std::uint32_t l = 0; l < links_.size(); ++l) {
-    links_[l].level = kNever;
-    if (!links_[l].paths.empty()) seeds_.push_back(l);
-  }
-  for (double lowest = 0;;) {
-    collect_changed(lowest);
-    do {
-      prepare_links();
-      fill();
-    } while (fills_another_link());
-    attach();
-    if (open_ == 0) break;
-    now_ = *std::min_element(next_.begin(), next_.end());
+  if (state_.empty()) return;
+  for (bundle_anew(kReach);;) {
+    rate_changed();
+    // Links that no flow's key needs any more still cost whoever passes them.
+    if (keyless_ > 0 && stopped_since_bundling_ > kPatience * state_.bundles.size()) {
+      bundle_anew(kReach);
+      rate_changed();
+    }
+    if (state_.empty()) return;
+    now_ = soonest();
     CHECK(now_ < kNever, "flows are left that nothing ends");
-    lowest = kNever;
-    for (std::uint32_t l = 0; l < links_.size(); ++l) {
-      if (next_[l] != now_) continue;
-      lowest = std::min(lowest, links_[l].level);
-      end_due_flows(l);
-    }
+    end_due_flows();
   }
 }
 
-double FluidRun::next_end(std::uint32_t link) {
-  Link& l = links_[link];
-  while (!l.due.empty() && paths_[l.due.front().path].attachment != l.due.front().attachment) {
-    std::pop_heap(l.due.begin(), l.due.end(), kLaterMark);
-    l.due.pop_back();
-  }
-  if (l.due.empty() || l.level == 0) return kNever;
-  return l.since + std::max(0.0, l.due.front().mark - l.clock) / l.level;
+void FluidRun::bundle_anew(double reach) {
+  for (const std::uint32_t l : state_.live) next_[l] = kNever;
+  state_.bundle(now_, reach);
+  visit_of_bundle_.assign(state_.bundles.size(), 0);
+  for (Filling& f : filling_) f.visit = 0;
+  visit_ = 0;
+  keyless_ = 0;
+  stopped_since_bundling_ = 0;
+  lowest_ = 0;
+  seeds_ = state_.live;
 }
 
-// All flows whose mark the link's clock reaches at this instant.
-void FluidRun::end_due_flows(std::uint32_t link) {
-  Link& l = links_[link];
-  while (next_end(link) == now_) {
-    const double mark = l.due.front().mark;
-    l.clock = mark;
-    l.since = now_;
-    const std::uint32_t p = l.due.front().path;
-    Path& path = paths_[p];
-    const double bytes = bytes_of_next(path);
-    const double before = path.left();
-    for (; path.left() > 0 && bytes_of_next(path) <= bytes; ++path.next_flow) ends_[by_bytes_[path.next_flow]] = now_;
-    path.moved = bytes;
-    path.attached = mark;
-    ++path.attachment;
-    for (const Use& use : uses(p)) {
-      seeds_.push_back(use.link);
-      links_[use.link].load -= (before - path.left()) * use.share * path.rate;
-    }
-    if (path.left() == 0) {
-      leave(p);
-    } else {
-      l.due.push_back({mark + (bytes_of_next(path) - bytes), p, path.attachment});
-      std::push_heap(l.due.begin(), l.due.end(), kLaterMark);
-    }
+void FluidRun::rate_changed() {
+  for (double reach = kReach;; reach *= 2) {
+    stopped_in_passing_ = false;
+    unguarded_.clear();
+    collect_changed();
+    fill();
+    if (guesses_held()) return;
+    bundle_anew(reach);
   }
 }
 
-void FluidRun::leave(std::uint32_t path) {
-  --open_;
-  for (const Use& use : uses(path)) {
-    std::vector<Crossing>& crossings = links_[use.link].paths;
-    crossings[use.position] = crossings.back();
-    uses_[crossings[use.position].use].position = use.position;
-    crossings.pop_back();
-  }
-}
-
-// From the links of what ended, over paths that are not slower and links that hold something back.
-void FluidRun::collect_changed(double rate) {
+// From the links of what ended, over bundles that are not slower, with what is left for these. Summed anew, so that no rounding adds
+// up.
+void FluidRun::collect_changed() {
   ++visit_;
   changed_links_.clear();
-  changed_paths_.clear();
-  boundary_.clear();
-  for (const std::uint32_t l : seeds_) visit_link(l);
+  levels_.clear();
+  for (const std::uint32_t l : seeds_) visit(l);
   seeds_.clear();
   for (std::size_t i = 0; i < changed_links_.size(); ++i) {
-    for (const Crossing& crossing : links_[changed_links_[i]].paths) {
-      Path& path = paths_[crossing.path];
-      if (path.visit == visit_ || path.rate < rate) continue;
-      path.visit = visit_;
-      changed_paths_.push_back(crossing.path);
-      for (const Use& use : uses(crossing.path)) visit_link(use.link);
+    const std::uint32_t link = changed_links_[i];
+    double taken = 0, rising = 0;
+    std::uint32_t bundles = 0;
+    const std::span<FluidBundles::Crossing> crossings = state_.crossings(link);
+    std::size_t kept = 0;
+    for (const FluidBundles::Crossing crossing : crossings) {
+      std::uint32_t& visited = visit_of_bundle_[crossing.bundle];
+      if (visited == kEnded) continue;
+      crossings[kept++] = crossing;
+      const double weight = state_.uses[crossing.use].weight, rate = state_.rates[crossing.bundle];
+      if (rate < lowest_) {
+        taken += weight * rate;
+        continue;
+      }
+      rising += weight;
+      ++bundles;
+      if (visited == visit_) continue;
+      visited = visit_;
+      for (const FluidBundles::Use& use : state_.uses_of(crossing.bundle)) visit(use.link);
     }
+    state_.shorten_crossings(link, kept);
+    filling_[link].left = problem_.capacities[link] - taken;
+    filling_[link].rising = rising;
+    filling_[link].bundles = bundles;
+    next_[link] = kNever;
+    levels_.push_back(bundles > 0 ? filling_[link].left / rising : kNever);
   }
-  old_rates_.clear();
-  old_holders_.clear();
-  for (const std::uint32_t p : changed_paths_) {
-    old_rates_.push_back(paths_[p].rate);
-    old_holders_.push_back(paths_[p].held_by);
-  }
+  const std::size_t blocks = (levels_.size() + kBlock - 1) / kBlock;
+  lowest_of_block_.resize(blocks);
+  for (std::size_t k = 0; k < blocks; ++k) find_lowest_of_block(k);
 }
 
-void FluidRun::visit_link(std::uint32_t link) {
-  Link& l = links_[link];
-  if (l.visit == visit_) return;
-  l.visit = visit_;
-  (l.level > 0 ? changed_links_ : boundary_).push_back(link);
+void FluidRun::find_lowest_of_block(std::size_t block) {
+  double lowest = kNever;
+  const std::size_t end = std::min(levels_.size(), (block + 1) * kBlock);
+  for (std::size_t i = block * kBlock; i < end; ++i) lowest = std::min(lowest, levels_[i]);
+  lowest_of_block_[block] = lowest;
 }
 
-// What the changed links have for the changed paths. Summed anew, so that no rounding adds up.
-void FluidRun::prepare_links() {
-  for (const std::uint32_t p : changed_paths_) paths_[p].rises = true;
-  levels_.clear();
-  for (const std::uint32_t id : changed_links_) {
-    Link& l = links_[id];
-    double taken = 0;
-    l.rising = 0;
-    l.stopped = 0;
-    l.fills = true;
-    for (const Crossing& crossing : l.paths) {
-      const Path& path = paths_[crossing.path];
-      const double demand = path.left() * uses_[crossing.use].share;
-      (path.rises ? l.rising : taken) += path.rises ? demand : demand * path.rate;
-    }
-    l.left = l.capacity - taken;
-    if (l.rising > 0) levels_.emplace_back(l.left / l.rising, id);
-  }
-  std::make_heap(levels_.begin(), levels_.end(), std::greater<>());
+void FluidRun::visit(std::uint32_t link) {
+  if (filling_[link].visit == visit_) return;
+  filling_[link].visit = visit_;
+  filling_[link].place = static_cast<std::uint32_t>(changed_links_.size());
+  changed_links_.push_back(link);
 }
 
+// All links of one level at once, so that equal positions stay equal to the last bit.
 void FluidRun::fill() {
-  while (!levels_.empty()) {
-    const auto [level, id] = levels_.front();
-    std::pop_heap(levels_.begin(), levels_.end(), std::greater<>());
-    levels_.pop_back();
-    const Link& l = links_[id];
-    if (l.rising <= 0) continue;
-    if (const double current = l.left / l.rising; current > level) {  // others have stopped on it since
-      levels_.emplace_back(current, id);
-      std::push_heap(levels_.begin(), levels_.end(), std::greater<>());
-      continue;
+  for (;;) {
+    const double level = *std::min_element(lowest_of_block_.begin(), lowest_of_block_.end());
+    if (level == kNever) return;
+    for (std::size_t block = 0; block < lowest_of_block_.size(); ++block) {
+      if (lowest_of_block_[block] != level) continue;
+      const std::size_t end = std::min(levels_.size(), (block + 1) * kBlock);
+      for (std::size_t i = block * kBlock; i < end; ++i) {
+        if (levels_[i] == level) stop_bundles_of(changed_links_[i], level);
+      }
     }
-    stop_paths_of(id, level);
+    settle(level);
   }
 }
 
-void FluidRun::stop_paths_of(std::uint32_t link, double level) {
+void FluidRun::stop_bundles_of(std::uint32_t link, double level) {
+  for (const FluidBundles::Crossing& crossing : state_.crossings(link)) {
+    if (visit_of_bundle_[crossing.bundle] != visit_) continue;
+    if (!state_.uses[crossing.use].in_key) stopped_in_passing_ = true;
+    stop(crossing.bundle, link, level);
+  }
+}
+
+void FluidRun::stop(std::uint32_t b, std::uint32_t link, double level) {
+  ++stopped_since_bundling_;
+  visit_of_bundle_[b] = visit_ - 1;
+  FluidBundles::Bundle& bundle = state_.bundles[b];
+  double& rate = state_.rates[b];
+  if (rate != level || bundle.since == now_) {
+    bundle.moved += rate * (now_ - bundle.since);
+    bundle.since = now_;
+    bundle.end = now_ + std::max(0.0, bundle.next - bundle.moved) / level;
+    rate = level;
+    if (level > bundle.guard) unguarded_.push_back(b);
+  }
+  next_[link] = std::min(next_[link], bundle.end);
+  for (const FluidBundles::Use& use : state_.uses_of(b)) {
+    Filling& f = filling_[use.link];
+    if (f.stopped_bundles++ == 0) touched_.push_back(use.link);
+    f.stopped += use.weight;
+  }
+}
+
+// Mathematically no level falls when others stop below it; rounding must not make it do so.
+void FluidRun::settle(double level) {
+  for (const std::uint32_t link : touched_) {
+    Filling& f = filling_[link];
+    f.left -= level * f.stopped;
+    f.rising -= f.stopped;
+    f.stopped = 0;
+    f.bundles -= f.stopped_bundles;
+    f.stopped_bundles = 0;
+    double& own = levels_[f.place];
+    double& lowest = lowest_of_block_[f.place / kBlock];
+    if (own == lowest) {
+      stale_blocks_.push_back(f.place / kBlock);
+      lowest = -1;
+    }
+    own = f.bundles > 0 ? std::max(level, f.left / f.rising) : kNever;
+  }
   touched_.clear();
-  for (const Crossing& crossing : links_[link].paths) {
-    Path& path = paths_[crossing.path];
-    if (!path.rises) continue;
-    path.rises = false;
-    path.rate = level;
-    path.held_by = link;
-    for (const Use& use : uses(crossing.path)) {
-      Link& l = links_[use.link];
-      if (!l.fills) continue;  // it has room for whatever comes out
-      if (l.stopped == 0) touched_.push_back(use.link);
-      l.stopped += path.left() * use.share;
-    }
-  }
-  for (const std::uint32_t id : touched_) {
-    Link& l = links_[id];
-    l.left -= level * l.stopped;
-    l.rising -= l.stopped;
-    l.stopped = 0;
-  }
-  links_[link].rising = 0;
+  for (const std::size_t block : stale_blocks_) find_lowest_of_block(block);
+  stale_blocks_.clear();
 }
 
-double FluidRun::load_of(const Link& link) const {
-  double load = 0;
-  for (const Crossing& crossing : link.paths) {
-    const Path& path = paths_[crossing.path];
-    load += path.left() * uses_[crossing.use].share * path.rate;
-  }
-  return load;
+bool FluidRun::guesses_held() {
+  if (stopped_in_passing_) return false;
+  return std::all_of(unguarded_.begin(), unguarded_.end(),
+                     [&](std::uint32_t b) { return state_.rates[b] <= state_.bundles[b].guard || state_.guarded(b); });
 }
 
-// Whether the new rates overfill a link that held nothing back; then it takes part, with all that it connects to.
-bool FluidRun::fills_another_link() {
-  for (const std::uint32_t id : boundary_) links_[id].stopped = 0;
-  for (std::size_t i = 0; i < changed_paths_.size(); ++i) {
-    const Path& path = paths_[changed_paths_[i]];
-    const double change = (path.rate - old_rates_[i]) * path.left();
-    if (change == 0) continue;
-    for (const Use& use : uses(changed_paths_[i])) {
-      if (Link& l = links_[use.link]; !l.fills) l.stopped += change * use.share;
-    }
-  }
-  bool found = false;
-  for (std::size_t i = 0; i < boundary_.size(); ++i) {
-    Link& l = links_[boundary_[i]];
-    if (l.load + l.stopped <= l.capacity * kSurely) continue;
-    if (load_of(l) <= l.capacity * kSurely) continue;  // what rounding has added up
-    found = true;
-    changed_links_.push_back(boundary_[i]);
-    boundary_[i--] = boundary_.back();
-    boundary_.pop_back();
-  }
-  if (!found) {
-    for (const std::uint32_t id : boundary_) links_[id].load += links_[id].stopped;
-    return false;
-  }
-  for (std::size_t i = 0; i < changed_links_.size(); ++i) {
-    for (const Crossing& crossing : links_[changed_links_[i]].paths) {
-      Path& path = paths_[crossing.path];
-      if (path.visit == visit_) continue;
-      path.visit = visit_;
-      changed_paths_.push_back(crossing.path);
-      old_rates_.push_back(path.rate);
-      old_holders_.push_back(path.held_by);
-      for (const Use& use : uses(crossing.path)) visit_link(use.link);
-    }
-  }
-  return true;
+double FluidRun::soonest() const {
+  double soonest = kNever;
+  for (const std::uint32_t l : state_.live) soonest = std::min(soonest, next_[l]);
+  return soonest;
 }
 
-// Sets the clocks to the new levels and moves paths to the link that now holds them back.
-void FluidRun::attach() {
-  for (std::size_t i = 0; i < changed_paths_.size(); ++i) {
-    Path& path = paths_[changed_paths_[i]];
-    if (path.left() == 0 || path.held_by == old_holders_[i]) continue;
-    if (old_holders_[i] != kNone) {
-      const Link& old = links_[old_holders_[i]];
-      path.moved += old.clock + (now_ - old.since) * old.level - path.attached;
+void FluidRun::end_due_flows() {
+  lowest_ = kNever;
+  for (const std::uint32_t l : state_.live) {
+    if (next_[l] != now_) continue;
+    for (const FluidBundles::Crossing& crossing : state_.crossings(l)) {
+      if (visit_of_bundle_[crossing.bundle] != kEnded && state_.bundles[crossing.bundle].end == now_) end_flows_of(crossing.bundle);
     }
-    ++path.attachment;
-    path.attached = -1;  // below, once the clocks are set
   }
-  for (const std::uint32_t id : changed_links_) {
-    Link& l = links_[id];
-    if (l.level > 0 && l.level < kNever) l.clock += (now_ - l.since) * l.level;
-    l.since = now_;
-    l.level = 0;
-    l.fills = false;
+}
+
+void FluidRun::end_flows_of(std::uint32_t b) {
+  FluidBundles::Bundle& bundle = state_.bundles[b];
+  const double bytes = bundle.next;
+  lowest_ = std::min(lowest_, state_.rates[b]);
+  bundle.moved = bytes;
+  bundle.since = now_;
+  bundle.end = kNever;
+  while (bundle.next_flow < bundle.end_flow && bundle.next <= bytes) ends_[state_.take_next(b)] = now_;
+  const bool over = bundle.next_flow == bundle.end_flow;
+  if (over) {
+    visit_of_bundle_[b] = kEnded;
+    state_.rates[b] = 0;
   }
-  for (std::size_t i = 0; i < changed_paths_.size(); ++i) {
-    Path& path = paths_[changed_paths_[i]];
-    if (path.left() == 0) continue;
-    Link& l = links_[path.held_by];
-    l.level = path.rate;
-    if (path.attached >= 0) continue;
-    path.attached = l.clock;
-    l.due.push_back({l.clock + (bytes_of_next(path) - path.moved), changed_paths_[i], path.attachment});
-    std::push_heap(l.due.begin(), l.due.end(), kLaterMark);
-  }
-  for (const std::uint32_t id : changed_links_) {
-    next_[id] = next_end(id);
-    if (links_[id].level == 0) links_[id].load = load_of(links_[id]);
+  for (const FluidBundles::Use& use : state_.uses_of(b)) {
+    seeds_.push_back(use.link);
+    if (use.in_key && state_.key_flows[use.link] == 0) ++keyless_;
   }
 }
 

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "sim/net/fluid.h"
+#include "sim/net/fluid_bundles.h"
 
 namespace trillion {
 
@@ -16,77 +16,49 @@ class FluidRun {
   void run();
 
  private:
-  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
-  static constexpr double kNever = std::numeric_limits<double>::infinity();
+  static constexpr double kNever = FluidBundles::kNever;
 
-  // A mark on a link's clock. Out of date when the path has been attached again since.
-  struct Due {
-    double mark;
-    std::uint32_t path, attachment;
-  };
-  struct Crossing {
-    std::uint32_t path, use;  // use: index into uses_
-  };
-  struct Link {
-    double capacity = 0;
-    double load = 0;   // bytes per second; kept while it holds nothing back
-    double level = 0;  // pace of what it holds back; 0: it holds nothing back
-    double clock = 0, since = 0;
-    std::vector<Crossing> paths;
-    std::vector<Due> due;  // min-heap by mark
-    std::uint32_t visit = 0;
-    bool fills = false;                        // one of the changed links
-    double left = 0, rising = 0, stopped = 0;  // while filling: capacity, demand that rises, and what changes
-  };
-  struct Use {
-    std::uint32_t link, position;  // in the link's list
-    double share;
-  };
-  struct Path {
-    std::uint32_t next_flow = 0, end_flow = 0;  // into by_bytes_
-    double rate = 0;
-    double moved = 0;     // bytes of each flow when it was attached
-    double attached = 0;  // the link's clock then
-    std::uint32_t held_by = kNone;
-    std::uint32_t attachment = 0, visit = 0;
-    bool rises = false;  // while filling
-    double left() const { return static_cast<double>(end_flow - next_flow); }
+  // While filling: capacity that is left for bundles that rise, and how much they would use per byte per second.
+  struct Filling {
+    double left = 0, rising = 0;
+    double stopped = 0;                              // of `rising`, at the present level
+    std::uint32_t bundles = 0, stopped_bundles = 0;  // that rise, and of these
+    std::uint32_t visit = 0, place = 0;              // in changed_links_
   };
 
-  std::span<Use> uses(std::uint32_t path) {
-    return {uses_.data() + problem_.uses_begin[path], problem_.uses_begin[path + 1] - problem_.uses_begin[path]};
-  }
-  double bytes_of_next(const Path& path) const { return problem_.flows[by_bytes_[path.next_flow]].bytes; }
-
-  void order_flows();
-  double next_end(std::uint32_t link);
-  void end_due_flows(std::uint32_t link);
-  void leave(std::uint32_t path);
-  void collect_changed(double rate);
-  void visit_link(std::uint32_t link);
-  void prepare_links();
+  void bundle_anew(double reach);
+  void rate_changed();
+  void collect_changed();
+  void visit(std::uint32_t link);
+  void find_lowest_of_block(std::size_t block);
   void fill();
-  void stop_paths_of(std::uint32_t link, double level);
-  bool fills_another_link();
-  double load_of(const Link& link) const;
-  void attach();
+  void stop_bundles_of(std::uint32_t link, double level);
+  void stop(std::uint32_t bundle, std::uint32_t link, double level);
+  void settle(double level);
+  bool guesses_held();
+  double soonest() const;
+  void end_due_flows();
+  void end_flows_of(std::uint32_t bundle);
 
   const FluidProblem& problem_;
   std::vector<double>& ends_;
-  std::vector<std::uint32_t> by_bytes_;  // flows, by path and then bytes
-  std::vector<Link> links_;
-  std::vector<Path> paths_;
-  std::vector<Use> uses_;
-  std::vector<double> next_;  // per link: when the next flow that it holds back ends
-  std::size_t open_ = 0;      // paths that have flows left
+  FluidBundles state_;
+  std::vector<double> next_;                    // by link: when the next flow ends that it holds back
+  std::vector<Filling> filling_;                // by link
+  std::vector<std::uint32_t> visit_of_bundle_;  // rises if it is `visit_`
+  std::size_t keyless_ = 0;                     // live links that are in no open flow's key any more
+  std::size_t stopped_since_bundling_ = 0;
   double now_ = 0;
 
   // Of the current change.
+  double lowest_ = 0;  // rates below stay
   std::uint32_t visit_ = 0;
-  std::vector<std::uint32_t> seeds_, changed_links_, changed_paths_, touched_, boundary_;
-  std::vector<double> old_rates_;
-  std::vector<std::uint32_t> old_holders_;
-  std::vector<std::pair<double, std::uint32_t>> levels_;  // min-heap of (level, link); a level in it may be too low
+  bool stopped_in_passing_ = false;
+  std::vector<std::uint32_t> seeds_, changed_links_, touched_, unguarded_;
+  // Levels at which changed_links_ fill, as far as bundles have stopped, and the lowest of every kBlock in a row.
+  static constexpr std::size_t kBlock = 64;
+  std::vector<double> levels_, lowest_of_block_;
+  std::vector<std::size_t> stale_blocks_;
 };
 
 }  // namespace trillion
