@@ -187,7 +187,7 @@ TEST(Fit, RefusesWhatItCannotTell) {
   EXPECT_THAT(message({nameless}), HasSubstr("facts.yaml"));
 }
 
-TEST(ShippedProfiles, SlowAreWhatTheCommittedMeasurementsGive) {
+TEST(ShippedProfiles, AreWhatTheCommittedMeasurementsGiveSlow) {
   const fs::path calibration = fs::path(TRILLION_SOURCE_DIR) / "calibration";
   std::vector<fs::path> profiles;
   for (const auto& entry : fs::directory_iterator(calibration / "profiles")) {
