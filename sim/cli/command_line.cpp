@@ -147,6 +147,7 @@ void add_plan(CLI::App& app, PlanOptions& options) {
       ->type_name("FILE");
   verb.add_flag("--whole", options.whole, "simulate every layout that its bound does not exclude: none is left out by its screened time");
   add_json(verb, options.json, "the result");
+  verb.add_option("--output", options.output, "where plan.json and plan.txt go; outputs/<scenario> if not given")->type_name("DIR");
   add_export(verb, options.hand_over, "the best layout");
   add_quiet(verb, options.quiet);
 }

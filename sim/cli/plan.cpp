@@ -116,17 +116,42 @@ void print_spent(const Spent& spent, const Processes& processes, const Streams& 
               << duration_text(processor_time()) << ", " << duration_text(spent.screening_processors) << " of it screening\n";
 }
 
-void print_result(const Scenario& s, const PlanSearch& search, Seconds wall, const PlanOptions& options, const Streams& streams) {
+// Until it is done, or Ctrl-C.
+void look_at_sensitivity(SensitivityAnalysis& analysis, const PlanOptions& options, Progress& progress) {
+  const InterruptGuard interrupt;
+  while (!analysis.done() && !interrupt.asked()) {
+    progress.update(analysis.step(), analysis.steps(), "what would change the choice");
+    analysis.advance(options.how.threads);
+  }
+}
+
+std::string page_of(const Scenario& s, const PlanAnswer& answer, const TextStyle& style) {
+  return answer.search.ranked().empty() ? no_plan_page(s, answer.search, style) : plan_page(s, answer, style);
+}
+
+// The default folder may not be writable: that costs the copy, not the answer.
+void write_output(const Scenario& s, const PlanAnswer& answer, Seconds wall, const PlanOptions& options, const Streams& streams) {
+  const std::string folder = options.output.empty() ? "outputs/" + s.name : options.output;
+  try {
+    write_whole_file(folder + "/plan.json", plan_json(s, answer, wall));
+    write_whole_file(folder + "/plan.txt", page_of(s, answer, TextStyle{}));
+  } catch (const InputError& error) {
+    if (!options.output.empty()) throw;
+    streams.err << "note: no copy of the result is kept, " << error.diagnostics().front().message << "\n";
+    return;
+  }
+  if (!options.quiet) streams.err << "note: the result is in " << folder << "\n";
+}
+
+void print_result(const Scenario& s, const PlanAnswer& answer, Seconds wall, const PlanOptions& options, const Streams& streams) {
+  const PlanSearch& search = answer.search;
   const bool found = !search.ranked().empty();
+  write_output(s, answer, wall, options, streams);
   if (options.json == "-") {
-    streams.out << plan_json(s, search, options.top, wall);
+    streams.out << plan_json(s, answer, wall);
   } else {
-    if (!options.json.empty()) write_whole_file(options.json, plan_json(s, search, options.top, wall));
-    if (!found) {
-      streams.out << no_plan_page(s, search, streams.out_style);
-    } else if (!takes_standard_output(options.hand_over)) {
-      streams.out << plan_page(s, search, options.top, streams.out_style);
-    }
+    if (!options.json.empty()) write_whole_file(options.json, plan_json(s, answer, wall));
+    if (!found || !takes_standard_output(options.hand_over)) streams.out << page_of(s, answer, streams.out_style);
   }
   if (found && options.hand_over.target) {
     const Scenario winner = search.scenario(search.ranked().front().layout);
@@ -166,9 +191,11 @@ int run_plan(const PlanOptions& options, const Streams& streams) {
   progress.update(0, 1, "enumerating layouts");
   PlanSearch search(s, {.keep = options.top, .screen = !options.whole});
   const Spent spent = search_on(search, options, processes, journal, progress);
+  std::optional<SensitivityAnalysis> sensitivity;
+  if (!spent.cut && !search.ranked().empty()) look_at_sensitivity(sensitivity.emplace(search), options, progress);
   progress.clear();
   if (!options.quiet) print_spent(spent, processes, streams);
-  print_result(s, search, spent.all, options, streams);
+  print_result(s, {search, options.top, sensitivity ? &*sensitivity : nullptr}, spent.all, options, streams);
   const bool within_limits = !search.ranked().empty() && search.score(search.ranked().front()).beyond == 0;
   return within_limits ? kExitDone : kExitCannotRun;
 }

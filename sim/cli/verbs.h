@@ -61,8 +61,9 @@ struct PlanOptions {
   std::optional<Seconds> budget;  // of wall time; then the best so far
   std::string resume;             // empty: none; a journal that remembers results
   bool whole = false;             // nothing is left out by its screened time
-  std::string json;
-  ExportOptions hand_over;  // of the best
+  std::string json;               // as of simulate
+  std::string output;             // empty: outputs/<scenario>
+  ExportOptions hand_over;        // of the best
   bool quiet = false;
 };
 // Which layout is best.

@@ -75,7 +75,8 @@ std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const T
   if (auto why = why_layout_impossible(scenario)) return *why;
   if (auto why = why_mesh_impossible(scenario.plan, scenario.cluster)) return *why;  // of a pair, which is not asked above
   Scenario s = scenario;
-  const DeviceMesh mesh(s.plan, s.cluster);
+  DeviceMesh mesh(s.plan, s.cluster);
+  mesh.share_network(s.cluster);
   if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);
   PreparedStep step{s.plan, mesh, known ? *known : load_of(s, mesh), schedule_of(s.plan, micro_batches(s)), {}, {}};
   step.plan.data_parallel = mesh.data_parallel();
@@ -158,7 +159,6 @@ std::variant<PreparedStep, Infeasible> prepare(const Scenario& scenario, const T
   auto outcome = lay_out(scenario, timing, known);
   auto* step = std::get_if<PreparedStep>(&outcome);
   if (!step) return outcome;
-  step->mesh.share_network(scenario.cluster);
   if (auto why = why_memory_short(step->memory, scenario.cluster.gpu)) {
     why->help = what_would_help(scenario, timing, *step);
     return *why;

@@ -1,10 +1,12 @@
 #include "sim/planner/plan_json.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "sim/estimate/result_json.h"
+#include "sim/planner/best_by_value.h"
 #include "sim/planner/step_reasons.h"
 #include "sim/spec/unit_text.h"
 
@@ -99,6 +101,51 @@ Json row(const Scenario& s, const PlanSearch& search, const Ranked& r) {
           {"memory", {{"peak_bytes", r.peak_memory.value()}, {"head_room_bytes", (on.cluster.gpu.usable_memory - r.peak_memory).value()}}}};
 }
 
+// [{axis, values[{value, step_time_s, how, flags}]}]
+Json by_value_json(const Scenario& s, const PlanSearch& search) {
+  static constexpr std::array<std::string_view, 3> kHow = {"simulated", "screened", "bounded"};
+  Json out = Json::array();
+  for (const AxisBests& axis : best_by_value(s, search)) {
+    Json values = Json::array();
+    for (const BestOfValue& v : axis.values) {
+      Json entry = {{"value", v.value}, {"fits", v.best.has_value()}};
+      if (v.best) {
+        const Layout& layout = search.layouts()[v.best->index];
+        entry["step_time_s"] = v.best->step_time.value();
+        entry["how"] = name_of(kHow, v.best->how);
+        entry["cluster"] = cluster_name(s, layout);
+        entry["nodes"] = layout.nodes;
+        entry["flags"] = layout_flags(s, layout);
+      }
+      values.push_back(std::move(entry));
+    }
+    out.push_back({{"axis", axis.axis}, {"values", std::move(values)}});
+  }
+  return out;
+}
+
+Json sensitivity_json(const Scenario& s, const SensitivityAnalysis& analysis, const PlanSearch& search) {
+  const auto layout = [&](std::size_t contender) -> const Ranked& { return search.ranked()[analysis.contenders()[contender]]; };
+  const auto tipping = [&](const std::optional<Tipping>& t) {
+    if (!t) return Json(nullptr);
+    return Json{{"change", t->change}, {"simulated_whole", t->simulated_whole}, {"wins", layout_flags(s, layout(t->wins).asked)}};
+  };
+  Json out = Json::array();
+  for (const Sensitivity& found : analysis.found()) {
+    const Lever& lever = found.lever;
+    out.push_back(
+        {{"quantity", lever.name},
+         {"cluster", lever.cluster && !s.search.clusters.empty() ? Json(s.search.clusters.at(*lever.cluster).name) : Json(nullptr)},
+         {"origin", to_text(lever.provenance.origin)},
+         {"source", lever.provenance.source},
+         {"interval_90", lever.interval ? Json(*lever.interval) : Json(nullptr)},
+         {"tips_up", tipping(found.up)},
+         {"tips_down", tipping(found.down)},
+         {"could_cost", found.could_cost}});
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string layout_flags(const Scenario& s, const Layout& layout) {
@@ -157,7 +204,8 @@ std::string cluster_name(const Scenario& s, const Layout& layout) {
   return s.search.clusters.empty() ? s.cluster.name : s.search.clusters.at(layout.cluster).name;
 }
 
-std::string plan_json(const Scenario& s, const PlanSearch& search, std::size_t top, Seconds wall) {
+std::string plan_json(const Scenario& s, const PlanAnswer& answer, Seconds wall) {
+  const PlanSearch& search = answer.search;
   const SearchCounts counts = search.counts();
   const ScreeningError error = search.screening_error();
   Json json = {{"schema", "trillion.plan/1"},
@@ -182,10 +230,12 @@ std::string plan_json(const Scenario& s, const PlanSearch& search, std::size_t t
                {"ranked", Json::array()},
                {"pareto", Json::array()}};
   const std::vector<Ranked>& ranked = search.ranked();
-  for (std::size_t i = 0; i < std::min(top, ranked.size()); ++i) json["ranked"].push_back(row(s, search, ranked[i]));
+  for (std::size_t i = 0; i < std::min(answer.top, ranked.size()); ++i) json["ranked"].push_back(row(s, search, ranked[i]));
   for (const std::size_t i : pareto_front(ranked)) json["pareto"].push_back(row(s, search, ranked[i]));
   json["by_size"] = Json::array();
   for (const std::size_t i : best_by_size(ranked)) json["by_size"].push_back(row(s, search, ranked[i]));
+  json["by_value"] = by_value_json(s, search);
+  json["sensitivity"] = answer.sensitivity ? sensitivity_json(s, *answer.sensitivity, search) : Json(nullptr);
   json["wall_s"] = wall.value();
   return json.dump(2) + "\n";
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "sim/planner/plan_search.h"
+#include "sim/planner/sensitivity.h"
 
 namespace trillion {
 
@@ -15,7 +16,14 @@ std::string layout_flags(const Scenario& scenario, const Layout& layout);
 // The cluster that a layout is on, as the search names it.
 std::string cluster_name(const Scenario& scenario, const Layout& layout);
 
-// "schema": "trillion.plan/1". `top`: at most so many ranked ones.
-std::string plan_json(const Scenario& scenario, const PlanSearch& search, std::size_t top, Seconds wall);
+// What is told of a search.
+struct PlanAnswer {
+  const PlanSearch& search;
+  std::size_t top = 10;                              // at most so many ranked layouts
+  const SensitivityAnalysis* sensitivity = nullptr;  // null: not looked at
+};
+
+// "schema": "trillion.plan/1".
+std::string plan_json(const Scenario& scenario, const PlanAnswer& answer, Seconds wall);
 
 }  // namespace trillion

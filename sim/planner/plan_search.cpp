@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <variant>
 
 #include "sim/base/error.h"
 #include "sim/estimate/price.h"
-#include "sim/workload/feasibility.h"
 
 namespace trillion {
 
@@ -16,12 +13,6 @@ namespace {
 constexpr double kTrillion = 1e12;
 constexpr std::size_t kGroupsAtOnce = 64, kLeastBatch = 16, kMostBatch = 256;
 constexpr std::size_t kDrawnFromAllOver = 16;
-
-Bytes peak_of(const std::vector<StageMemory>& memory) {
-  Bytes peak;
-  for (const StageMemory& m : memory) peak = std::max(peak, m.peak());
-  return peak;
-}
 
 bool beats(const Ranked& a, const Ranked& b) {
   const bool no_worse =
@@ -36,30 +27,9 @@ PlanSearch::PlanSearch(const Scenario& scenario, const SearchOptions& options)
     : scenario_(scenario),
       options_(options),
       clusters_(search_clusters(scenario)),
-      layouts_(layouts(clusters_)),
+      layouts_(trillion::layouts(clusters_)),
       screening_(std::make_unique<Screening>(clusters_, layouts_)) {
   scenario_.search.clusters.clear();
-}
-
-// Per trillion tokens, or of the whole run: tokens of a step are the same for all layouts.
-Score PlanSearch::score(Seconds step_time, const Layout& layout) const {
-  const Search& q = scenario_.search;
-  const Cluster& cluster = clusters_[layout.cluster].cluster;
-  const double step_tokens =
-      static_cast<double>(scenario_.training.global_batch_size) * static_cast<double>(scenario_.training.sequence_length);
-  const double tokens = scenario_.training.tokens > 0 ? scenario_.training.tokens : kTrillion;
-  const Seconds run = step_time * (tokens / step_tokens);
-  const double hours = gpu_hours(run, layout.nodes * cluster.gpus_per_node);
-  const auto usd = rent(hours, cluster);
-  Score s;
-  if (q.deadline) s.beyond += std::max(0.0, run / *q.deadline - 1);
-  if (q.budget) s.beyond += usd ? std::max(0.0, *usd / *q.budget - 1) : std::numeric_limits<double>::infinity();
-  switch (q.objective) {
-    case Objective::gpu_hours: s.value = hours; break;
-    case Objective::usd: s.value = usd ? usd->value() : hours; break;
-    case Objective::days: s.value = run.value(); break;
-  }
-  return s;
 }
 
 double PlanSearch::allowance(const Layout& layout) const {
@@ -159,15 +129,8 @@ std::vector<SearchTask> PlanSearch::next() {
 
 std::string PlanSearch::perform(const SearchTask& task) const {
   if (task.what == SearchTask::What::screen) return to_text(screening_->screen(task.index));
-  const Layout& layout = layouts_[task.index];
-  const Scenario s = screening_->scenario(layout);
-  const Timing& timing = screening_->timing(layout);
-  const auto known = s.model.moe ? std::optional(screening_->load(s, layout.cluster)) : std::nullopt;
-  auto outcome = lay_out(s, timing, known);
-  if (std::holds_alternative<Infeasible>(outcome)) return to_text(Simulated{});
-  const auto& step = std::get<PreparedStep>(outcome);
-  if (why_memory_short(step.memory, s.cluster.gpu)) return to_text(Simulated{});
-  return to_text(Simulated{SimulatedLayout{simulate_prepared(s, step, timing), peak_of(step.memory)}});
+  const auto whole = screening_->simulate(layouts_[task.index]);
+  return to_text(whole ? Simulated{SimulatedLayout{whole->step, whole->peak}} : Simulated{});
 }
 
 void PlanSearch::take(const SearchTask& task, std::string_view result) {
@@ -245,6 +208,18 @@ SearchCounts PlanSearch::counts() const {
     ++(by_bound ? c.pruned_by_bound : c.pruned_by_screening);
   }
   return c;
+}
+
+std::vector<LookedAt> PlanSearch::looked_at() const {
+  std::vector<LookedAt> out;
+  for (const Ranked& r : ranked_) out.push_back({LookedAt::How::simulated, r.index, r.step.time, score(r)});
+  for (const Candidate& c : candidates_) {
+    if (c.simulated) continue;
+    const bool screened = c.screened.time && options_.screen;
+    out.push_back(
+        {screened ? LookedAt::How::screened : LookedAt::How::bounded, c.layout, expected(c), score(expected(c), layouts_[c.layout])});
+  }
+  return out;
 }
 
 ScreeningError PlanSearch::screening_error() const {

@@ -27,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/planner/score.h"
 #include "sim/planner/screening.h"
 #include "sim/planner/search_result.h"
 
@@ -46,13 +47,6 @@ struct Ranked {
   std::optional<Seconds> screened;  // what screening had said
 };
 
-// What is minimised. Whoever keeps budget and deadline comes before all who don't; those by how much they are beyond.
-struct Score {
-  double beyond = 0;  // relative
-  double value = 0;   // GPU-hours, USD or days
-  friend auto operator<=>(const Score&, const Score&) = default;
-};
-
 struct SearchCounts {
   std::size_t enumerated = 0, pruned_by_memory = 0, pruned_by_bound = 0, pruned_by_screening = 0, simulated = 0;
 };
@@ -62,6 +56,14 @@ struct ScreeningError {
   std::size_t layouts = 0;
   double median = 0, largest_over = 0, largest_under = 0;  // relative; the median of magnitudes
   double allowance = 0;                                    // the largest that was made
+};
+
+// A layout that fits: what is known of its step.
+struct LookedAt {
+  enum class How { simulated, screened, bounded } how = How::simulated;  // bounded: at least so long
+  std::size_t index = 0;                                                 // of the layout
+  Seconds step_time;
+  Score score;
 };
 
 struct SearchOptions {
@@ -94,9 +96,13 @@ class PlanSearch {
   // What was simulated, best first; equals in the order of enumeration.
   const std::vector<Ranked>& ranked() const { return ranked_; }
   Score score(const Ranked& ranked) const { return score(ranked.step.time, ranked.layout); }
+  // Every layout that fits, in no particular order.
+  std::vector<LookedAt> looked_at() const;
   // The scenario with this layout, ready for estimate().
   Scenario scenario(const Layout& layout) const { return screening_->scenario(layout); }
   const std::vector<Scenario>& clusters() const { return clusters_; }
+  const std::vector<Layout>& layouts() const { return layouts_; }
+  const Screening& screening() const { return *screening_; }
   // Of what does not fit: the smallest excess seen, at least.
   struct NearMiss {
     Layout layout;
@@ -111,7 +117,7 @@ class PlanSearch {
     bool simulated = false;
   };
 
-  Score score(Seconds step_time, const Layout& layout) const;
+  Score score(Seconds step_time, const Layout& layout) const { return score_of(clusters_[layout.cluster], layout.nodes, step_time); }
   double allowance(const Layout& layout) const;
   Seconds expected(const Candidate& c) const { return c.screened.time && options_.screen ? *c.screened.time : c.screened.bound; }
   Seconds at_best(const Candidate& c) const;

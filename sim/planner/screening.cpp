@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
+#include <variant>
 
 #include "sim/planner/step_end_time.h"
 #include "sim/workload/block_times.h"
@@ -84,7 +84,9 @@ class Screening::Group {
         mesh_(s_.plan, s_.cluster),
         no_routing_(least_load(s_)),
         even_(s_, mesh_, no_routing_),
-        conditions_(kernel_conditions(s_, timing_)) {}
+        conditions_(kernel_conditions(s_, timing_)) {
+    mesh_.share_network(s_.cluster);
+  }
 
   std::vector<Screened> screen() {
     std::vector<Screened> out;
@@ -97,7 +99,7 @@ class Screening::Group {
 
   Screened look_at(const Plan& plan) {
     s_.plan = plan;
-    const DeviceMesh mesh(s_.plan, s_.cluster);
+    DeviceMesh mesh(s_.plan, s_.cluster);
     const StageCut cut = cut_of(plan);
     const std::int64_t m = micro_batches(s_);
     const RunLengths lengths = run_lengths(plan, m);
@@ -116,6 +118,7 @@ class Screening::Group {
       load_.emplace();
     }
     out.fits = true;
+    mesh.share_network(s_.cluster);
     out.bound = bound(cut, m, lengths);
     out.time = time(mesh, cut, m, lengths);
     if (out.time) out.time = std::max(*out.time, out.bound);
@@ -277,7 +280,8 @@ class Screening::Group {
   std::map<ProfileKey, ChunkProfile> profiles_;
 };
 
-Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts) : clusters_(clusters), layouts_(layouts) {
+Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts, const Screening* loads_of)
+    : clusters_(clusters), layouts_(layouts), loads_of_(loads_of) {
   std::map<std::string, std::size_t> known;
   for (std::size_t i = 0; i < layouts.size(); ++i) {
     const Layout& l = layouts[i];
@@ -309,7 +313,18 @@ const Screening::Scheduled& Screening::scheduled(const Plan& plan, std::int64_t 
   });
 }
 
+std::optional<Screening::Whole> Screening::simulate(const Layout& layout) const {
+  const Scenario s = scenario(layout);
+  const Timing& timing = this->timing(layout);
+  const auto known = s.model.moe ? std::optional(load(s, layout.cluster)) : std::nullopt;
+  const auto outcome = lay_out(s, timing, known);
+  const auto* step = std::get_if<PreparedStep>(&outcome);
+  if (step == nullptr || why_memory_short(step->memory, s.cluster.gpu)) return std::nullopt;
+  return Whole{simulate_prepared(s, *step, timing), peak_of(step->memory)};
+}
+
 const ExpertLoad& Screening::load(const Scenario& s, std::size_t cluster) const {
+  if (loads_of_ != nullptr) return loads_of_->load(s, cluster);
   const DeviceMesh mesh(s.plan, s.cluster);
   const std::int64_t shared = s.plan.sequence_parallel ? s.plan.tensor_parallel : 1;
   const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel / shared;

@@ -32,8 +32,9 @@ struct Screened {
 
 class Screening {
  public:
-  // Both must outlive it. `clusters`: search_clusters(scenario); `layouts`: of these.
-  Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts);
+  // All must outlive it. `clusters`: search_clusters(scenario); `layouts`: of these. `loads_of`: whose routing is taken, where clusters
+  // differ from that one's in nothing that routing depends on.
+  Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts, const Screening* loads_of = nullptr);
   Screening(const Screening&) = delete;
   Screening& operator=(const Screening&) = delete;
 
@@ -47,6 +48,13 @@ class Screening {
   const Timing& timing(const Layout& layout) const { return sized_.at({layout.cluster, layout.nodes})->timing; }
   // Routing, drawn once for all layouts that share it.
   const ExpertLoad& load(const Scenario& with_layout, std::size_t cluster) const;
+
+  // The whole simulation. Empty: it does not fit.
+  struct Whole {
+    StepResult step;
+    Bytes peak;
+  };
+  std::optional<Whole> simulate(const Layout& layout) const;
 
  private:
   struct Sized {
@@ -66,6 +74,7 @@ class Screening {
 
   const std::vector<Scenario>& clusters_;
   const std::vector<Layout>& layouts_;
+  const Screening* loads_of_;
   std::map<std::pair<std::size_t, std::int64_t>, std::unique_ptr<Sized>> sized_;  // by cluster and nodes
   std::vector<std::vector<std::size_t>> groups_;
   mutable OnceMap<ScheduleKey, Scheduled> schedules_;

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "sim/base/number_text.h"
-#include "sim/planner/plan_json.h"
+#include "sim/planner/best_by_value.h"
 #include "sim/planner/step_reasons.h"
 #include "sim/report/figure_text.h"
 #include "sim/report/page_details.h"
@@ -104,6 +104,61 @@ std::string by_size_text(const Scenario& s, const PlanSearch& search, const Text
   return page_heading("BY SIZE", "the best layout of each", style) + table.to_text(kPageIndent, style);
 }
 
+// "schedule   1f1b, dualpipe-v +1.9 %, zb-v ~ +6.2 %, gpipe: none fits"
+std::string by_value_text(const Scenario& s, const PlanSearch& search, const TextStyle& style) {
+  const std::vector<AxisBests> axes = best_by_value(s, search);
+  if (axes.empty()) return "";
+  const double least = search.score(search.ranked().front()).value;
+  std::string text = page_heading("BY VALUE", "of each axis, the best layout that has it, over the winner; ~ by its screened time", style);
+  std::size_t width = 0;
+  for (const AxisBests& axis : axes) width = std::max(width, axis.axis.size());
+  for (const AxisBests& axis : axes) {
+    std::string values;
+    for (const BestOfValue& v : axis.values) {
+      values += (values.empty() ? "" : ", ") + v.value;
+      if (!v.best) {
+        values += ": none fits";
+        continue;
+      }
+      const double more = v.best->score.value / least - 1;
+      if (more == 0 && v.best->how == LookedAt::How::simulated) continue;
+      values += fmt::format("{}{}", v.best->how == LookedAt::How::simulated ? " " : " ~ ", signed_percent_text(more));
+      if (v.best->score.beyond > 0) values += " beyond the limits";
+    }
+    const int indent = kPageIndent + static_cast<int>(width) + 2;
+    text +=
+        std::string(kPageIndent, ' ') + axis.axis + std::string(width + 2 - axis.axis.size(), ' ') + wrapped(values, indent, style) + "\n";
+  }
+  return text;
+}
+
+// "+-4.4 %": what is known of it, and from whom.
+std::string interval_text(const Lever& lever) {
+  return (lever.interval ? "\u00b1" + percent_text(*lever.interval) : "") + (lever.interval ? " " : "") + to_text(lever.provenance.origin);
+}
+
+std::string sensitivity_text(const Scenario& s, const SensitivityAnalysis& analysis, const PlanSearch& search, const TextStyle& style) {
+  constexpr std::size_t kRows = 8;
+  std::string text =
+      page_heading("WHAT WOULD CHANGE THE CHOICE", "each alone, from halved to doubled; may cost: within the interval, or 10 %", style);
+  if (!analysis.done()) text += line("not looked at to the end", style);
+  if (analysis.found().empty()) return text + line("nothing that was looked at", style);
+  Table table(
+      {{"quantity", Align::left}, {"known to", Align::left}, {"changes at"}, {"may cost"}, {"then wins", Align::left, Fit::shrink}});
+  for (std::size_t i = 0; i < std::min(kRows, analysis.found().size()); ++i) {
+    const Sensitivity& found = analysis.found()[i];
+    const Tipping& t = *found.nearest();
+    const std::string whose =
+        found.lever.cluster && !s.search.clusters.empty() ? s.search.clusters.at(*found.lever.cluster).name + ": " : "";
+    const Ranked& wins = search.ranked()[analysis.contenders()[t.wins]];
+    table.add_row({whose + found.lever.name, interval_text(found.lever), (t.simulated_whole ? "" : "~ ") + signed_percent_text(t.change),
+                   found.could_cost > 0 ? percent_text(found.could_cost) : "",
+                   fmt::format("{}: {}{}", analysis.contenders()[t.wins] + 1,
+                               search.clusters().size() > 1 ? cluster_name(s, wins.layout) + ": " : "", layout_text(wins.layout))});
+  }
+  return text + table.to_text(kPageIndent, style);
+}
+
 }  // namespace
 
 std::string layout_text(const Layout& layout) {
@@ -145,7 +200,9 @@ std::string layout_text(const Layout& layout) {
   return text;
 }
 
-std::string plan_page(const Scenario& s, const PlanSearch& search, std::size_t top, const TextStyle& style) {
+std::string plan_page(const Scenario& s, const PlanAnswer& answer, const TextStyle& style) {
+  const PlanSearch& search = answer.search;
+  const std::size_t top = answer.top;
   const std::vector<Ranked>& ranked = search.ranked();
   const Ranked& best = ranked.front();
   std::string text = emphasised(fmt::format("{}: {} GPU-hours per trillion tokens with {}", s.name,
@@ -180,6 +237,8 @@ std::string plan_page(const Scenario& s, const PlanSearch& search, std::size_t t
   text += front.to_text(kPageIndent, style);
 
   text += by_size_text(s, search, style);
+  text += by_value_text(s, search, style);
+  if (answer.sensitivity != nullptr) text += sensitivity_text(s, *answer.sensitivity, search, style);
 
   const std::string flags = layout_flags(s, best.asked);
   text += page_heading("THE WINNER", "", style);

@@ -1,16 +1,18 @@
-// Which layout is best, for people: the ranking with what separates neighbours, the Pareto front, and how to ask for the winner.
+// Which layout is best, for people: the ranking with what separates neighbours, the Pareto front, what each
+// choice costs, what would change the choice, and how to ask for the winner.
 #pragma once
 
 #include <cstddef>
 #include <string>
 
+#include "sim/planner/plan_json.h"
 #include "sim/planner/plan_search.h"
 #include "sim/report/text_style.h"
 
 namespace trillion {
 
 // REQUIRES: at least one layout was simulated.
-std::string plan_page(const Scenario& scenario, const PlanSearch& search, std::size_t top, const TextStyle& style);
+std::string plan_page(const Scenario& scenario, const PlanAnswer& answer, const TextStyle& style);
 
 // No layout can run: how many there were, and which came closest.
 std::string no_plan_page(const Scenario& scenario, const PlanSearch& search, const TextStyle& style);

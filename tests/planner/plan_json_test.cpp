@@ -24,7 +24,7 @@ TEST(PlanJson, HasTheFieldsOfItsSchema) {
   for (auto tasks = search.next(); !tasks.empty(); tasks = search.next()) {
     for (const SearchTask& task : tasks) search.take(task, search.perform(task));
   }
-  const auto json = nlohmann::json::parse(plan_json(s, search, 3, Seconds{1.5}));
+  const auto json = nlohmann::json::parse(plan_json(s, {search, 3}, Seconds{1.5}));
   EXPECT_EQ(json.at("schema"), "trillion.plan/1");
   EXPECT_EQ(json.at("wall_s"), 1.5);
   EXPECT_EQ(json.at("complete"), true);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "sim/estimate/estimate.h"
 #include "sim/planner/work_sharing.h"
 #include "tests/support/linear_machine.h"
 
@@ -90,6 +91,29 @@ TEST(PlanSearch, ThreadsChangeNothing) {
     EXPECT_EQ(one.ranked()[i].step.time, three.ranked()[i].step.time);
   }
   EXPECT_EQ(one.counts().pruned_by_bound, three.counts().pruned_by_bound);
+}
+
+TEST(PlanSearch, ANarrowNetworkIsAsNarrowAsForSimulate) {
+  Scenario s = setting(moe_model(8), 4);
+  s.cluster = linear_cluster(12, 4);
+  s.cluster.scale_out.oversubscription = 3;
+  s.cluster.scale_out.switch_ports = 8;  // 6 nodes on a leaf
+  s.training.global_batch_size = 96;
+  s.search.expert_parallel = std::vector<std::int64_t>{16};
+  s.search.pipeline_parallel = std::vector<std::int64_t>{1};
+  s.search.tensor_parallel = std::vector<std::int64_t>{1};
+  PlanSearch search(s, {.keep = 2});
+  run_to_end(search);
+  ASSERT_FALSE(search.ranked().empty());
+  const Ranked& best = search.ranked().front();
+  const Seconds alone = std::get<StepResult>(simulate_step(search.scenario(best.layout))).time;
+  EXPECT_EQ(best.step.time, alone);
+  s.cluster.scale_out.oversubscription = 1;
+  s.cluster.scale_out.switch_ports = 64;
+  PlanSearch wide(s, {.keep = 2});
+  run_to_end(wide);
+  ASSERT_FALSE(wide.ranked().empty());
+  EXPECT_LT(wide.ranked().front().step.time, alone) << "the network is felt";
 }
 
 TEST(PlanSearch, WhoKeepsTheLimitsComesFirst) {

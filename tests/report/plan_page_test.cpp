@@ -33,7 +33,7 @@ TEST(PlanPage, RanksAndSaysWhatWasLeftOut) {
   const Scenario s = setting();
   PlanSearch search(s, {.keep = 3});
   run_to_end(search);
-  const std::string page = plan_page(s, search, 3, {});
+  const std::string page = plan_page(s, {search, 3}, {});
   EXPECT_THAT(page, AllOf(HasSubstr("RANKED"), HasSubstr("PARETO"), HasSubstr("do not fit in memory"), HasSubstr("THE WINNER")));
   EXPECT_THAT(page, testing::Not(HasSubstr("not looked at")));
 }
@@ -44,7 +44,7 @@ TEST(PlanPage, ACutSearchSaysSo) {
   for (auto tasks = search.next(); search.ranked().empty(); tasks = search.next()) {
     for (const SearchTask& task : tasks) search.take(task, search.perform(task));
   }
-  EXPECT_THAT(plan_page(s, search, 3, {}), HasSubstr("not looked at to the end"));
+  EXPECT_THAT(plan_page(s, {search, 3}, {}), HasSubstr("not looked at to the end"));
 }
 
 TEST(PlanPage, ALimitThatNobodyKeepsIsNamedWithWhatIsMissing) {
@@ -53,7 +53,7 @@ TEST(PlanPage, ALimitThatNobodyKeepsIsNamedWithWhatIsMissing) {
   s.search.deadline = Seconds{86400};
   PlanSearch search(s, {.keep = 3});
   run_to_end(search);
-  EXPECT_THAT(plan_page(s, search, 3, {}), HasSubstr("no layout ends within"));
+  EXPECT_THAT(plan_page(s, {search, 3}, {}), HasSubstr("no layout ends within"));
 }
 
 TEST(PlanPage, SizesAreACurve) {
@@ -61,7 +61,7 @@ TEST(PlanPage, SizesAreACurve) {
   s.search.nodes = std::vector<std::int64_t>{1, 2};
   PlanSearch search(s, {.keep = 3});
   run_to_end(search);
-  EXPECT_THAT(plan_page(s, search, 3, {}), AllOf(HasSubstr("BY SIZE"), HasSubstr("8 GPUs"), HasSubstr("16 GPUs")));
+  EXPECT_THAT(plan_page(s, {search, 3}, {}), AllOf(HasSubstr("BY SIZE"), HasSubstr("8 GPUs"), HasSubstr("16 GPUs")));
 }
 
 TEST(PlanPage, WhereNothingFitsTheClosestIsNamed) {
