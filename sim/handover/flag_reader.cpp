@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "sim/base/closest_word.h"
 
@@ -61,6 +62,17 @@ std::optional<std::int64_t> FlagReader::integer(const std::string& name, std::in
     return std::nullopt;
   }
   return value;
+}
+
+std::optional<double> FlagReader::number(const std::string& name) {
+  const GivenWord* word = one_value(name);
+  if (word == nullptr) return std::nullopt;
+  double value = 0;
+  const char* const last = word->text.data() + word->text.size();
+  const auto [end, error] = std::from_chars(word->text.data(), last, value);
+  if (error == std::errc{} && end == last && std::isfinite(value)) return value;
+  problem(*word, name + " takes a number, found '" + word->text + "'");
+  return std::nullopt;
 }
 
 std::optional<std::string> FlagReader::text(const std::string& name) {

@@ -23,6 +23,7 @@ class FlagReader {
   bool has(const std::string& name);  // a switch: a value behind it is an error
   std::optional<std::int64_t> integer(const std::string& name, std::int64_t least = 1);
   std::int64_t integer_or(const std::string& name, std::int64_t otherwise) { return integer(name).value_or(otherwise); }
+  std::optional<double> number(const std::string& name);  // any finite one: what it may be is the caller's
   std::optional<std::string> text(const std::string& name);
   std::vector<GivenWord> words(const std::string& name);
 

@@ -7,6 +7,7 @@
 #include "sim/handover/megatron_flags.h"
 #include "sim/handover/megatron_words.h"
 #include "sim/handover/python_text.h"
+#include "sim/spec/unit_text.h"
 
 namespace trillion {
 namespace {
@@ -99,7 +100,11 @@ Settings settings_of(const Scenario& scenario, const Plan& p) {
     const bool every_copy = p.expert_exchange == ExpertExchange::all_to_all;
     s.add("model.moe_token_dispatcher_type", every_copy ? "alltoall" : "flex");
     if (!every_copy) s.add("model.moe_flex_dispatcher_backend", "deepep");
-    s.turn("model.moe_router_force_load_balancing", scenario.training.routing.balance == Balance::forced);
+    const Routing& routing = scenario.training.routing;
+    s.turn("model.moe_router_force_load_balancing", routing.balance == Balance::forced);
+    s.raw("model.moe_expert_capacity_factor", routing.capacity_factor ? exact_number_text(*routing.capacity_factor) : "None");
+    s.turn("model.moe_pad_expert_input_to_capacity", routing.pad_to_capacity);
+    if (routing.balance == Balance::loss_free) s.raw("model.moe_router_bias_update_rate", exact_number_text(routing.bias_update_speed));
   }
   add_recompute(s, p);
   const bool fsdp = p.sharding == Sharding::zero_2 || p.sharding == Sharding::zero_3;

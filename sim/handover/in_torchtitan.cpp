@@ -48,6 +48,7 @@ void add_notes(const Scenario& s, const Plan& p, const TitanModel& model, std::v
   if (p.expert_parallel > 1 && p.expert_exchange == ExpertExchange::deduplicated) {
     notes.push_back("plan.expert_exchange deduplicated: model_registry(..., moe_comm_backend=\"deepep\"); its default is an all-to-all");
   }
+  if (s.training.routing.capacity_factor) notes.push_back("training.routing.capacity_factor: torchtitan drops no tokens");
   if (s.model.num_nextn_predict_layers > 0) {
     notes.push_back("multi-token prediction: model_registry(..., num_mtp_layers=" + std::to_string(s.model.num_nextn_predict_layers) +
                     ") and MTPLoss");

@@ -152,7 +152,7 @@ class ModelCheck {
 };
 
 // Beginnings of names that cost a step neither time nor memory worth counting.
-constexpr std::array<std::string_view, 62> kFree = {"--data-",
+constexpr std::array<std::string_view, 61> kFree = {"--data-",
                                                     "--train-",
                                                     "--valid-",
                                                     "--test-",
@@ -202,7 +202,6 @@ constexpr std::array<std::string_view, 62> kFree = {"--data-",
                                                     "--moe-aux-loss-coeff",
                                                     "--moe-z-loss-coeff",
                                                     "--moe-router-dtype",
-                                                    "--moe-router-bias-update-rate",
                                                     "--moe-router-topk-scaling-factor",
                                                     "--moe-router-pre-softmax",
                                                     "--moe-router-score-function",

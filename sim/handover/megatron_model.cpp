@@ -3,6 +3,7 @@
 #include "sim/base/number_text.h"
 #include "sim/handover/megatron_flags.h"
 #include "sim/handover/megatron_words.h"
+#include "sim/spec/unit_text.h"
 
 namespace trillion {
 namespace {
@@ -109,6 +110,7 @@ void add_balance(FlagGroup& g, const Scenario& s, std::vector<std::string>& note
     if (s.model.moe->score == GateScore::sigmoid) {
       add(g, "--moe-router-load-balancing-type", "none");
       turn_on(g, "--moe-router-enable-expert-bias");
+      add(g, "--moe-router-bias-update-rate", exact_number_text(s.training.routing.bias_update_speed));
     } else {
       add(g, "--moe-router-load-balancing-type", "aux_loss");
       notes.push_back("training.routing.balance loss_free: Megatron-LM's expert bias takes a sigmoid gate only; aux_loss instead");
@@ -116,6 +118,13 @@ void add_balance(FlagGroup& g, const Scenario& s, std::vector<std::string>& note
   }
   if (balance == Balance::measured)
     notes.push_back("training.routing.balance measured: loads of a file are no flag; balancing is left at its default");
+}
+
+// Megatron-LM drops tokens beside a balancing loss or none.
+void add_capacity(FlagGroup& g, const Routing& routing) {
+  if (!routing.capacity_factor) return;
+  add(g, "--moe-expert-capacity-factor", exact_number_text(*routing.capacity_factor));
+  turn_on(g, "--moe-pad-expert-input-to-capacity", routing.pad_to_capacity);
 }
 
 FlagGroup precision_flags(const Scenario& s) {
@@ -171,7 +180,10 @@ std::vector<FlagGroup> megatron_training_flags(const Scenario& s, std::vector<st
                        {std::to_string(ramp.from), std::to_string(step),
                         std::to_string(static_cast<std::int64_t>(ramp.tokens / static_cast<double>(t.sequence_length)))}});
   }
-  if (s.model.moe) add_balance(g, s, notes);
+  if (s.model.moe) {
+    add_balance(g, s, notes);
+    add_capacity(g, s.training.routing);
+  }
   std::vector<FlagGroup> groups = {g, precision_flags(s), optimizer_flags(s, notes)};
   return groups;
 }

@@ -9,6 +9,7 @@
 #include "sim/handover/megatron_checks.h"
 #include "sim/handover/megatron_cut.h"
 #include "sim/handover/megatron_words.h"
+#include "sim/spec/unit_text.h"
 
 namespace trillion {
 namespace {
@@ -228,6 +229,13 @@ class MegatronReader {
     note(key + " is " + std::to_string(theirs) + ", the scenario has " + std::to_string(ours));
   }
 
+  void replace(const std::string& key, std::optional<double> theirs, std::optional<double> ours) {
+    if (theirs == ours) return;
+    const auto text = [](std::optional<double> value) { return value ? exact_number_text(*value) : std::string("null"); };
+    out_.overrides.push_back(key + "=" + text(theirs));
+    note(key + " is " + text(theirs) + ", the scenario has " + text(ours));
+  }
+
   void read_training() {
     const Training& t = scenario_.training;
     if (const auto length = flags_.integer("--seq-length")) replace("training.sequence_length", *length, t.sequence_length);
@@ -258,11 +266,28 @@ class MegatronReader {
     }
     if (bias) balance = Balance::loss_free;
     if (forced) balance = Balance::forced;
+    read_capacity();
+    if (const auto rate = flags_.number("--moe-router-bias-update-rate"))
+      replace("training.routing.bias_update_speed", rate, scenario_.training.routing.bias_update_speed);
     if (!balance || *balance == scenario_.training.routing.balance) return;
     const auto name = [](Balance b) { return std::string(kBalanceNames[static_cast<std::size_t>(b)]); };
     out_.overrides.push_back("training.routing.balance=" + name(*balance));
     if (!scenario_.training.routing.loads.empty()) out_.overrides.push_back("training.routing.loads=null");
     note("training.routing.balance is " + name(*balance) + ", the scenario has " + name(scenario_.training.routing.balance));
+  }
+
+  // A factor below zero is Megatron-LM's word for none.
+  void read_capacity() {
+    const Routing& ours = scenario_.training.routing;
+    std::optional<double> factor = flags_.number("--moe-expert-capacity-factor");
+    if (factor && *factor < 0) factor.reset();
+    const bool pad = flags_.has("--moe-pad-expert-input-to-capacity");
+    if (pad && !factor)
+      flags_.problem("--moe-pad-expert-input-to-capacity", "--moe-pad-expert-input-to-capacity needs --moe-expert-capacity-factor");
+    replace("training.routing.capacity_factor", factor, ours.capacity_factor);
+    if (pad == ours.pad_to_capacity) return;
+    out_.overrides.push_back(std::string("training.routing.pad_to_capacity=") + (pad ? "true" : "false"));
+    note(std::string("training.routing.pad_to_capacity is ") + (pad ? "true" : "false") + ", the scenario's is not");
   }
 
   std::int64_t bytes_of(const std::string& flag, std::int64_t otherwise) {

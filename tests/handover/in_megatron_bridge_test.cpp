@@ -19,7 +19,7 @@ TEST(InMegatronBridge, AFunctionAndTheSameAsOverrides) {
                     HasSubstr("def linear_pp4_ep8_64gpu_config() -> ConfigContainer:\n    cfg = deepseek_v3_pretrain_config()\n"),
                     HasSubstr("    cfg.model.pipeline_model_parallel_layout = \"Et*3|t*4|t*4|t*4mL\"\n"),
                     HasSubstr("'model.pipeline_model_parallel_layout=Et*3|t*4|t*4|t*4mL'"), HasSubstr("model.expert_model_parallel_size=8"),
-                    HasSubstr("    return cfg\n")));
+                    HasSubstr("    cfg.model.moe_expert_capacity_factor = None\n"), HasSubstr("    return cfg\n")));
 }
 
 TEST(InMegatronBridge, AModelWithoutARecipeIsSpelledOut) {

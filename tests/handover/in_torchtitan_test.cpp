@@ -10,6 +10,7 @@ namespace {
 using namespace testing_support;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(InTorchtitan, AFunctionFlagsAndStages) {
   Scenario s = dualpipe_scenario();
@@ -19,7 +20,9 @@ TEST(InTorchtitan, AFunctionFlagsAndStages) {
       AllOf(HasSubstr("from torchtitan.models.deepseek_v3.config_registry import deepseek_v3_671b\n"),
             HasSubstr("def linear_pp4_ep8_64gpu() -> Trainer.Config:\n"), HasSubstr("config.training.num_tokens_per_train_step = 524288\n"),
             HasSubstr("config.parallelism.num_pp_microbatches = 8\n"), HasSubstr("\"DualPipeV\""), HasSubstr("\"norm\", \"lm_head\"]"),
-            HasSubstr("SelectiveAC.Config()"), HasSubstr("--parallelism.pipeline_parallel_degree 4")));
+            HasSubstr("SelectiveAC.Config()"), HasSubstr("--parallelism.pipeline_parallel_degree 4"), Not(HasSubstr("capacity_factor"))));
+  s.training.routing.capacity_factor = 1.25;
+  EXPECT_THAT(in_torchtitan(handed(s)), HasSubstr("capacity_factor: torchtitan drops no tokens"));
 }
 
 TEST(InTorchtitan, AModelWithoutAConfigurationIsPassedIn) {

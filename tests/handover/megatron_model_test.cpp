@@ -49,7 +49,12 @@ TEST(MegatronModelFlags, OfTraining) {
   const std::string text = text_of(megatron_training_flags(s, notes));
   EXPECT_THAT(text, AllOf(HasSubstr("--seq-length 4096"), HasSubstr("--global-batch-size 128"), HasSubstr("--bf16 --fp8-format hybrid"),
                           HasSubstr("--exp-avg-dtype bf16"), HasSubstr("--moe-router-enable-expert-bias")));
+  EXPECT_THAT(text, AllOf(HasSubstr("--moe-router-bias-update-rate 0.001"), Not(HasSubstr("capacity"))));
   EXPECT_TRUE(notes.empty());
+  s.training.routing.capacity_factor = 1.25;
+  s.training.routing.pad_to_capacity = true;
+  EXPECT_THAT(text_of(megatron_training_flags(s, notes)),
+              HasSubstr("--moe-expert-capacity-factor 1.25 --moe-pad-expert-input-to-capacity"));
   s.model.moe->score = GateScore::softmax;
   megatron_training_flags(s, notes);
   EXPECT_EQ(notes.size(), 1u) << "the bias takes a sigmoid gate";

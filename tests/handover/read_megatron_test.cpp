@@ -167,6 +167,15 @@ TEST(ReadMegatron, RoutingAndNumberFormatsAreTheFiles) {
               Contains("training.routing.balance=auxiliary_sequence"));
   EXPECT_EQ(read("--bf16 --moe-router-enable-expert-bias --moe-router-load-balancing-type none", s).overrides.size(), 1u);
   EXPECT_THAT(problems("--bf16 --moe-router-load-balancing-type fair", s), ElementsAre(HasSubstr("'fair' is not one of")));
+  EXPECT_THAT(read("--bf16 --moe-router-bias-update-rate 1e-2", s).overrides, Contains("training.routing.bias_update_speed=0.01"));
+  EXPECT_THAT(read("--bf16 --moe-expert-capacity-factor 1.25 --moe-pad-expert-input-to-capacity", s).overrides,
+              testing::IsSupersetOf({"training.routing.capacity_factor=1.25", "training.routing.pad_to_capacity=true"}));
+  EXPECT_THAT(problems("--bf16 --moe-pad-expert-input-to-capacity", s), ElementsAre(HasSubstr("needs --moe-expert-capacity-factor")));
+  EXPECT_THAT(read("--bf16 --moe-expert-capacity-factor -1", s).overrides, testing::Not(Contains(HasSubstr("capacity"))));
+  Scenario dropping = s;
+  dropping.training.routing.capacity_factor = 2;
+  EXPECT_THAT(read("--bf16", dropping).overrides, Contains("training.routing.capacity_factor=null"))
+      << "Megatron-LM's default drops nothing";
   const auto narrow = read("--bf16 --use-precision-aware-optimizer --exp-avg-dtype bf16 --exp-avg-sq-dtype bf16 --grad-reduce-in-bf16", s);
   EXPECT_THAT(narrow.overrides,
               testing::IsSupersetOf({"training.optimizer_state.moment_bytes=2", "training.optimizer_state.gradient_bytes=2",
