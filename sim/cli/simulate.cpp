@@ -36,7 +36,9 @@ void write_output(const Simulation& simulation, const SimulateOptions& options, 
     return;
   }
   if (options.quiet) return;
-  streams.err << "note: simulated in " << duration_text(simulation.cost.wall) << "; the report is in " << folder.string() << "\n";
+  const bool ran = !std::holds_alternative<Infeasible>(simulation.outcome);
+  streams.err << "note: " << (ran ? "simulated in " + duration_text(simulation.cost.wall) : std::string("nothing was simulated"))
+              << "; the report is in " << folder.string() << "\n";
 }
 
 }  // namespace

@@ -87,6 +87,7 @@ TEST(Simulate, APlanThatDoesNotFitIsExitThree) {
   const Ended ended =
       trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--set", "cluster.gpu.usable_memory=20 GiB"}));
   EXPECT_EQ(ended.code, kExitCannotRun) << ended.err;
+  EXPECT_THAT(ended.err, testing::HasSubstr("note: nothing was simulated; the report is in "));
   EXPECT_THAT(ended.out, testing::AllOf(HasSubstr("CANNOT RUN"), HasSubstr("GiB")));
   EXPECT_THAT(file_text(folder / "out/report.json"), HasSubstr("\"infeasible\""));
 }
