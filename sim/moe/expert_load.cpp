@@ -118,6 +118,35 @@ LayerRouting measured_routing(const RoutingTables& tables, const std::vector<dou
   return result;
 }
 
+// `routed`: of every layer of the sample; null: to be routed here.
+ExpertLoad drawn_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<RoutedLayer>* routed) {
+  const Balance balance = setting.training.routing.balance;
+  if (balance == Balance::measured) throw InputError("training.routing.balance is 'measured', but no measured expert loads were given");
+  ExpertLoad result;
+  if (balance == Balance::forced) result = forced_load(setting);
+  result.balance = balance;
+  result.seed = setting.seed;
+  if (balance == Balance::forced) return result;
+  for (std::int64_t layer = 0; layer < sample.layers; ++layer) {
+    const LayerDraw drawn = routed ? draw_layer(setting, routed->at(static_cast<std::size_t>(layer))) : draw_layer(setting, layer);
+    result.layers.push_back(layer_load(drawn.tables));
+    LayerLoad& loads = result.layers.back();
+    loads.layer = layer;
+    loads.micro_batch = {0, 0};
+    for (std::int64_t m = 0; m < sample.micro_batches; ++m) {
+      result.samples.push_back(setting.routing(drawn.tables, draw_sources(setting, drawn.gate.domains(), layer, m)));
+      const double share = 1.0 / static_cast<double>(sample.micro_batches);
+      loads.micro_batch.max_over_mean += share * result.samples.back().tokens_per_expert_max_over_mean;
+      loads.micro_batch.coefficient_of_variation += share * result.samples.back().tokens_per_expert_variation;
+    }
+    const Random free(setting.seed, mix64(kStreamFree) + static_cast<std::uint64_t>(layer));
+    add_free_nodes(result, drawn, setting.group, free);
+  }
+  finish(result);
+  finish_free_nodes(result, setting.gate.limited(), result.layers.size());
+  return result;
+}
+
 }  // namespace
 
 const LayerRouting& ExpertLoad::at(std::int64_t layer, std::int64_t micro_batch) const {
@@ -141,31 +170,22 @@ ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& tra
 
 ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group, std::uint64_t seed,
                        const RoutingSample& sample) {
-  const RoutingSetting setting = routing_setting(model, plan, training, group, seed);
+  return drawn_load(routing_setting(model, plan, training, group, seed), sample, nullptr);
+}
+
+std::vector<RoutedLayer> routed_layers(const Model& model, const Training& training, std::uint64_t seed) {
+  CHECK(model.moe.has_value());
   const Balance balance = training.routing.balance;
-  if (balance == Balance::measured) throw InputError("training.routing.balance is 'measured', but no measured expert loads were given");
-  ExpertLoad result;
-  if (balance == Balance::forced) result = forced_load(setting);
-  result.balance = balance;
-  result.seed = seed;
-  if (balance == Balance::forced) return result;
-  for (std::int64_t layer = 0; layer < sample.layers; ++layer) {
-    const LayerDraw drawn = draw_layer(setting, layer);
-    result.layers.push_back(layer_load(drawn.tables));
-    LayerLoad& loads = result.layers.back();
-    loads.layer = layer;
-    loads.micro_batch = {0, 0};
-    for (std::int64_t m = 0; m < sample.micro_batches; ++m) {
-      result.samples.push_back(setting.routing(drawn.tables, draw_sources(setting, drawn.gate.domains(), layer, m)));
-      const double share = 1.0 / static_cast<double>(sample.micro_batches);
-      loads.micro_batch.max_over_mean += share * result.samples.back().tokens_per_expert_max_over_mean;
-      loads.micro_batch.coefficient_of_variation += share * result.samples.back().tokens_per_expert_variation;
-    }
-    add_free_nodes(result, drawn, group, Random(seed, mix64(kStreamFree) + static_cast<std::uint64_t>(layer)));
+  std::vector<RoutedLayer> out;
+  if (balance == Balance::forced || balance == Balance::measured) return out;
+  for (std::int64_t layer = 0; layer < usual_sample(model, balance).layers; ++layer) {
+    out.push_back(route_layer(gate_shape(*model.moe), training.routing, seed, layer));
   }
-  finish(result);
-  finish_free_nodes(result, setting.gate.limited(), result.layers.size());
-  return result;
+  return out;
+}
+
+ExpertLoad expert_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<RoutedLayer>& routed) {
+  return drawn_load(setting, sample, &routed);
 }
 
 ExpertLoad expert_load_measured(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group,

@@ -85,14 +85,21 @@ RoutingSetting routing_setting(const Model& model, const Plan& plan, const Train
   return {plan, training, group, gate, expert_capacity(training.routing, gate, group.tokens_per_rank), seed};
 }
 
-LayerDraw draw_layer(const RoutingSetting& s, std::int64_t layer) {
+RoutedLayer route_layer(const GateShape& shape, const Routing& routing, std::uint64_t seed, std::int64_t layer) {
   const auto number = static_cast<std::uint64_t>(layer);
-  const Balance balance = s.training.routing.balance;
-  Gate gate = balanced_gate(s.gate, s.training.routing, s.seed, number);
-  const std::int64_t tokens = evens_out_all_data(balance) ? kTokensPerDomain : kTokensPerSkewedDomain;
-  const std::vector<TokenChoices> choices = choices_by_domain(gate, tokens, Random(s.seed, mix64(kStreamToken) + number));
-  const Placement placement = placement_of(s, seen_in(choices, s.gate.experts));
-  return {std::move(gate), tabulate(choices, placement, s.group)};
+  Gate gate = balanced_gate(shape, routing, seed, number);
+  const std::int64_t tokens = evens_out_all_data(routing.balance) ? kTokensPerDomain : kTokensPerSkewedDomain;
+  std::vector<TokenChoices> choices = choices_by_domain(gate, tokens, Random(seed, mix64(kStreamToken) + number));
+  return {std::move(gate), std::move(choices)};
+}
+
+LayerDraw draw_layer(const RoutingSetting& s, const RoutedLayer& routed) {
+  const Placement placement = placement_of(s, seen_in(routed.choices, s.gate.experts));
+  return {routed.gate, tabulate(routed.choices, placement, s.group)};
+}
+
+LayerDraw draw_layer(const RoutingSetting& s, std::int64_t layer) {
+  return draw_layer(s, route_layer(s.gate, s.training.routing, s.seed, layer));
 }
 
 LayerDraw draw_even_layer(const RoutingSetting& s) {

@@ -29,11 +29,19 @@ struct RoutingSetting {
 RoutingSetting routing_setting(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group,
                                std::uint64_t seed);
 
+// What a layer's tokens choose, whoever holds the experts: all groups share it.
+struct RoutedLayer {
+  Gate gate;
+  std::vector<TokenChoices> choices;  // [domain]
+};
+// Under routing.balance, which is neither forced nor measured.
+RoutedLayer route_layer(const GateShape& gate, const Routing& routing, std::uint64_t seed, std::int64_t layer);
+
 struct LayerDraw {
   Gate gate;
   RoutingTables tables;  // with the placement
 };
-// Under training.routing.balance, which is neither forced nor measured.
+LayerDraw draw_layer(const RoutingSetting& setting, const RoutedLayer& routed);
 LayerDraw draw_layer(const RoutingSetting& setting, std::int64_t layer);
 // Of a gate without skew: Balance::forced.
 LayerDraw draw_even_layer(const RoutingSetting& setting);
@@ -51,5 +59,11 @@ Table draw_sources(const RoutingSetting& setting, std::int64_t domains, std::int
 
 // Runs of `tokens` tokens of each domain.
 std::vector<TokenChoices> choices_by_domain(const Gate& gate, std::int64_t tokens, const Random& random);
+
+// expert_load() of moe/expert_load.h for groups that share routers and choices: most of the time that a draw takes. A search makes these
+// once, for the usual sample. Empty: balance is forced or measured, nothing is to be shared.
+std::vector<RoutedLayer> routed_layers(const Model& model, const Training& training, std::uint64_t seed);
+// REQUIRES: `routed` is routed_layers() of the same, not empty; `sample` is the usual one.
+ExpertLoad expert_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<RoutedLayer>& routed);
 
 }  // namespace trillion

@@ -42,11 +42,13 @@ Seconds PlanSearch::at_best(const Candidate& c) const {
   return std::max(c.screened.bound, expected * (1 / (1 + allowance(layouts_[c.layout]))));
 }
 
+PlanSearch::Corner PlanSearch::corner(Seconds step_time, Bytes peak, const Layout& layout) const {
+  return {step_time.value() * gpus(layout), step_time.value(), peak};
+}
+
 bool PlanSearch::may_be_on_front(const Candidate& c) const {
-  const double days = expected(c).value(), gpu_hours = days * gpus(layouts_[c.layout]);
-  return std::none_of(front_.begin(), front_.end(), [&](const Ranked& r) {
-    return r.step.time.value() * gpus(r.layout) <= gpu_hours && r.step.time.value() <= days && r.peak_memory <= c.screened.peak;
-  });
+  const Corner mine = corner(expected(c), c.screened.peak, layouts_[c.layout]);
+  return std::none_of(corners_.begin(), corners_.end(), [&](const Corner& other) { return other.no_worse_than(mine); });
 }
 
 PlanSearch::Why PlanSearch::why_it_matters(const Candidate& c) const {
@@ -93,7 +95,7 @@ std::vector<SearchTask> PlanSearch::next_candidates() {
   const std::size_t batch = std::clamp(ranked_.size() / 2, kLeastBatch, kMostBatch);
   std::vector<SearchTask> tasks;
   ahead_ = 0;
-  std::vector<std::pair<double, Bytes>> asked;  // GPU-seconds and memory of this batch's candidates for the front
+  std::vector<Corner> asked;  // this batch's candidates for the front
   for (Candidate& c : candidates_) {
     if (c.simulated) continue;
     const Why why = why_it_matters(c);
@@ -103,11 +105,9 @@ std::vector<SearchTask> PlanSearch::next_candidates() {
       continue;
     }
     if (why == Why::front) {
-      const double gpu_seconds = expected(c).value() * gpus(layouts_[c.layout]);
-      const bool beaten = std::any_of(asked.begin(), asked.end(),
-                                      [&](const auto& other) { return other.first <= gpu_seconds && other.second <= c.screened.peak; });
-      if (beaten) continue;
-      asked.emplace_back(gpu_seconds, c.screened.peak);
+      const Corner mine = corner(expected(c), c.screened.peak, layouts_[c.layout]);
+      if (std::any_of(asked.begin(), asked.end(), [&](const Corner& other) { return other.no_worse_than(mine); })) continue;
+      asked.push_back(mine);
     }
     c.simulated = true;
     tasks.push_back({SearchTask::What::simulate, c.layout});
@@ -186,11 +186,7 @@ void PlanSearch::take_simulated(std::size_t index, const Simulated& simulated) {
     const Score x = score(a), y = score(b);
     return x < y || (!(y < x) && a.index < b.index);
   };
-  const bool beaten = std::any_of(front_.begin(), front_.end(), [&](const Ranked& other) { return beats(other, r); });
-  if (!beaten) {
-    std::erase_if(front_, [&](const Ranked& other) { return beats(r, other); });
-    front_.push_back(r);
-  }
+  corners_.push_back(corner(r.screened.value_or(r.step.time), r.peak_memory, r.layout));
   ranked_.insert(std::upper_bound(ranked_.begin(), ranked_.end(), r, better), std::move(r));
 }
 

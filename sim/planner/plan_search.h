@@ -117,6 +117,14 @@ class PlanSearch {
     bool simulated = false;
   };
 
+  // What the front weighs. Screened times are held against screened ones, lest each one's error bring its neighbours in.
+  struct Corner {
+    double gpu_seconds = 0, seconds = 0;
+    Bytes peak;
+    bool no_worse_than(const Corner& o) const { return gpu_seconds <= o.gpu_seconds && seconds <= o.seconds && peak <= o.peak; }
+  };
+  Corner corner(Seconds step_time, Bytes peak, const Layout& layout) const;
+
   Score score(Seconds step_time, const Layout& layout) const { return score_of(clusters_[layout.cluster], layout.nodes, step_time); }
   double allowance(const Layout& layout) const;
   Seconds expected(const Candidate& c) const { return c.screened.time && options_.screen ? *c.screened.time : c.screened.bound; }
@@ -143,7 +151,7 @@ class PlanSearch {
   bool ordered_ = false, complete_ = false;
   std::vector<Ranked> ranked_;
   std::map<std::pair<std::size_t, std::int64_t>, Score> best_of_size_;  // cluster, nodes
-  std::vector<Ranked> front_;                                           // of ranked_
+  std::vector<Corner> corners_;                                         // of what was simulated, by screened times
   std::array<double, kScheduleNames.size()> largest_over_{};
   std::vector<double> errors_;
   std::size_t misfits_ = 0;

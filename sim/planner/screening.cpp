@@ -329,7 +329,7 @@ const ExpertLoad& Screening::load(const Scenario& s, std::size_t cluster) const 
   const std::int64_t shared = s.plan.sequence_parallel ? s.plan.tensor_parallel : 1;
   const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel / shared;
   return loads_.get({cluster, mesh.expert().size, mesh.expert().ranks_per_node, tokens, s.plan.expert_placement},
-                    [&] { return load_of(s, mesh); });
+                    [&] { return routing_.load_of(s, mesh); });
 }
 
 }  // namespace trillion

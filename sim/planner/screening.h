@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "sim/estimate/prepare.h"
+#include "sim/estimate/shared_routing.h"
 #include "sim/planner/once_map.h"
 #include "sim/planner/search_space.h"
 #include "sim/workload/chunk_run.h"
@@ -79,6 +80,7 @@ class Screening {
   std::vector<std::vector<std::size_t>> groups_;
   mutable OnceMap<ScheduleKey, Scheduled> schedules_;
   mutable OnceMap<LoadKey, ExpertLoad> loads_;
+  mutable SharedRouting routing_;
 };
 
 }  // namespace trillion
