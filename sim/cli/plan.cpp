@@ -105,6 +105,11 @@ Spent search_on(PlanSearch& search, const PlanOptions& options, Processes& proce
     const double ahead = static_cast<double>(search.ahead()) / static_cast<double>(done_in_phase);
     progress.update(search.done(), search.total(), progress_text(search, since(phase_begin) * ahead));
   }
+  const std::vector<SearchTask> tasks = spent.cut ? search.best_screened() : std::vector<SearchTask>{};
+  if (!tasks.empty()) {
+    const std::vector<std::string> results = results_of(search, tasks, processes, journal);
+    for (std::size_t i = 0; i < tasks.size(); ++i) search.take(tasks[i], results[i]);
+  }
   spent.all = since(begin);
   return spent;
 }

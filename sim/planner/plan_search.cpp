@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kTrillion = 1e12;
 constexpr std::size_t kGroupsAtOnce = 64, kLeastBatch = 16, kMostBatch = 256;
-constexpr std::size_t kDrawnFromAllOver = 16;
+constexpr std::size_t kDrawnFromAllOver = 16, kOfACutSearch = 4;
 
 bool beats(const Ranked& a, const Ranked& b) {
   const bool no_worse =
@@ -114,6 +114,17 @@ std::vector<SearchTask> PlanSearch::next_candidates() {
   }
   for (const std::size_t i : std::exchange(wanted_, {})) {
     if (std::exchange(candidates_[i].simulated, true)) continue;
+    tasks.push_back({SearchTask::What::simulate, candidates_[i].layout});
+  }
+  return tasks;
+}
+
+std::vector<SearchTask> PlanSearch::best_screened() {
+  if (!ranked_.empty()) return {};
+  order_candidates();
+  std::vector<SearchTask> tasks;
+  for (std::size_t i = 0; i < std::min(kOfACutSearch, candidates_.size()); ++i) {
+    candidates_[i].simulated = true;
     tasks.push_back({SearchTask::What::simulate, candidates_[i].layout});
   }
   return tasks;

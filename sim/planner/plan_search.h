@@ -82,6 +82,9 @@ class PlanSearch {
 
   // What to do next, in batches of a size that depends on what was found alone. Empty: all is done.
   std::vector<SearchTask> next();
+  // For a search that is cut before anything was simulated: the most promising of what was screened. Empty: something was, or nothing fits
+  // so far. The search does not go on after it.
+  std::vector<SearchTask> best_screened();
   std::string perform(const SearchTask& task) const;  // from many threads at once
   void take(const SearchTask& task, std::string_view result);
 

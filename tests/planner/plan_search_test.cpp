@@ -116,6 +116,24 @@ TEST(PlanSearch, ANarrowNetworkIsAsNarrowAsForSimulate) {
   EXPECT_LT(wide.ranked().front().step.time, alone) << "the network is felt";
 }
 
+TEST(PlanSearch, ACutSearchSimulatesTheMostPromisingSoFar) {
+  PlanSearch search(setting(dense_model(8)), {.keep = 5});
+  const std::vector<SearchTask> first = search.next();
+  ASSERT_EQ(first.front().what, SearchTask::What::screen);
+  for (const SearchTask& task : first) search.take(task, search.perform(task));
+  ASSERT_TRUE(search.ranked().empty());
+  const std::vector<SearchTask> hurried = search.best_screened();
+  ASSERT_FALSE(hurried.empty());
+  for (const SearchTask& task : hurried) search.take(task, search.perform(task));
+  EXPECT_EQ(search.ranked().size(), hurried.size());
+  EXPECT_FALSE(search.complete());
+  for (const LookedAt& other : search.looked_at()) {
+    if (other.how != LookedAt::How::screened) continue;
+    EXPECT_GE(other.step_time.value(), search.ranked().front().screened->value());
+  }
+  EXPECT_TRUE(search.best_screened().empty()) << "something was simulated";
+}
+
 TEST(PlanSearch, WhoKeepsTheLimitsComesFirst) {
   Scenario s = setting(dense_model(8));
   s.training.tokens = 1e12;
