@@ -13,6 +13,7 @@
 #include "sim/estimate/traffic_csv.h"
 #include "sim/report/chrome_trace.h"
 #include "sim/report/page.h"
+#include "sim/report/page_details.h"
 
 namespace trillion {
 namespace {
@@ -58,19 +59,27 @@ void write_trace(const Simulation& simulation, const SimulateOptions& options, c
   if (!options.quiet) streams.err << "note: the timeline of one step is in " << options.trace << "; open it at ui.perfetto.dev\n";
 }
 
+// The table, and what stands on the page below the rest.
+std::string write_traffic(const Simulation& simulation, const SimulateOptions& options, const TextStyle& style) {
+  if (options.traffic.empty() || std::holds_alternative<Infeasible>(simulation.outcome)) return {};
+  const ExchangeFlows flows = exchange_flows(simulation.scenario);
+  write_whole_file(options.traffic, traffic_csv(flows));
+  return exchange_section(flows, style);
+}
+
 int run_simulate(const SimulateOptions& options, const Streams& streams) {
   check_export(options.hand_over, options.json);
   const Simulation simulation = simulate(options.scenario, options.how);
   if (!options.quiet) print_notes(simulation.notes, streams);
   write_output(simulation, options, streams);
   if (!options.trace.empty()) write_trace(simulation, options, streams);
-  if (!options.traffic.empty()) write_whole_file(options.traffic, traffic_csv(simulation.scenario));
+  const std::string exchange = write_traffic(simulation, options, streams.out_style);
   const auto* why = std::get_if<Infeasible>(&simulation.outcome);
   if (options.json == "-") {
     streams.out << simulation_json(simulation);
   } else {
     if (!options.json.empty()) write_whole_file(options.json, simulation_json(simulation));
-    if (why != nullptr || !takes_standard_output(options.hand_over)) streams.out << page_of(simulation, streams.out_style);
+    if (why != nullptr || !takes_standard_output(options.hand_over)) streams.out << page_of(simulation, streams.out_style) << exchange;
   }
   if (why == nullptr && options.hand_over.target) {
     export_plan(simulation.scenario, std::get<Estimate>(simulation.outcome).step, options.hand_over, streams);

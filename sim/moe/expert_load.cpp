@@ -1,6 +1,7 @@
 #include "sim/moe/expert_load.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "sim/base/error.h"
 #include "sim/base/random.h"
@@ -43,6 +44,21 @@ void finish(ExpertLoad& load) {
   }
   load.mean = mean_of(load.samples);
   load.mean.served = served;
+}
+
+// Fewer samples whose busiest ranks are spread as those of all.
+void thin(std::vector<LayerRouting>& samples, std::int64_t kept) {
+  const std::size_t all = samples.size(), wanted = static_cast<std::size_t>(kept);
+  if (wanted == 0 || wanted >= all) return;
+  std::vector<std::size_t> order(all), chosen;
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return samples[a].rank_load_max_over_mean < samples[b].rank_load_max_over_mean; });
+  for (std::size_t k = 0; k < wanted; ++k) chosen.push_back(order[(2 * k + 1) * all / (2 * wanted)]);
+  std::sort(chosen.begin(), chosen.end());
+  std::vector<LayerRouting> thinned;
+  for (const std::size_t i : chosen) thinned.push_back(std::move(samples[i]));
+  samples = std::move(thinned);
 }
 
 // Nodes that a token would visit if the gate had no node limit; every rank's tokens are alike.
@@ -143,6 +159,7 @@ ExpertLoad drawn_load(const RoutingSetting& setting, const RoutingSample& sample
     add_free_nodes(result, drawn, setting.group, free);
   }
   finish(result);
+  thin(result.samples, sample.kept);
   finish_free_nodes(result, setting.gate.limited(), result.layers.size());
   return result;
 }
@@ -156,12 +173,12 @@ const LayerRouting& ExpertLoad::at(std::int64_t layer, std::int64_t micro_batch)
 }
 
 RoutingSample usual_sample(const Model& model, Balance balance) {
-  if (evens_out_all_data(balance)) return {4, 24};
+  if (evens_out_all_data(balance)) return {6, 64, 96};
   constexpr std::int64_t kMostLayers = 64, kSamples = 96;
   std::int64_t layers = 0;
   for (std::int64_t l = 0; l < model.num_hidden_layers; ++l) layers += model.is_moe_layer(l) ? 1 : 0;
   layers = std::clamp<std::int64_t>(layers, 1, kMostLayers);
-  return {layers, (kSamples + layers - 1) / layers};
+  return {layers, (kSamples + layers - 1) / layers, 0};
 }
 
 ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group, std::uint64_t seed) {

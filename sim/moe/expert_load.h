@@ -45,9 +45,9 @@ struct LayerLoad {
 
 struct ExpertLoad {
   Balance balance = Balance::forced;
-  std::vector<LayerRouting> samples;  // drawn (layer, micro-batch) pairs, at least one for an MoE model
-  LayerRouting mean;
-  std::vector<LayerLoad> layers;  // the drawn or measured ones; none where the loads are equal by decree
+  std::vector<LayerRouting> samples;  // drawn (layer, micro-batch) pairs that were kept, at least one for an MoE model
+  LayerRouting mean;                  // of all that were drawn
+  std::vector<LayerLoad> layers;      // the drawn or measured ones; none where the loads are equal by decree
   // The same gate without the model's node limit; the mean's own where it has none.
   double free_nodes_per_token = 0, free_remote_nodes_per_token = 0;
 
@@ -64,11 +64,12 @@ struct ExpertLoad {
 // square over 8 seeds), which in turn agree with every single token to 1 % (tests/moe/routing_tables_test.cpp). Layers that no bias evens
 // out differ more, so each is drawn.
 //                         drawn     busiest rank   busiest NIC   nodes    busiest expert   time on one core
-//   loss_free             4 x 24       0.6 %          0.7 %      0.04 %       1.2 %          63 ms     (all: 1.3 s)
+//   loss_free             6 x 64       0.4 %          0.5 %      0.04 %       0.85 %        122 ms     (all: 1.4 s)
 //   none                  58 x 2       0.7 %          0.4 %      0.03 %       0.8 %         223 ms     (all: 0.6 s)
 //   auxiliary_sequence    58 x 2       0.1 %          0.1 %      0.01 %       0.3 %         210 ms     (all: 0.6 s)
 struct RoutingSample {
   std::int64_t layers = 0, micro_batches = 0;
+  std::int64_t kept = 0;  // of their routings, for steps to use: evenly spaced in the order of their busiest rank. 0: all
 };
 RoutingSample usual_sample(const Model& model, Balance balance);
 

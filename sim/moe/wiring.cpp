@@ -36,10 +36,9 @@ double copies_over_nvlink(const Table& rank_copies, const ExpertGroup& group) {
 }
 
 Footprint::Footprint(const Placement& placement, const ExpertGroup& group)
-    : placement_(placement),
-      group_(group),
-      on_rank_(static_cast<std::size_t>(group.ranks)),
-      on_node_(static_cast<std::size_t>(node_count(group))) {}
+    : placement_(placement), on_rank_(static_cast<std::size_t>(group.ranks)), on_node_(static_cast<std::size_t>(node_count(group))) {
+  for (std::int64_t r = 0; r < group.ranks; ++r) node_of_rank_.push_back(static_cast<std::size_t>(node_of(r, group)));
+}
 
 void Footprint::visit(std::span<const std::uint16_t> experts, std::int64_t token) {
   for (const std::size_t r : ranks_) on_rank_[r] = 0;
@@ -49,7 +48,7 @@ void Footprint::visit(std::span<const std::uint16_t> experts, std::int64_t token
   for (const std::uint16_t e : experts) {
     if (e == CapacityResult::kDropped) continue;
     const std::size_t rank = placement_.home(e, token);
-    const std::size_t node = static_cast<std::size_t>(node_of(static_cast<std::int64_t>(rank), group_));
+    const std::size_t node = node_of_rank_[rank];
     if (on_rank_[rank]++ == 0) ranks_.push_back(rank);
     if (on_node_[node]++ == 0) nodes_.push_back(node);
   }

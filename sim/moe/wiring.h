@@ -53,7 +53,7 @@ class Footprint {
 
  private:
   const Placement& placement_;
-  const ExpertGroup& group_;
+  std::vector<std::size_t> node_of_rank_;
   std::vector<std::int32_t> on_rank_, on_node_;
   std::vector<std::size_t> ranks_, nodes_;
 };

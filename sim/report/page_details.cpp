@@ -232,6 +232,23 @@ std::string routing_section(const Model& model, const RoutingResult& routing, co
   return text;
 }
 
+std::string exchange_section(const ExchangeFlows& flows, const TextStyle& style) {
+  Table table({{"way", Align::left},
+               {"busiest wire"},
+               {"flows, alone"},
+               {fmt::format("flows, {} groups", flows.groups)},
+               {"", Align::left, Fit::drop}});
+  for (const auto& [name, way] : {std::pair{"dispatch", flows.dispatch}, std::pair{"combine", flows.combine}}) {
+    const double ratio = way.together / way.busiest_wire - 1;
+    const std::string verdict = ratio > 0.01    ? signed_percent_text(ratio) + ": the network holds it up"
+                                : ratio < -0.01 ? signed_percent_text(ratio) + ": the network evens it out"
+                                                : "the busiest wire sets the pace";
+    table.add_row({name, duration_text(way.busiest_wire), duration_text(way.alone), duration_text(way.together), verdict});
+  }
+  return page_heading("EXCHANGE", "one layer and micro-batch, drawn token by token, as flows at the links' full rates", style) +
+         table.to_text(kPageIndent, style);
+}
+
 std::string evidence_section(const Scenario& scenario, const StepResult& step, const TextStyle& style) {
   constexpr std::size_t kMostRows = 14;
   constexpr double kLeastShare = 0.002;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "sim/estimate/estimate.h"
+#include "sim/estimate/exchange_flows.h"
 #include "sim/report/text_style.h"
 
 namespace trillion {
@@ -30,6 +31,7 @@ std::string memory_section(const StepResult& step, Bytes usable, const TextStyle
 std::string groups_section(const StepResult& step, const TextStyle& style);
 std::string traffic_section(const StepResult& step, const TextStyle& style);
 std::string routing_section(const Model& model, const RoutingResult& routing, const TextStyle& style);
+std::string exchange_section(const ExchangeFlows& flows, const TextStyle& style);
 std::string evidence_section(const Scenario& scenario, const StepResult& step, const TextStyle& style);
 
 }  // namespace trillion

@@ -56,8 +56,9 @@ TEST(Simulate, TheTrafficOfAnExchangeIsATable) {
   const Ended ended = trillion_with(with_small({"simulate", kDeepSeek, "--output", folder / "out", "--traffic", folder / "traffic.csv"}));
   ASSERT_EQ(ended.code, kExitDone) << ended.err;
   const std::string table = file_text(folder / "traffic.csv");
-  EXPECT_THAT(table, testing::StartsWith("direction,wire,from,to,bytes\ndispatch,nic,0,8,"));
+  EXPECT_THAT(table, testing::StartsWith("direction,wire,from,to,bytes,alone_us,together_us\ndispatch,nic,0,8,"));
   EXPECT_THAT(table, HasSubstr("\ncombine,nvlink,"));
+  EXPECT_THAT(ended.out, HasSubstr("EXCHANGE"));
   const Ended dense =
       trillion_with({"simulate", kRoot + "/scenarios/h100-dense-1b", "--output", folder / "out", "--traffic", folder / "no.csv"});
   EXPECT_EQ(dense.code, kExitBadInput);

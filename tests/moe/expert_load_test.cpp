@@ -74,6 +74,17 @@ TEST(ExpertLoad, DeepSeekV3Default) {
   EXPECT_NEAR(load.mean.remote_nodes_per_token, 3.48, 0.03);
 }
 
+TEST(ExpertLoad, KeptSamplesAreSpreadAsAllOfThem) {
+  const ExpertLoad all = expert_load(deepseek_v3(), {}, training(Balance::loss_free), kEp64, 1, {2, 48, 0});
+  const ExpertLoad kept = expert_load(deepseek_v3(), {}, training(Balance::loss_free), kEp64, 1, {2, 48, 24});
+  ASSERT_EQ(all.samples.size(), 96u);
+  ASSERT_EQ(kept.samples.size(), 24u);
+  EXPECT_TRUE(same(kept.mean, all.mean));
+  double mean = 0;
+  for (const LayerRouting& s : kept.samples) mean += s.rank_load_max_over_mean / 24;
+  EXPECT_NEAR(mean, all.mean.rank_load_max_over_mean, 0.003);  // 24 at random: 0.01
+}
+
 TEST(ExpertLoad, OneSeedOneAnswer) {
   const ExpertLoad a = expert_load(deepseek_v3(), {}, training(Balance::loss_free), kEp64, 7);
   const ExpertLoad b = expert_load(deepseek_v3(), {}, training(Balance::loss_free), kEp64, 7);

@@ -28,6 +28,17 @@ TEST(PageDetails, ExposedCommunicationIsAShareOfTheStep) {
   EXPECT_THAT(exposed_section(StepResult{}, kPage), HasSubstr("none"));
 }
 
+TEST(PageDetails, AnExchangeSaysWhatTheNetworkMakesOfIt) {
+  ExchangeFlows flows;
+  flows.groups = 32;
+  flows.dispatch = {Seconds{2e-3}, Seconds{2e-3}, Seconds{2e-3}};
+  flows.combine = {Seconds{4e-3}, Seconds{3e-3}, Seconds{3.4e-3}};
+  const std::string text = exchange_section(flows, kPage);
+  EXPECT_THAT(text, HasSubstr("flows, 32 groups"));
+  EXPECT_THAT(text, HasSubstr("the busiest wire sets the pace"));
+  EXPECT_THAT(text, HasSubstr("-15.0 %: the network evens it out"));
+}
+
 TEST(PageDetails, MemorySaysWhetherAndByHowMuchItFits) {
   EXPECT_THAT(memory_section(example::step(), 63.0 * kGiB, kPage), HasSubstr("63.0 usable: fits, 0.0 GiB free"));
   EXPECT_THAT(memory_section(example::step(), 60.0 * kGiB, kPage), HasSubstr("60.0 usable: DOES NOT FIT, 3.0 GiB too much"));
