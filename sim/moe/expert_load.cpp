@@ -173,7 +173,7 @@ const LayerRouting& ExpertLoad::at(std::int64_t layer, std::int64_t micro_batch)
 }
 
 RoutingSample usual_sample(const Model& model, Balance balance) {
-  if (evens_out_all_data(balance)) return {6, 64, 96};
+  if (evens_out_all_data(balance)) return {6, 64, 128};
   constexpr std::int64_t kMostLayers = 64, kSamples = 96;
   std::int64_t layers = 0;
   for (std::int64_t l = 0; l < model.num_hidden_layers; ++l) layers += model.is_moe_layer(l) ? 1 : 0;

@@ -49,6 +49,7 @@ inline constexpr std::array<std::string_view, 6> kLinkKindNames = {"nvlink", "ni
 
 // Where links begin and end. A NIC link begins or ends at the GPU that uses it in nature, at `nic` here, since GPUs may share it.
 enum class PointKind : std::uint8_t { gpu, nvswitch, nic, leaf, spine, core, router };
+inline constexpr std::array<std::string_view, 7> kPointKindNames = {"gpu", "nvswitch of domain", "nic", "leaf", "spine", "core", "router"};
 struct Point {
   PointKind kind = PointKind::gpu;
   std::uint32_t index = 0;
@@ -151,6 +152,7 @@ class Fabric {
   };
 
   Fabric(const Cluster& cluster, const Clos& clos, const Dragonfly& dragonfly);
+  static std::uint32_t narrow(std::int64_t value);  // to the number of a link
   void number_links(const Cluster& cluster);
   void break_links(const std::vector<Failure>& failures);
   void break_links_of(const Failure& failure, std::vector<std::string>& unknown);

@@ -10,11 +10,10 @@
 #include <cmath>
 
 #include "sim/base/random.h"
+#include "tests/moe/support/routed_models.h"
 
 namespace trillion {
 namespace {
-
-const GateShape kV3{256, 8, 8, 4, 2, GateScore::sigmoid};
 
 TEST(Capacity, IsAMultipleOfTheEvenShare) {
   Routing routing;

@@ -10,11 +10,11 @@
 #include <numeric>
 
 #include "sim/moe/capacity.h"
+#include "tests/moe/support/routed_models.h"
 
 namespace trillion {
 namespace {
 
-const GateShape kV3{256, 8, 8, 4, 2, GateScore::sigmoid};
 double sum(const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); }
 
 std::vector<TokenChoices> route_ranks(const Gate& gate, const ExpertGroup& group, std::uint64_t seed) {

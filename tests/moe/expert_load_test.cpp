@@ -8,29 +8,10 @@
 #include <gtest/gtest.h>
 
 #include "sim/base/error.h"
+#include "tests/moe/support/routed_models.h"
 
 namespace trillion {
 namespace {
-
-Model deepseek_v3() {
-  Model model;
-  model.moe = MixtureOfExperts{};
-  model.moe->n_routed_experts = 256;
-  model.moe->num_experts_per_tok = 8;
-  model.moe->n_group = 8;
-  model.moe->topk_group = 4;
-  model.moe->topk_group_scores = 2;
-  model.moe->score = GateScore::sigmoid;
-  return model;
-}
-
-Model mixtral() {
-  Model model;
-  model.moe = MixtureOfExperts{};
-  model.moe->n_routed_experts = 8;
-  model.moe->num_experts_per_tok = 2;
-  return model;
-}
 
 Training training(Balance balance, double domain_skew = 1.1) {
   Training result;
@@ -45,8 +26,6 @@ Training measured(const std::vector<ExpertCount>& loads) {
   result.routing.loads = loads;
   return result;
 }
-
-const ExpertGroup kEp64{64, 8, 4096};
 
 bool same(const LayerRouting& a, const LayerRouting& b) {
   return a.tokens_per_expert_max_over_mean == b.tokens_per_expert_max_over_mean && a.rank_load_max_over_mean == b.rank_load_max_over_mean &&

@@ -15,11 +15,11 @@
 #include <set>
 
 #include "sim/moe/gate_kernel.h"
+#include "tests/moe/support/routed_models.h"
 
 namespace trillion {
 namespace {
 
-const GateShape kV3{256, 8, 8, 4, 2, GateScore::sigmoid};
 const GateShape kUnlimited{256, 8, 1, 1, 1, GateScore::sigmoid};
 
 TokenChoices route(const Gate& gate, std::int64_t tokens, std::uint64_t seed) {

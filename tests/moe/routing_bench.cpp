@@ -8,25 +8,11 @@
 #include "sim/moe/gate.h"
 #include "sim/moe/placement.h"
 #include "sim/moe/routing_tables.h"
+#include "tests/moe/support/routed_models.h"
 
 namespace {
 
 using namespace trillion;
-
-const GateShape kV3{256, 8, 8, 4, 2, GateScore::sigmoid};
-const ExpertGroup kEp64{64, 8, 4096};
-
-Model deepseek_v3() {
-  Model model;
-  model.moe = MixtureOfExperts{};
-  model.moe->n_routed_experts = 256;
-  model.moe->num_experts_per_tok = 8;
-  model.moe->n_group = 8;
-  model.moe->topk_group = 4;
-  model.moe->topk_group_scores = 2;
-  model.moe->score = GateScore::sigmoid;
-  return model;
-}
 
 Training training(Balance balance) {
   Training result;

@@ -11,12 +11,10 @@
 
 #include "sim/moe/balancing.h"
 #include "sim/moe/dispatch.h"
+#include "tests/moe/support/routed_models.h"
 
 namespace trillion {
 namespace {
-
-const GateShape kV3{256, 8, 8, 4, 2, GateScore::sigmoid};
-const ExpertGroup kEp64{64, 8, 4096};
 
 std::vector<TokenChoices> route_ranks(const Gate& gate, const ExpertGroup& group, std::uint64_t seed) {
   std::vector<TokenChoices> choices(static_cast<std::size_t>(group.ranks));

@@ -8,7 +8,7 @@
 
 #include "sim/net/link_load.h"
 #include "sim/spec/curve.h"
-#include "tests/net/clusters.h"
+#include "tests/net/support/clusters.h"
 
 namespace trillion {
 namespace {

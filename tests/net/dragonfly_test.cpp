@@ -9,7 +9,7 @@
 
 #include <map>
 
-#include "tests/net/clusters.h"
+#include "tests/net/support/clusters.h"
 
 namespace trillion {
 namespace {

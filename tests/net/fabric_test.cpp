@@ -1,47 +1,16 @@
-// The algebra of a fabric:
-//   a route begins at a's GPU or NIC, ends at b's, and every link begins where the one before it ended
-//   no route crosses more network switches, nor with as many of them more links, than the shortest path in the graph of all links
-//   latency = NVLink's, if used, + NIC's + (switches - 1) x hop; bandwidth = the narrowest link's
-//   no switch uses more ports than it has; with oversubscription 1 what enters a layer from below can leave it above
+// What a cluster becomes: sizes, misfits, what failures cut off.
 #include "sim/net/fabric.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <limits>
-#include <map>
-#include <ostream>
-#include <queue>
 #include <random>
 
 #include "sim/base/error.h"
+#include "tests/net/support/fabric_shapes.h"
 
 namespace trillion {
 namespace {
-
-Cluster cluster(std::int64_t nodes, std::int64_t gpus_per_node = 8) {
-  Cluster c;
-  c.name = "test";
-  c.nodes = nodes;
-  c.gpus_per_node = gpus_per_node;
-  c.scale_up = {gpus_per_node, BytesPerSecond{400e9}, Seconds{3e-6}, {}};
-  c.scale_out.nics_per_node = gpus_per_node;
-  c.scale_out.nic_bandwidth = BytesPerSecond{50e9};
-  c.scale_out.nic_latency = Seconds{2e-6};
-  c.scale_out.hop_latency = Seconds{0.5e-6};
-  return c;
-}
-
-std::string kinds(const Fabric& fabric, const Route& route) {
-  std::string out;
-  for (const std::uint32_t link : route.links()) {
-    out += (out.empty() ? "" : " ") + std::string(kLinkKindNames[static_cast<std::size_t>(fabric.link(link).kind)]);
-  }
-  return out;
-}
 
 TEST(Fabric, DeepSeeksTreeIsTheOneOfTheirTable) {
   const Fabric fabric = Fabric::build(cluster(256));
@@ -101,48 +70,6 @@ TEST(Fabric, ARackOfNvlinkNeedsNoNetworkWithin) {
   EXPECT_EQ(kinds(fabric, fabric.route(0, 140)), "nic leaf leaf nic");
 }
 
-TEST(Fabric, RoutesThroughOneTwoOrMoreSwitches) {
-  const Fabric fabric = Fabric::build(cluster(64));
-  EXPECT_EQ(kinds(fabric, fabric.route(5, 5)), "");
-  EXPECT_EQ(fabric.latency(5, 5), Seconds{0});
-  EXPECT_EQ(kinds(fabric, fabric.route(0, 7)), "nvlink nvlink");
-  EXPECT_EQ(fabric.latency(0, 7), Seconds{3e-6});
-  EXPECT_EQ(fabric.path_bandwidth(0, 7), BytesPerSecond{400e9});
-  EXPECT_EQ(kinds(fabric, fabric.route(0, 8)), "nic nic");
-  EXPECT_EQ(fabric.latency(0, 8), Seconds{2e-6});
-  EXPECT_EQ(fabric.path_bandwidth(0, 8), BytesPerSecond{50e9});
-  EXPECT_EQ(kinds(fabric, fabric.route(3, 8 * 40 + 3)), "nic leaf leaf nic");
-  EXPECT_EQ(fabric.latency(3, 8 * 40 + 3), Seconds{3e-6});
-  EXPECT_EQ(fabric.route(3, 8 * 40 + 3).network_switches, 3);
-}
-
-TEST(Fabric, AnotherRailIsReachedOverNvlinkWhereThatSavesASwitch) {
-  const Fabric fabric = Fabric::build(cluster(64));
-  const Route route = fabric.route(2, 8 + 6);
-  EXPECT_EQ(kinds(fabric, route), "nvlink nvlink nic nic");
-  EXPECT_EQ(fabric.link_name(route.links()[1]), "nvswitch of domain 0 -> gpu 6");
-  EXPECT_EQ(fabric.link_name(route.links()[2]), "nic 6 -> leaf 6");
-  EXPECT_DOUBLE_EQ(fabric.latency(2, 8 + 6).value(), 5e-6);
-  // On another leaf the spine is crossed anyway.
-  EXPECT_EQ(kinds(fabric, fabric.route(2, 8 * 40 + 6)), "nic leaf leaf nic");
-  Cluster rail_only = cluster(64);
-  rail_only.scale_out.kind = FabricKind::rail_only;
-  const Fabric apart = Fabric::build(rail_only);
-  EXPECT_EQ(kinds(apart, apart.route(2, 8 * 40 + 6)), "nvlink nvlink nic leaf leaf nic");
-}
-
-TEST(Fabric, TheChoicePicksAmongEqualSpines) {
-  const Fabric fabric = Fabric::build(cluster(256));
-  std::map<std::uint32_t, int> used;
-  for (std::uint64_t choice = 0; choice < 3200; ++choice) {
-    const Route route = fabric.route(0, 2040, choice);
-    EXPECT_EQ(fabric.route(0, 2040, choice).link_at, route.link_at);
-    ++used[route.links()[1]];
-  }
-  EXPECT_EQ(used.size(), 32u);
-  for (const auto& [link, count] : used) EXPECT_NEAR(count, 100, 50) << fabric.link_name(link);
-}
-
 TEST(Fabric, MisfitsAreSaidNotThrown) {
   EXPECT_THAT(Fabric::misfits(cluster(256)), testing::IsEmpty());
   EXPECT_THAT(Fabric::misfits(cluster(257)), testing::ElementsAre(testing::HasSubstr("holds 256 nodes, the cluster has 257")));
@@ -175,219 +102,7 @@ TEST(Fabric, OneNodeNeedsNoNetwork) {
   EXPECT_EQ(kinds(fabric, fabric.route(0, 7)), "nvlink nvlink");
 }
 
-// --- every pair of GPUs of small clusters of every shape, against the graph of all links ---
-
-struct Shape {
-  std::string name;
-  Cluster cluster;
-  friend std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.name; }
-};
-
-std::vector<Shape> shapes() {
-  std::vector<Shape> out;
-  const auto add = [&](const std::string& name, std::int64_t nodes, auto change) {
-    Cluster c = cluster(nodes, 4);
-    c.scale_out.switch_ports = 8;
-    change(c);
-    out.push_back({name, c});
-  };
-  add("two layers, full", 8, [](Cluster&) {});
-  add("two layers, ragged", 7, [](Cluster&) {});
-  add("one leaf per rail", 3, [](Cluster&) {});
-  add("one layer", 8, [](Cluster& c) { c.scale_out.layers = 1; });
-  add("one layer, no rails", 2, [](Cluster& c) { c.scale_out.layers = 1, c.scale_out.rails = false; });
-  add("no rails", 7, [](Cluster& c) { c.scale_out.rails = false; });
-  add("rail only", 30, [](Cluster& c) { c.scale_out.kind = FabricKind::rail_only; });
-  add("three layers", 31, [](Cluster& c) { c.scale_out.layers = 3; });
-  add("three layers, odd ports", 40, [](Cluster& c) { c.scale_out.layers = 3, c.scale_out.switch_ports = 13; });
-  add("three layers, no rails", 29, [](Cluster& c) { c.scale_out.layers = 3, c.scale_out.rails = false; });
-  add("three layers, rail only", 40, [](Cluster& c) { c.scale_out.layers = 3, c.scale_out.kind = FabricKind::rail_only; });
-  add("oversubscribed", 9, [](Cluster& c) { c.scale_out.oversubscription = 3, c.scale_out.switch_ports = 16; });
-  add("two GPUs per NIC", 9, [](Cluster& c) { c.scale_out.nics_per_node = 2; });
-  add("two NICs per GPU", 7, [](Cluster& c) { c.scale_out.nics_per_node = 8, c.scale_out.switch_ports = 16; });
-  add("domains of three nodes", 6, [](Cluster& c) { c.scale_up.domain_gpus = 12; });
-  add("domains of half a node", 6, [](Cluster& c) { c.scale_up.domain_gpus = 2; });
-  add("no NVLink", 6, [](Cluster& c) { c.scale_up.domain_gpus = 1; });
-  add("two planes of two rails", 12, [](Cluster& c) { c.scale_out.kind = FabricKind::multi_plane, c.scale_out.planes = 2; });
-  add("four planes, three layers", 40,
-      [](Cluster& c) { c.scale_out.kind = FabricKind::multi_plane, c.scale_out.planes = 4, c.scale_out.layers = 3; });
-  add("oversubscribed cores", 31, [](Cluster& c) { c.scale_out.layers = 3, c.scale_out.core_oversubscription = 4; });
-  const auto dragonfly = [](Cluster& c) { c.scale_out.kind = FabricKind::dragonfly, c.scale_out.rails = false, c.scale_out.layers = 1; };
-  add("dragonfly of nine groups", 18, dragonfly);
-  add("dragonfly of three groups", 5, dragonfly);
-  add("dragonfly of one group", 2, dragonfly);
-  return out;
-}
-
-class FabricShapes : public testing::TestWithParam<Shape> {};
-INSTANTIATE_TEST_SUITE_P(All, FabricShapes, testing::ValuesIn(shapes()), [](const auto& test) {
-  std::string name = test.param.name;
-  name.erase(std::remove_if(name.begin(), name.end(), [](char c) { return c == ' ' || c == ','; }), name.end());
-  return name;
-});
-
-std::uint32_t nic_of(const Cluster& c, std::int64_t gpu) {
-  const std::int64_t rails = std::min(c.gpus_per_node, c.scale_out.nics_per_node);
-  return static_cast<std::uint32_t>(gpu / c.gpus_per_node * rails + gpu % c.gpus_per_node * rails / c.gpus_per_node);
-}
-
-std::string part_text(const Point& point) {
-  constexpr std::array kNames = {"gpu", "nvswitch", "nic", "leaf", "spine", "core", "router"};
-  return kNames[static_cast<std::size_t>(point.kind)] + std::string(" ") + std::to_string(point.index);
-}
-
-void expect_joined(const Cluster& c, const Fabric& fabric, std::int64_t a, std::int64_t b) {
-  Point at{PointKind::gpu, static_cast<std::uint32_t>(a)};
-  const Route route = fabric.route(a, b, static_cast<std::uint64_t>(a * 1000 + b));
-  double narrowest = std::numeric_limits<double>::infinity();
-  int nvlink = 0;  // links, two a hop
-  for (const std::uint32_t id : route.links()) {
-    const FabricLink link = fabric.link(id);
-    ASSERT_FALSE(fabric.broken(id)) << fabric.link_name(id);
-    if (at.kind == PointKind::gpu && link.kind == LinkKind::nic) at = {PointKind::nic, nic_of(c, at.index)};
-    if (at.kind == PointKind::nic && link.kind == LinkKind::nvlink) {
-      ASSERT_EQ(nic_of(c, link.from.index), at.index);
-      at = link.from;
-    }
-    ASSERT_EQ(link.from, at) << "route " << a << " -> " << b << " at " << fabric.link_name(id);
-    at = link.to;
-    narrowest = std::min(narrowest, link.capacity.value());
-    nvlink += link.kind == LinkKind::nvlink ? 1 : 0;
-  }
-  const Point end = at.kind == PointKind::gpu ? Point{PointKind::gpu, static_cast<std::uint32_t>(b)} : Point{PointKind::nic, nic_of(c, b)};
-  ASSERT_EQ(at, end) << "route " << a << " -> " << b;
-  ASSERT_EQ(route.bandwidth.value(), narrowest);
-  double latency = 3e-6 * nvlink / 2;
-  if (route.network_switches > 0) latency += 2e-6 + 0.5e-6 * static_cast<double>(route.network_switches - 1);
-  ASSERT_DOUBLE_EQ(route.latency.value(), latency);
-}
-
-TEST_P(FabricShapes, LinksOfARouteJoin) {
-  const Cluster& c = GetParam().cluster;
-  const Fabric fabric = Fabric::build(c);
-  for (std::int64_t a = 0; a < c.gpus(); ++a) {
-    for (std::int64_t b = 0; b < c.gpus(); ++b) {
-      if (a != b) expect_joined(c, fabric, a, b);
-    }
-  }
-}
-
-// (switches, links) of the shortest ways from one GPU to all, by exhaustive relaxation. A GPU may hand on only what it got over
-// NVLink from the source, as PXN does.
-class AllLinks {
- public:
-  AllLinks(const Cluster& c, const Fabric& fabric) : cluster_(c) {
-    for (std::uint32_t id = 0; id < fabric.link_count(); ++id) {
-      const FabricLink link = fabric.link(id);
-      next_[link.from].push_back(link.to);
-    }
-  }
-
-  using Cost = std::pair<int, int>;
-  std::map<Point, Cost> from(std::uint32_t gpu) const {
-    std::map<Point, Cost> best{{{PointKind::gpu, gpu}, {0, 0}}};
-    std::queue<Point> open({{PointKind::gpu, gpu}});
-    const auto reach = [&](const Point& to, Cost cost) {
-      const auto [it, added] = best.try_emplace(to, cost);
-      if (!added && it->second <= cost) return;
-      it->second = cost;
-      open.push(to);
-    };
-    for (; !open.empty(); open.pop()) {
-      const Point at = open.front();
-      const Cost cost = best.at(at);
-      const bool came_by_network = cost.first > 0;
-      if (at.kind == PointKind::gpu && came_by_network) continue;
-      if (at.kind == PointKind::gpu && cluster_.scale_out.nics_per_node > 0 && same_node(at.index, gpu)) {
-        reach({PointKind::nic, nic_of(cluster_, at.index)}, cost);
-      }
-      if (at.kind == PointKind::gpu && at.index != gpu) continue;
-      if (const auto it = next_.find(at); it != next_.end()) {
-        for (const Point& to : it->second) {
-          reach(to, {cost.first + (is_network_switch(to.kind) ? 1 : 0), cost.second + 1});
-        }
-      }
-    }
-    return best;
-  }
-
- private:
-  bool same_node(std::uint32_t a, std::uint32_t b) const { return a / cluster_.gpus_per_node == b / cluster_.gpus_per_node; }
-  const Cluster& cluster_;
-  std::map<Point, std::vector<Point>> next_;
-};
-
-TEST_P(FabricShapes, RoutesAreTheShortest) {
-  const Cluster& c = GetParam().cluster;
-  if (c.scale_out.kind == FabricKind::dragonfly) return;  // any cable between two groups does
-  const Fabric fabric = Fabric::build(c);
-  const AllLinks links(c, fabric);
-  for (std::int64_t a = 0; a < c.gpus(); ++a) {
-    const auto best = links.from(static_cast<std::uint32_t>(a));
-    for (std::int64_t b = 0; b < c.gpus(); ++b) {
-      if (a == b) continue;
-      const Route route = fabric.route(a, b);
-      for (const Route& equal : fabric.equal_routes(a, b)) ASSERT_EQ(equal.count, route.count);
-      const bool nvlink = route.network_switches == 0;
-      const Point end = nvlink ? Point{PointKind::gpu, static_cast<std::uint32_t>(b)} : Point{PointKind::nic, nic_of(c, b)};
-      ASSERT_TRUE(best.count(end)) << a << " -> " << b;
-      // Two GPUs on one NIC go by its leaf: the NIC itself does not turn traffic around.
-      const AllLinks::Cost shortest = nic_of(c, a) == nic_of(c, b) && !nvlink ? AllLinks::Cost{1, 2} : best.at(end);
-      ASSERT_EQ(AllLinks::Cost(static_cast<int>(route.network_switches), static_cast<int>(route.count)), shortest) << a << " -> " << b;
-    }
-  }
-}
-
-TEST_P(FabricShapes, SwitchesHaveThePorts) {
-  const Cluster& c = GetParam().cluster;
-  const Fabric fabric = Fabric::build(c);
-  std::map<Point, double> down, up;  // cables
-  for (std::uint32_t id = 0; id < fabric.link_count(); ++id) {
-    const FabricLink link = fabric.link(id);
-    if (link.kind == LinkKind::nvlink || link.from.kind > link.to.kind) continue;  // each cable once
-    const double cables = link.capacity / c.scale_out.nic_bandwidth;
-    ASSERT_EQ(cables, std::floor(cables));
-    up[link.from] += cables;
-    down[link.to] += cables;
-  }
-  for (const auto& [point, cables] : down) {
-    if (point.kind == PointKind::router) continue;  // dragonfly_test counts these
-    ASSERT_LE(cables + up[point], static_cast<double>(c.scale_out.switch_ports)) << "point " << point.index;
-    if (point.kind == PointKind::leaf && up[point] > 0) {
-      ASSERT_LE(cables, up[point] * c.scale_out.oversubscription) << "leaf " << point.index;
-    }
-  }
-}
-
-TEST_P(FabricShapes, SharesAreTheEqualRoutesOfAdaptiveAndOneOfEcmp) {
-  Cluster c = GetParam().cluster;
-  for (const PathChoice routing : {PathChoice::adaptive, PathChoice::ecmp}) {
-    c.scale_out.routing = routing;
-    const Fabric fabric = Fabric::build(c);
-    for (std::int64_t b = 1; b < c.gpus(); b += 3) {
-      std::map<std::uint32_t, double> wanted, found;
-      const std::vector<Route> routes = fabric.equal_routes(0, b);
-      for (const Route& route : routes) {
-        for (const std::uint32_t link : route.links()) wanted[link] += 1.0 / static_cast<double>(routes.size());
-      }
-      for (const LinkShare& share : fabric.shares(0, b)) {
-        for (std::uint32_t link = share.first; link < share.first + share.count; ++link) found[link] += share.share / share.count;
-      }
-      if (routing == PathChoice::ecmp) {
-        const bool one_of_them = std::any_of(routes.begin(), routes.end(), [&](const Route& route) {
-          const auto links = route.links();
-          return links.size() == found.size() && std::all_of(links.begin(), links.end(), [&](auto link) { return found.count(link) == 1; });
-        });
-        ASSERT_TRUE(one_of_them) << "0 -> " << b;
-        continue;
-      }
-      ASSERT_EQ(found.size(), wanted.size()) << "0 -> " << b;
-      for (const auto& [link, share] : wanted) ASSERT_NEAR(found[link], share, 1e-12) << fabric.link_name(link);
-    }
-  }
-}
-
-// --- failures ---
+INSTANTIATE_TEST_SUITE_P(All, FabricShapes, testing::ValuesIn(shapes()), shape_name);
 
 Cluster with_failures(Cluster c, const std::vector<std::string>& failures) {
   for (const std::string& text : failures) c.scale_out.failures.push_back(*parse_failure(text));
@@ -446,6 +161,11 @@ TEST(FabricFailures, WhatIsNotThereCannotFail) {
   EXPECT_EQ(says("core 0"), "failures: 'core 0': this network has no core");
   EXPECT_EQ(says("leaf 0 - leaf 1"), "failures: 'leaf 0 - leaf 1': no cable lies between the two");
   EXPECT_EQ(says("spine 31"), "nothing");
+}
+
+std::string part_text(const Point& point) {
+  constexpr std::array kNames = {"gpu", "nvswitch", "nic", "leaf", "spine", "core", "router"};
+  return kNames[static_cast<std::size_t>(point.kind)] + std::string(" ") + std::to_string(point.index);
 }
 
 // Breaks links at random; whatever stays connected is still reached, over whole links that join.

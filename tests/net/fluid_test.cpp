@@ -12,7 +12,7 @@
 #include <map>
 #include <random>
 
-#include "tests/net/clusters.h"
+#include "tests/net/support/clusters.h"
 
 namespace trillion {
 namespace {

@@ -7,7 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/net/clusters.h"
+#include "tests/net/support/clusters.h"
 
 namespace trillion {
 namespace {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/net/fabric.h"
-#include "tests/net/clusters.h"
+#include "tests/net/support/clusters.h"
 
 namespace trillion {
 namespace {
