@@ -26,6 +26,8 @@ struct FigureReader {
     if (!reader) return;
     if constexpr (std::is_same_v<T, std::vector<std::string>>) {
       figure.value = reader->texts("value").value_or(T{});
+    } else if constexpr (std::is_same_v<T, std::vector<AllocatorSetting>>) {
+      figure.value = reader->choices<AllocatorSetting>("value", kAllocatorSettingNames).value_or(T{});
     } else if constexpr (std::is_same_v<T, Framework>) {
       figure.value = reader->choice<Framework>("value", kFrameworkNames);
     } else if constexpr (std::is_same_v<T, AttentionLibrary>) {

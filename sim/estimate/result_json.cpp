@@ -224,11 +224,12 @@ Json parts_json(const std::vector<NamedBytes>& parts) {
 Json memory_json(const StepResult& step, Bytes capacity) {
   Json stages = Json::array();
   bool fits = true;
-  Bytes peak, allocated;
+  Bytes peak, allocated, reserved;
   for (const StageMemory& stage : step.memory) {
     fits = fits && stage.peak() <= capacity;
     peak = std::max(peak, stage.peak());
-    allocated = std::max(allocated, stage.peak() - stage.overhead);
+    allocated = std::max(allocated, stage.allocated());
+    reserved = std::max(reserved, stage.reserved());
     stages.push_back({
         {"stage", stage.stage},
         {"parameters_bytes", number(stage.parameters)},
@@ -237,6 +238,8 @@ Json memory_json(const StepResult& step, Bytes capacity) {
         {"activations_bytes", number(stage.activations)},
         {"buffers_bytes", number(stage.buffers)},
         {"overhead_bytes", number(stage.overhead)},
+        {"peak_allocated_bytes", number(stage.allocated())},
+        {"peak_reserved_bytes", number(stage.reserved())},
         {"peak_bytes", number(stage.peak())},
         {"micro_batches_in_flight", stage.in_flight},
         {"host_bytes", number(stage.host)},
@@ -249,6 +252,7 @@ Json memory_json(const StepResult& step, Bytes capacity) {
           {"fits", fits},
           {"peak_bytes", number(peak)},
           {"peak_allocated_bytes", number(allocated)},
+          {"peak_reserved_bytes", number(reserved)},
           {"stages", stages}};
 }
 

@@ -140,6 +140,7 @@ struct FigureJudge {
     }
   }
   void operator()(const char*, const Figure<std::vector<std::string>>&) const {}
+  void operator()(const char*, const Figure<std::vector<AllocatorSetting>>&) const {}
   void operator()(const char* name, const Figure<DType>& figure) const {
     if (figure.value != DType::fp8 && figure.value != DType::fp8_block) {
       complaints.push_back(std::string("stack: ") + name + " must be fp8 or fp8_block");

@@ -43,6 +43,9 @@ enum class Framework {
 };
 inline constexpr std::array<std::string_view, 3> kFrameworkNames = {"fused", "torch-eager", "torch-compiled"};
 
+enum class AllocatorSetting { expandable_segments };
+inline constexpr std::array<std::string_view, 1> kAllocatorSettingNames = {"expandable_segments"};
+
 // What the software stack does around the kernels.
 struct Stack {
   Figure<Framework> framework{Framework::fused, {}};
@@ -68,7 +71,10 @@ struct Stack {
   Figure<Bytes> collective_buffers;  // NCCL: channels of all communicators of a rank
   Figure<Bytes> expert_buffers;      // expert-parallel library
   Figure<Bytes> workspace;           // GEMM and attention
-  Figure<double> fragmentation;      // reserved but unused, as a fraction of the allocator's tensors
+  Figure<double> fragmentation;      // reserved but unused, as a fraction of the allocator's tensors (framework: fused)
+  // How PyTorch's allocator is set (PYTORCH_CUDA_ALLOC_CONF); left out: not at all.
+  Figure<std::vector<AllocatorSetting>> allocator{{}, {Origin::assumed, "PyTorch's own settings"}};
+  bool has_expandable_segments() const { return !allocator.value.empty(); }
 
   // Host.
   Figure<BytesPerSecond> host_to_device, device_to_host;  // pinned
@@ -110,6 +116,7 @@ void for_each_figure(StackType& stack, Visitor&& visit) {
   visit("expert_buffers", stack.expert_buffers);
   visit("workspace", stack.workspace);
   visit("fragmentation", stack.fragmentation);
+  visit("allocator", stack.allocator);
   visit("host_to_device", stack.host_to_device);
   visit("device_to_host", stack.device_to_host);
   visit("fp8", stack.fp8);

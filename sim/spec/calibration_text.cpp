@@ -192,6 +192,11 @@ std::string value_text(const std::vector<std::string>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) text += (i > 0 ? ", " : "") + json_quoted(values[i]);
   return text + "]";
 }
+std::string value_text(const std::vector<AllocatorSetting>& values) {
+  std::vector<std::string> names;
+  for (const AllocatorSetting value : values) names.emplace_back(kAllocatorSettingNames[static_cast<std::size_t>(value)]);
+  return value_text(names);
+}
 template <int kT, int kD, int kW, int kM, int kE>
 std::string value_text(Quantity<kT, kD, kW, kM, kE> value) {
   return quantity_text(value);
@@ -244,6 +249,9 @@ std::string calibration_text(const Calibration& calibration) {
   write_power(w, calibration.power);
   w.line("\nstack:");
   for_each_figure(calibration.stack, [&](const char* name, const auto& figure) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(figure)>, Figure<std::vector<AllocatorSetting>>>) {
+      if (figure.value.empty()) return;
+    }
     w.line("  " + std::string(name) + ": {value: " + value_text(figure.value) + ", " + provenance_text(figure.provenance) + "}");
   });
   write_all(w, "gemms", calibration.gemms);

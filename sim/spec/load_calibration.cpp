@@ -226,6 +226,12 @@ struct FigureReader {
     figure.value = reader.texts("value").value_or(std::vector<std::string>{});
     figure.provenance = reader.provenance();
   }
+  void operator()(const char* name, Figure<std::vector<AllocatorSetting>>& figure) const {
+    std::optional<YamlReader> reader = stack.optional_mapping(name);
+    if (!reader) return;
+    figure.value = reader->choices<AllocatorSetting>("value", kAllocatorSettingNames).value_or(std::vector<AllocatorSetting>{});
+    figure.provenance = reader->provenance();
+  }
   void operator()(const char* name, Figure<DType>& figure) const {
     YamlReader reader = stack.mapping(name);
     figure.value = reader.choice<DType>("value", kDTypeNames);

@@ -186,10 +186,11 @@ Company Lowering::company(const Pass& pass, std::int32_t gpu) const {
     const bool forward = pass.kind == ActionKind::forward;
     const auto left = weights_left_.find({rank(gpu), pass.stage});
     const bool reduces = plan.overlap_gradient_reduce || reduces_every_micro_batch(plan);
-    beside = beside || plan.sharding == Sharding::zero_3 || (reduces_every_micro_batch(plan) && !forward);
+    const bool each_pass = reduces_every_micro_batch(plan), shards = plan.sharding == Sharding::zero_3;
+    beside = beside || (each_pass && (shards || !forward));
     // Gradients that are complete are on their way from here on.
     beside = beside || (reduces && (reduced_[static_cast<std::size_t>(gpu)].valid() || (!forward && left->second == 1)));
-    beside = beside || (plan.overlap_parameter_gather && forward && !gathered_.contains({gpu, pass.stage}));
+    beside = beside || ((plan.overlap_parameter_gather || shards) && forward && !gathered_.contains({gpu, pass.stage}));
   }
   return beside ? Company::shared : Company::alone;
 }

@@ -10,7 +10,15 @@ namespace trillion {
 
 void Lowering::gather_parameters(Chunk& c, std::size_t i) {
   const Plan& plan = in_.scenario.plan;
-  if (plan.sharding == Sharding::zero_3) gather(c, resolver_->block(kind(c, i)).parameters);
+  if (plan.sharding == Sharding::zero_3) {
+    // Under a pipeline a block's parameters stay from its first pass on (workload/step_end.h, reduces_every_micro_batch).
+    if (!reduces_every_micro_batch(plan)) {
+      std::size_t& gathered = gathered_[{c.gpu, c.pass.stage}];
+      if (gathered > i) return;
+      gathered = i + 1;
+    }
+    gather(c, resolver_->block(kind(c, i)).parameters);
+  }
   if (plan.overlap_parameter_gather && in_.scenario.extent == Extent::step && c.pass.kind == ActionKind::forward) gather_first(c, i);
 }
 

@@ -7,6 +7,7 @@
 
 #include "sim/workload/passes.h"
 #include "sim/workload/step_end.h"
+#include "sim/workload/torch_allocations.h"
 #include "sim/workload/torch_memory.h"
 
 namespace trillion {
@@ -119,6 +120,7 @@ class StageBlocks {
       host_of_stage_.push_back(saved_of(stage, true));
     }
   }
+  const BlockContext& context() const { return blocks_.context(); }
   const Block& at(BlockKind k) const { return blocks_.of(k).block; }
   Bytes largest_gradients(BlockKind k) const { return blocks_.of(k).largest_gradients; }
   const std::vector<ModuleBytes>& saved_of_stage() const { return saved_of_stage_; }
@@ -207,7 +209,8 @@ void add_model_states(StageMemory& m, const Holding& h, const Scenario& s) {
   const Sharding sharding = s.plan.sharding;
   const bool sharded_gradients = reduces_every_micro_batch(s.plan);
   const double parameter_bytes = s.plan.precision == Precision::fp8 ? 3 : 2;
-  const double computing = sharding == Sharding::zero_3 ? std::min(h.whole, h.shard + 2 * h.largest_block) : h.whole;
+  // Under a pipeline, whose passes are many, what was gathered stays (gather_parameters in workload/lower_step_end.cpp).
+  const double computing = sharding == Sharding::zero_3 && sharded_gradients ? std::min(h.whole, h.shard + 2 * h.largest_block) : h.whole;
   const double reduced = sharded_gradients ? std::min(h.whole, h.shard + h.largest_block) : h.whole;
   const OptimizerState& state = s.training.optimizer_state;
   m.parameters = Bytes{parameter_bytes * computing};
@@ -234,6 +237,16 @@ void add_activations(StageMemory& m, const Walk& walk, const std::vector<ModuleB
   }
 }
 
+// Parameters whose gradients DDP's buckets hold: those that other ranks hold as well, and hold whole.
+double bucketed(const MemoryInput& in, const StageBlocks& blocks, const GradientGroups& groups, const std::vector<std::int32_t>& stages) {
+  if (in.scenario.plan.sharding == Sharding::zero_3) return 0;
+  double sum = 0;
+  for (const Block* b : blocks_of(in.cut, blocks, stages)) {
+    sum += (groups.dense.size > 1 ? b->parameters.dense : 0) + (groups.expert.size > 1 ? b->parameters.expert : 0);
+  }
+  return sum;
+}
+
 // What PyTorch's walk through a step found, in place of the parts that a fused stack has.
 void take_over(StageMemory& m, const StageMemory& torch) {
   m.parameters = torch.parameters;
@@ -245,6 +258,28 @@ void take_over(StageMemory& m, const StageMemory& torch) {
   m.buffer_parts = torch.buffer_parts;
 }
 
+std::optional<Bytes> unused_of_torch(const MemoryInput& in, const StageBlocks& blocks, const GradientGroups& groups, std::int32_t rank) {
+  const Stack& stack = in.scenario.calibration.stack;
+  if (stack.framework.value == Framework::fused) return std::nullopt;
+  const std::vector<std::int32_t> held = in.schedule.stages_of(rank);
+  AllocationInput input{.actions = in.schedule.ranks[static_cast<std::size_t>(rank)],
+                        .stages = std::vector<std::vector<const Block*>>(in.cut.stages.size()),
+                        .context = blocks.context(),
+                        .workspace = stack.workspace.value,
+                        .expandable_segments = stack.has_expandable_segments()};
+  double whole = 0, shard = 0;
+  for (const std::int32_t stage : held) {
+    input.stages[static_cast<std::size_t>(stage)] = blocks_of(in.cut, blocks, {stage});
+    for (const Block* b : input.stages[static_cast<std::size_t>(stage)]) {
+      whole += b->parameters.total();
+      shard += optimizer_shard(b->parameters, groups, in.scenario.plan);
+    }
+  }
+  if (in.scenario.plan.sharding == Sharding::zero_3 && whole > 0) input.shard = shard / whole;
+  input.bucketed = bucketed(in, blocks, groups, held) > whole / 2;
+  return allocator_peaks(input).unused();
+}
+
 Bytes add_up(std::vector<NamedBytes>& parts) {
   parts.erase(std::remove_if(parts.begin(), parts.end(), [](const NamedBytes& p) { return p.bytes.value() == 0; }), parts.end());
   Bytes all;
@@ -252,20 +287,27 @@ Bytes add_up(std::vector<NamedBytes>& parts) {
   return all;
 }
 
-void add_overhead(StageMemory& m, const Scenario& s) {
+// `unused`: what PyTorch's allocator has reserved beyond its tensors, where it was simulated.
+void add_overhead(StageMemory& m, const Scenario& s, std::optional<Bytes> unused) {
   const Stack& stack = s.calibration.stack;
   const bool exchanges = s.model.moe && s.plan.expert_parallel > 1;
-  const Bytes tensors = m.parameters + m.gradients + m.optimizer + m.activations + m.buffers;
+  const Bytes tensors = m.allocated();
   const bool torch = stack.framework.value != Framework::fused;  // whose workspaces are tensors of its allocator
   m.overhead_parts = {{"CUDA context", stack.context.value},
                       {"communicators", s.cluster.gpus() > 1 ? stack.collective_buffers.value : Bytes{}},
                       {"workspaces", torch ? Bytes{} : stack.workspace.value},
                       {"expert exchange", exchanges ? stack.expert_buffers.value : Bytes{}},
-                      {"fragmentation", tensors * stack.fragmentation.value}};
+                      {kReservedUnused, unused.value_or(tensors * stack.fragmentation.value)}};
   m.overhead = add_up(m.overhead_parts);
 }
 
 }  // namespace
+
+Bytes StageMemory::reserved() const {
+  Bytes sum = allocated();
+  for (const NamedBytes& part : overhead_parts) sum += part.name == kReservedUnused ? part.bytes : Bytes{};
+  return sum;
+}
 
 BlockMemory::BlockMemory(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing)
     : context_(block_context(scenario, mesh, routing)), without_(scenario.plan) {
@@ -321,7 +363,7 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& mad
     if (context.framework == Framework::fused) {
       m.buffer_parts = {{"gradients under way", held.largest_gradients}, {"recomputed in the backward pass", held.restored}};
     } else {
-      const TorchRank rank{blocks_of(in.cut, blocks, m.stages), walk.peak, held.shard};
+      const TorchRank rank{blocks_of(in.cut, blocks, m.stages), walk.peak, held.shard, bucketed(in, blocks, groups, m.stages)};
       take_over(m, torch_memory(rank, context, in.scenario.calibration.stack.workspace.value));
     }
     m.buffer_parts.push_back({"activations on their way", held.travelling});
@@ -330,7 +372,7 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& mad
     if (in.scenario.plan.offloads(Offload::optimizer)) m.host = std::exchange(m.optimizer, Bytes{});
     add_model_states_by_module(m, held);
     m.host += walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.host_of_stage()).peak;
-    add_overhead(m, in.scenario);
+    add_overhead(m, in.scenario, unused_of_torch(in, blocks, groups, static_cast<std::int32_t>(r)));
     ranks.push_back(std::move(m));
   }
   return ranks;

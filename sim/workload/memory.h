@@ -1,7 +1,8 @@
 // Peak memory of each pipeline rank, from its parameters, gradients, optimizer shard, the activations that the schedule keeps in
 // flight, buffers and the software stack's own share.
 //
-//   parameters   2 bytes each (BF16), 3 in FP8 (the quantised copy is made once per step); ZeRO-3: the shard and two gathered blocks
+//   parameters   2 bytes each (BF16), 3 in FP8 (the quantised copy is made once per step); ZeRO-3: the shard and two gathered blocks,
+//                under a pipeline all
 //   gradients    training.optimizer_state.gradient_bytes each; ZeRO-2 and 3: the shard and one block
 //   optimizer    master weight and moments of the shard (none: of everything)
 //   activations  walked through the rank's own order: a forward pass adds what its blocks save, a backward pass (the weight
@@ -9,7 +10,8 @@
 //   buffers      received and sent activations of the pipeline, the largest gradients on their way back, and what recomputation
 //                brings back while a backward pass runs: of one module at a time, or of a whole layer (of recompute_num_layers) at once
 //   offload      the optimizer's state, or what decoder layers save but for two of them on their way, are in the host's memory instead
-//   overhead     context, communicator buffers, workspaces, and the allocator's fragmentation as a fraction of all of the above
+//   overhead     context, communicator buffers, workspaces, and what the allocator has reserved beyond its tensors: simulated for
+//                PyTorch's stacks (workload/torch_allocations.h), a fraction of all of the above for the others
 #pragma once
 
 #include <array>
@@ -29,6 +31,7 @@ struct NamedBytes {
   std::string name;
   Bytes bytes;
 };
+inline constexpr const char* kReservedUnused = "reserved, unused";  // the allocator's part of overhead_parts
 
 struct StageMemory {
   std::int64_t stage = 0;  // pipeline rank; its blocks are those of `stages` (with DualPipe two)
@@ -38,6 +41,8 @@ struct StageMemory {
   std::array<ModuleMemory, kModuleCount> modules{};      // parameters ... activations by module
   Bytes host;                                            // what plan.offload keeps on the host
   std::vector<NamedBytes> buffer_parts, overhead_parts;  // buffers and overhead by purpose
+  Bytes allocated() const { return parameters + gradients + optimizer + activations + buffers; }
+  Bytes reserved() const;  // by the allocator
   Bytes peak() const { return parameters + gradients + optimizer + activations + buffers + overhead; }
 };
 

@@ -62,7 +62,8 @@ Operation torch_unary(std::string label, double read, double written) {
 
 void add_torch_norm(Passes& p, const TorchSizes& t, const std::string& name, int readers) {
   p.saved.push_back({name + " input", Bytes{t.wide * t.residual}});
-  p.saved.push_back({name + " output", Bytes{2 * t.residual}});
+  // As the products read it: with sequence parallelism gathered, since autograd saves what a function was given.
+  p.saved.push_back({name + " output", Bytes{2.0 * static_cast<double>(t.s.tokens) * static_cast<double>(t.s.hidden)}});
   p.saved.push_back({name + " rows", Bytes{4.0 * static_cast<double>(t.s.residual_tokens)}});
   if (t.compiled) {
     // The residual's addition before it is in the kernel; going back the gradients of all readers, and a second kernel for the
@@ -183,7 +184,6 @@ Passes torch_attention(const BlockContext& c) {
   append(p.backward, o.backward);
   append(p.backward, sdpa(c, core_backward(c, core)));
   append(p.backward, rotation.backward);
-  append(p.backward, entry_back.before);
   append(p.backward, products.backward);
   append(p.backward, entry_back.after);
   append(p.backward, norm.backward);
@@ -292,6 +292,20 @@ Passes torch_embedding(const BlockContext& c) {
   return p;
 }
 
+namespace {
+
+// Bytes a logit that the loss's backward pass holds beside what is saved. Compiled: the logits' gradients. Else those of the
+// log-probabilities and of the FP32 logits. Over several ranks: a softmax that becomes its gradient in place, and that in BF16
+// (calibration/steps/parallel_layers.py); not so DTensor's loss_parallel, whose (one_hot + exp(x)) * gradient holds three tensors in FP32
+// (torch/distributed/tensor/parallel/loss.py, _nll_loss_and_log_softmax_backward).
+double loss_transient_bytes(const BlockContext& c, bool compiled) {
+  if (compiled) return 2;
+  if (c.plan.tensor_parallel == 1) return 8;
+  return c.unfused_loss ? 12 : 2;
+}
+
+}  // namespace
+
 Passes torch_head(const BlockContext& c) {
   const TorchSizes t(c);
   const bool compiled_loss = t.compiled && !c.unfused_loss;  // or only the layers are compiled
@@ -317,13 +331,11 @@ Passes torch_head(const BlockContext& c) {
     p.backward.push_back(loss("cross entropy backward", MemoryKernel::torch_cross_entropy_backward, 4, 4));
     p.backward.push_back(loss("logit gradients to BF16", MemoryKernel::torch_cast_bf16, 4, 2));
   }
-  append(p.backward, entry_back.before);
   append(p.backward, projection.backward);
   append(p.backward, entry_back.after);
   append(p.backward, norm.backward);
   append(p.weight, projection.weight);
-  // Beside what is saved: the gradients of the log-probabilities and of the FP32 logits; compiled, of the logits alone.
-  p.transient = Bytes{(compiled_loss ? 2 : 8) * logits};
+  p.transient = Bytes{loss_transient_bytes(c, compiled_loss) * logits};
   p.saved = norm.saved;
   p.saved.insert(p.saved.end(), projection.saved.begin(), projection.saved.end());
   p.saved.push_back({compiled_loss ? "logits" : "log-probabilities", Bytes{(compiled_loss ? 2 : 4) * logits}});

@@ -2,44 +2,98 @@
 
 #include <algorithm>
 
+#include "sim/workload/step_end.h"
+
 namespace trillion {
 
-StageMemory torch_memory(const TorchRank& rank, const BlockContext& c, Bytes workspace) {
-  const bool wide = c.training.optimizer_state.master_weight_bytes > 0, sharded = c.plan.sharding == Sharding::zero_3;
-  const Bytes parameter{wide ? 4.0 : 2.0};
-  double whole = 0, largest = 0;
-  for (const Block* b : rank.blocks) {
-    whole += b->parameters.total();
-    largest = std::max(largest, b->parameters.total());
+namespace {
+
+// What FSDP holds of a rank's blocks besides their shards; nothing without it.
+class Fsdp {
+ public:
+  Fsdp(const TorchRank& rank, const BlockContext& c)
+      : blocks_(rank.blocks),
+        sharded_(c.plan.sharding == Sharding::zero_3),
+        whole_step_(sharded_ && !reduces_every_micro_batch(c.plan)),
+        reduced_(static_cast<double>(c.training.optimizer_state.gradient_reduce_bytes)) {
+    for (const Block* b : blocks_) {
+      whole_ += b->parameters.total();
+      ends_ += is_layer(b->kind) ? 0 : b->parameters.total();
+    }
   }
-  // FSDP: the shard, and in BF16 the blocks that compute and come next. What a block's gradients add to the shard's.
-  const double part = sharded && whole > 0 ? rank.optimizer_shard / whole : 1;
-  const Bytes reduced{sharded ? static_cast<double>(c.training.optimizer_state.gradient_reduce_bytes) : 0.0};
+
+  bool sharded() const { return sharded_; }
+  bool whole_step() const { return whole_step_; }
+  double whole() const { return whole_; }
+  // Gradients that add up over micro-batches are in the type in which they will be reduced.
+  double unsharded_gradient_bytes() const { return std::max(2.0, reduced_); }
+
+  // BF16 parameters while block i goes back.
+  Bytes gathered(std::size_t i) const {
+    if (!sharded_) return {};
+    return Bytes{2} * (whole_step_ ? whole_ : ends_ + layer(i) + (i > 0 ? layer(i - 1) : 0));
+  }
+  // Of the block before (the next in forward order), on their way to the shards.
+  Bytes being_reduced(std::size_t i) const {
+    return Bytes{sharded_ && !whole_step_ && i + 1 < blocks_.size() ? reduced_ * layer(i + 1) : 0};
+  }
+  // A group of parameters when its last gradient is there: in BF16, and copied together for the reduction.
+  Bytes complete(double parameters) const { return Bytes{((whole_step_ ? 0 : 2) + reduced_) * parameters}; }
+
+ private:
+  double layer(std::size_t i) const { return is_layer(blocks_[i]->kind) ? blocks_[i]->parameters.total() : 0; }
+
+  const std::vector<const Block*>& blocks_;
+  bool sharded_, whole_step_;
+  double reduced_, whole_ = 0, ends_ = 0;
+};
+
+}  // namespace
+
+StageMemory torch_memory(const TorchRank& rank, const BlockContext& c, Bytes workspace) {
+  const Fsdp fsdp(rank, c);
+  const Bytes parameter{c.training.optimizer_state.master_weight_bytes > 0 ? 4.0 : 2.0};
+  const double part = fsdp.sharded() && fsdp.whole() > 0 ? rank.optimizer_shard / fsdp.whole() : 1;
 
   StageMemory m;
-  m.parameters = parameter * (part * whole) + (sharded ? Bytes{2} * std::min(whole, 2 * largest) : Bytes{});
   m.optimizer = Bytes{2.0 * static_cast<double>(c.training.optimizer_state.moment_bytes)} * rank.optimizer_shard;
   Bytes fullest;
-  const auto moment = [&](Bytes gradients, Bytes activations, Bytes transient) {
-    if (gradients + activations + transient <= fullest) return;
-    fullest = gradients + activations + transient;
+  const auto moment = [&](Bytes gathered, Bytes gradients, Bytes activations, Bytes transient) {
+    if (gathered + gradients + activations + transient <= fullest) return;
+    fullest = gathered + gradients + activations + transient;
+    m.parameters = parameter * (part * fsdp.whole()) + gathered;
     m.gradients = gradients;
     m.activations = activations;
     m.buffers = transient + workspace;
     m.buffer_parts = {{"gradients under way", transient}, {"workspaces", workspace}};
   };
-  const Bytes before = c.micro_batches > 1 ? parameter * (part * whole) : Bytes{};
+  const Bytes each = fsdp.whole_step() ? Bytes{fsdp.unsharded_gradient_bytes()} : parameter * part;
+  const double bucketed = fsdp.whole() > 0 ? rank.bucketed / fsdp.whole() : 0;
   Bytes held = rank.saved, written;
+  const auto gradients = [&] {
+    const Bytes before = c.micro_batches > 1 ? each * fsdp.whole() : Bytes{};
+    // Passes that do not reduce (no_sync) leave gradients of their own beside the buckets.
+    const double elsewhere = c.micro_batches > 1 ? 1 : 1 - bucketed;
+    return bucketed * (each * fsdp.whole()) + elsewhere * std::max(before, written);
+  };
+  double ends = 0;  // whose gradients are there
   for (std::size_t i = rank.blocks.size(); i-- > 0;) {
     const Block& b = *rank.blocks[i];
-    // A block's gradients in BF16, and as they are reduced.
-    const Bytes unreduced = sharded ? (Bytes{2} + reduced) * b.parameters.total() : Bytes{};
-    moment(std::max(before, written), held, b.transient + unreduced);
+    const Bytes waiting = fsdp.sharded() && !fsdp.whole_step() ? Bytes{2 * ends} : Bytes{};
+    moment(fsdp.gathered(i), gradients(), held, b.transient + fsdp.being_reduced(i) + waiting);
     held -= std::min(held, saved_bytes(b, c.routing));
-    written += parameter * (part * b.parameters.total());
-    // The last block's own gradients are there before its transient is gone.
-    if (i == 0) moment(std::max(before, written), held, b.transient + unreduced);
+    written += each * b.parameters.total();
+    if (!is_layer(b.kind)) ends += b.parameters.total();
+    if (fsdp.sharded() && is_layer(b.kind)) {
+      moment(fsdp.gathered(i), gradients(), held, fsdp.complete(b.parameters.total()) + waiting);
+    } else if (fsdp.sharded() && i == 0) {
+      moment(fsdp.gathered(i), gradients(), held, fsdp.complete(ends));
+    } else if (i == 0) {
+      // The last block's own gradients are there before its transient is gone.
+      moment({}, gradients(), held, b.transient);
+    }
   }
+  if (fullest.value() == 0) m.parameters = parameter * (part * fsdp.whole()) + fsdp.gathered(0);
   return m;
 }
 

@@ -3,9 +3,14 @@
 //
 //   always       parameters and Adam's moments, in the parameters' type; workspaces
 //   activations  what autograd saved in all passes under way; the backward pass lets go of it block by block
-//   gradients    appear block by block on the way back, and stay over all micro-batches but the first
-//   FSDP         (zero-3) of parameters and gradients the shard, two blocks gathered in BF16, and one block's gradients before and
-//                while they are reduced
+//   gradients    appear block by block on the way back, and stay over all micro-batches but the first; those that DDP reduces live in
+//                its buckets, which stay
+//   FSDP         (zero-3) of parameters and gradients the shard. Layers are groups of their own, embedding and head one together, which
+//                stays gathered (torch.distributed.fsdp.fully_shard). Going back, in BF16 this layer's parameters and the next one's;
+//                gradients of the layer before while they are reduced, in the type of the reduction; a layer's own in BF16 and, when it
+//                ends, copied together for the reduction; those of the ends to the end. Under a pipeline nothing is given back before
+//                the step ends: parameters are whole, gradients add up whole (torchtitan's parallelize_llama.py, apply_fsdp:
+//                reshard_after_forward=False; torch.distributed.pipelining.stage, backward_maybe_with_nosync)
 //   transient    of the block under way: gradients of the logits, of the largest activations, the forward pass run again
 //
 // zero_grad(set_to_none=True) ends a step, so that none begins with gradients.
@@ -21,6 +26,7 @@ struct TorchRank {
   std::vector<const Block*> blocks;  // of the rank, in forward order
   Bytes saved;                       // of all passes under way at the fullest moment
   double optimizer_shard = 0;        // parameters whose moments it holds
+  double bucketed = 0;               // parameters whose gradients DDP reduces
 };
 
 // Parameters, gradients, optimizer, activations and buffers of the fullest moment; overhead is left to the caller.

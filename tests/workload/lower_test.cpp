@@ -358,13 +358,14 @@ TEST(Lower, ReplicasAloneReduceWithoutAMeeting) {
   for (const TaskId t : reductions(step, 0)) EXPECT_FALSE(step.graph.rendezvous_of(t).valid());
 }
 
-TEST(Lower, FullShardingGathersABlockBeforeItsKernels) {
-  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
-  EXPECT_EQ(labels_on(LaidOutStep(s).lowered(), 1, Lane::gather).size(), 2u);  // at the step's end, one per layer
-  s.plan.sharding = Sharding::zero_3;
-  const LaidOutStep laid(s);
-  const auto m = static_cast<std::size_t>(laid.schedule.micro_batches);
-  EXPECT_EQ(labels_on(laid.lowered(), 1, Lane::gather).size(), 2 * m * 2);  // forward and backward, each layer
+TEST(Lower, FullShardingGathersABlockBeforeItsKernelsAndUnderAPipelineOnce) {
+  Scenario piped = pipeline(ScheduleKind::one_f_one_b, 4), alone = pipeline(ScheduleKind::one_f_one_b, 1);
+  EXPECT_EQ(labels_on(LaidOutStep(piped).lowered(), 1, Lane::gather).size(), 2u);  // at the step's end, one per layer
+  alone.plan.sharding = piped.plan.sharding = Sharding::zero_3;
+  const LaidOutStep laid(alone);
+  const auto passes = 2 * static_cast<std::size_t>(laid.schedule.micro_batches);  // forward and backward
+  EXPECT_EQ(labels_on(laid.lowered(), 0, Lane::gather).size(), passes * laid.cut.stages[0].size());
+  EXPECT_EQ(labels_on(LaidOutStep(piped).lowered(), 1, Lane::gather).size(), 2u);
 }
 
 TEST(Lower, TheStepEndsWithNormUpdateAndGather) {

@@ -53,17 +53,55 @@ TEST(TorchMemory, TheEndIsTheFullestMomentOfManyParameters) {
   EXPECT_DOUBLE_EQ(m.buffers.value(), 10);
 }
 
-// Of 15000 parameters this rank holds a tenth in FP32, and two blocks in BF16; gradients are reduced in FP32.
-TEST(TorchMemory, FsdpHoldsShardsTwoBlocksAndOneBlocksGradients) {
+// Of 15000 parameters this rank holds a tenth in FP32; gradients are reduced in FP32. The first layer ends the pass: its own parameters
+// in BF16, its gradients in BF16 and copied for the reduction, all of the shard's gradients.
+BlockSetting fsdp() {
   BlockSetting s = setting();
   s.plan.sharding = Sharding::zero_3;
   s.training.optimizer_state = {4, 4, 4, 4};
+  return s;
+}
+
+TEST(TorchMemory, FsdpHoldsShardsAndTheLayersAtHand) {
+  const BlockSetting s = fsdp();
   const Block first = block(10000, 100, 10), last = block(5000, 200, 50);
   const StageMemory m = torch_memory({{&first, &last}, Bytes{300}, 1500}, context(s, 1), Bytes{});
-  EXPECT_DOUBLE_EQ(m.parameters.value(), 4 * 1500 + 2 * 15000);
+  EXPECT_DOUBLE_EQ(m.parameters.value(), 4 * 1500 + 2 * 10000);
   EXPECT_DOUBLE_EQ(m.optimizer.value(), 8 * 1500);
-  EXPECT_DOUBLE_EQ(m.gradients.value(), 4 * 1500) << "all of the shard, when the first block ends the pass";
-  EXPECT_DOUBLE_EQ(m.buffers.value(), 10 + (2 + 4) * 10000);
+  EXPECT_DOUBLE_EQ(m.gradients.value(), 4 * 1500);
+  EXPECT_DOUBLE_EQ(m.buffers.value(), (2 + 4) * 10000);
+}
+
+// At the loss: the group of the ends and the last layer, prefetched, are gathered; nothing has a gradient yet.
+TEST(TorchMemory, FsdpKeepsTheEndsGathered) {
+  const BlockSetting s = fsdp();
+  Block embedding = block(3000, 0, 0), head = block(3000, 500, 1000000);
+  embedding.kind = BlockKind::embedding;
+  head.kind = BlockKind::head;
+  const Block layer = block(4000, 100, 10);
+  const StageMemory m = torch_memory({{&embedding, &layer, &head}, Bytes{600}, 1000}, context(s, 1), Bytes{});
+  EXPECT_DOUBLE_EQ(m.parameters.value(), 4 * 1000 + 2 * (6000 + 4000));
+  EXPECT_DOUBLE_EQ(m.gradients.value(), 0);
+  EXPECT_DOUBLE_EQ(m.activations.value(), 600);
+  EXPECT_DOUBLE_EQ(m.buffers.value(), 1000000);
+}
+
+TEST(TorchMemory, UnderAPipelineFsdpKeepsAllWhole) {
+  BlockSetting s = fsdp();
+  s.plan.pipeline_parallel = 2;
+  const Block first = block(10000, 100, 10), last = block(5000, 200, 50);
+  const StageMemory m = torch_memory({{&first, &last}, Bytes{300}, 1500}, context(s, 4), Bytes{});
+  EXPECT_DOUBLE_EQ(m.parameters.value(), 4 * 1500 + 2 * 15000);
+  EXPECT_DOUBLE_EQ(m.gradients.value(), 4 * 15000) << "in the type of the reduction";
+}
+
+// DDP's buckets hold the gradients from step to step; passes that do not reduce leave gradients of their own beside them.
+TEST(TorchMemory, DdpHoldsItsBuckets) {
+  const BlockSetting s = setting();
+  const Block first = block(100, 1000, 10), last = block(50, 2000, 5000);
+  const TorchRank alone{{&first, &last}, Bytes{3000}, 150}, one{{&first, &last}, Bytes{3000}, 150, 150};
+  EXPECT_DOUBLE_EQ((torch_memory(one, context(s, 1), {}).peak() - torch_memory(alone, context(s, 1), {}).peak()).value(), 300);
+  EXPECT_DOUBLE_EQ((torch_memory(one, context(s, 2), {}).peak() - torch_memory(alone, context(s, 2), {}).peak()).value(), 300);
 }
 
 TEST(TorchMemory, FurtherMicroBatchesBeginWithGradients) {
