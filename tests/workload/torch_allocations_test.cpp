@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/workload/linear.h"
 #include "tests/support/block_setting.h"
 
 namespace trillion {
