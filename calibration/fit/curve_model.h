@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <functional>
+#include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "calibration/fit/curve_fits.h"
@@ -17,6 +19,30 @@ struct CurveModel {
   std::function<double(const Point&)> weight = [](const Point&) { return 1.0; };  // of a point's residual
 };
 
+// Plain products with the choice of tile and split that the curve at theta makes.
+inline ResidualNear residual_near(const CurveModel<GemmCurve>& model, const Points& points) {
+  return [&model, &points](const std::vector<double>& theta) -> Residual {
+    const GemmCurve at = model.curve(theta);
+    std::vector<GemmChoice> choices;
+    for (const auto& point : points) {
+      const auto* gemm = std::get_if<Gemm>(&point.query.shape);
+      choices.push_back(gemm != nullptr ? choose(at, *gemm, point.sms) : GemmChoice{});
+    }
+    return [&model, &points, choices](const std::vector<double>& nearby) {
+      const GemmCurve curve = model.curve(nearby);
+      std::vector<double> r;
+      r.reserve(points.size());
+      for (std::size_t i = 0; i < points.size(); ++i) {
+        const Point& point = points[i];
+        const auto* gemm = std::get_if<Gemm>(&point.query.shape);
+        const double seconds = gemm != nullptr ? evaluate(curve, *gemm, point.sms, choices[i]).value() : predict(curve, point);
+        r.push_back(model.weight(point) * std::log(seconds / point.seconds));
+      }
+      return r;
+    };
+  };
+}
+
 template <class Curve>
 Curve fit_model(const CurveModel<Curve>& model, const Points& points) {
   const auto residual = [&](const std::vector<double>& theta) {
@@ -26,7 +52,11 @@ Curve fit_model(const CurveModel<Curve>& model, const Points& points) {
     for (const auto& point : points) r.push_back(model.weight(point) * std::log(predict(curve, point) / point.seconds));
     return r;
   };
-  return model.curve(least_squares(residual, model.priors));
+  if constexpr (std::is_same_v<Curve, GemmCurve>) {
+    return model.curve(least_squares(residual, residual_near(model, points), model.priors));
+  } else {
+    return model.curve(least_squares(residual, model.priors));
+  }
 }
 
 template <class Curve>

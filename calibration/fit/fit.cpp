@@ -1,226 +1,27 @@
 #include "calibration/fit/fit.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
-#include <set>
+#include <optional>
+#include <utility>
 
 #include "calibration/fit/carry_over.h"
-#include "calibration/fit/chips.h"
 #include "calibration/fit/curve_fits.h"
+#include "calibration/fit/curve_model.h"
+#include "calibration/fit/curve_points.h"
 #include "calibration/fit/figures.h"
 #include "calibration/fit/fit_power.h"
+#include "calibration/fit/gemm_correction.h"
 #include "calibration/fit/least_squares.h"
 #include "calibration/fit/level.h"
 #include "calibration/fit/readable.h"
+#include "calibration/fit/subject.h"
 #include "sim/base/error.h"
 #include "sim/base/number_text.h"
 
 namespace trillion {
 namespace {
-
-// What the profile is of: facts.yaml's word, else the one GPU that all files name.
-struct Subject {
-  Facts facts;
-  std::string gpu, software;
-  Chip chip;
-};
-
-std::string joined(const std::vector<std::string>& words, const char* between) {
-  std::string text;
-  for (const auto& word : words) text += (text.empty() ? "" : between) + word;
-  return text;
-}
-
-Facts find_facts(const std::vector<RawFile>& files) {
-  const RawFile* found = nullptr;
-  for (const auto& file : files) {
-    if (!file.facts || file.borrowed) continue;
-    if (found != nullptr) throw InputError("two facts files: '" + found->name + "' and '" + file.name + "'");
-    found = &file;
-  }
-  return found == nullptr ? Facts{} : *found->facts;
-}
-
-// Distinct in order of appearance, of files that are the subject's own.
-template <class Member>
-std::vector<std::string> own_words(const std::vector<RawFile>& files, Member member) {
-  std::vector<std::string> words;
-  for (const auto& file : files) {
-    const std::string& word = file.*member;
-    if (!file.borrowed && !word.empty() && std::find(words.begin(), words.end(), word) == words.end()) words.push_back(word);
-  }
-  return words;
-}
-
-std::string chip_key(const std::string& gpu) {
-  const auto chip = vendor_chip(gpu);
-  return chip ? chip->provenance.source : gpu;
-}
-
-Subject find_subject(const std::vector<RawFile>& files) {
-  Subject subject;
-  subject.facts = find_facts(files);
-  const std::vector<std::string> gpus = own_words(files, &RawFile::gpu);
-  subject.gpu = subject.facts.gpu;
-  if (subject.gpu.empty()) {
-    if (gpus.empty()) throw InputError("no file says which GPU was measured; write a facts.yaml with 'gpu: ...' beside them");
-    for (const auto& gpu : gpus) {
-      if (chip_key(gpu) != chip_key(gpus.front())) {
-        throw InputError("the measurements are of several GPUs (" + joined(gpus, ", ") + "); a profile is of one: give one folder per GPU");
-      }
-    }
-    subject.gpu = gpus.front();
-  }
-  subject.software = subject.facts.software.empty() ? joined(own_words(files, &RawFile::software), "; ") : subject.facts.software;
-  if (subject.software.empty()) subject.software = "not said";
-  const auto chip = subject.facts.chip ? subject.facts.chip : vendor_chip(subject.gpu);
-  if (!chip) {
-    throw InputError("the GPU '" + subject.gpu + "' is not one of " + joined(known_chips(), ", ") +
-                     "; write its vendor figures under 'chip:' in a facts.yaml beside the measurements");
-  }
-  subject.chip = *chip;
-  return subject;
-}
-
-// Keys of the five kinds of curves, ordered as the profile lists them.
-GemmCurve key_of(const Gemm& g, Load load) {
-  GemmCurve key;
-  key.dtype = g.dtype, key.layout = g.layout, key.accumulate_fp32 = g.accumulate_fp32, key.load = load;
-  return key;
-}
-GemmCurve key_of(const GroupedGemm& g, Load load) {
-  GemmCurve key;
-  key.grouped = true, key.dtype = g.dtype, key.layout = g.layout, key.accumulate_fp32 = g.accumulate_fp32, key.load = load;
-  return key;
-}
-AttentionCurve key_of(const Attention& a, Load load) {
-  AttentionCurve key;
-  key.dtype = a.dtype, key.direction = a.direction, key.qk_dim = a.qk_dim, key.v_dim = a.v_dim, key.load = load;
-  key.library = a.library;
-  return key;
-}
-MemoryCurve key_of(const MemoryBound& m, Load load) {
-  MemoryCurve key;
-  key.kernel = m.kernel, key.load = load;
-  return key;
-}
-
-struct Group {
-  Points points;
-  std::map<std::string, Points> by_path;  // while several library paths compete
-};
-
-// All points, sorted by curve. std::map: the order of a profile must not depend on the order of files.
-struct Sorted {
-  std::map<std::string, std::pair<GemmCurve, Group>> gemms;
-  std::map<std::string, std::pair<AttentionCurve, Group>> attentions;
-  std::map<std::string, std::pair<MemoryCurve, Group>> memory_kernels;
-  std::map<std::string, std::pair<CollectiveCurve, Group>> collectives;
-  std::map<std::string, std::pair<ExpertCurve, Group>> experts;
-
-  template <class Map, class Curve>
-  static void put(Map& map, const Curve& key, const Point& point, const std::string& path) {
-    auto& entry = map.try_emplace(curve_name(key), key, Group{}).first->second;
-    entry.second.by_path[path].push_back(point);
-  }
-
-  void add(const Point& point, const std::string& path) {
-    const Load load = point.query.load;
-    if (const auto* c = std::get_if<Collective>(&point.query.shape)) return add(*c, point, path);
-    if (const auto* g = std::get_if<Gemm>(&point.query.shape)) put(gemms, key_of(*g, load), point, path);
-    if (const auto* g = std::get_if<GroupedGemm>(&point.query.shape)) put(gemms, key_of(*g, load), point, path);
-    if (const auto* a = std::get_if<Attention>(&point.query.shape)) put(attentions, key_of(*a, load), point, path);
-    if (const auto* m = std::get_if<MemoryBound>(&point.query.shape)) put(memory_kernels, key_of(*m, load), point, path);
-  }
-
-  void add(const Collective& c, const Point& point, const std::string& path) {
-    if (c.kind == CollectiveKind::expert_dispatch || c.kind == CollectiveKind::expert_combine) {
-      ExpertCurve key;
-      key.kind = c.kind, key.load = point.query.load;
-      put(experts, key, point, path);
-    } else {
-      CollectiveCurve key;
-      key.kind = c.kind;
-      put(collectives, key, point, path);
-    }
-  }
-};
-
-// Work of a shape, so that times of unlike shapes can be compared between paths.
-double work_of(const Shape& shape) {
-  if (const auto* g = std::get_if<Gemm>(&shape)) return flops(*g).value();
-  if (const auto* g = std::get_if<GroupedGemm>(&shape)) return flops(*g).value();
-  if (const auto* a = std::get_if<Attention>(&shape)) return flops(*a).value();
-  return 1;
-}
-
-bool is_measured(const Point& point) { return point.provenance.origin == Origin::measured; }
-
-// Geometric mean of time over work on the shapes that two paths share; on all shapes when they share none.
-double cost_beside(const Points& points, const Points& others) {
-  std::set<std::uint64_t> shared;
-  for (const auto& point : others) shared.insert(point.hash);
-  double sum = 0, count = 0, all = 0;
-  for (const auto& point : points) {
-    const double cost = std::log(point.seconds / std::max(1.0, work_of(point.query.shape)));
-    all += cost;
-    if (shared.count(point.hash) > 0) sum += cost, count += 1;
-  }
-  return count > 0 ? sum / count : all / static_cast<double>(std::max<std::size_t>(1, points.size()));
-}
-
-// Of several library paths the fastest, as a stack would choose; a path with less than half of the largest one's points does not
-// stand. Rows without a path (a trace's, a published figure) join any.
-Points fastest_path(const std::string& name, const Group& group, std::vector<std::string>& notes) {
-  std::string best_path;
-  std::size_t most = 0;
-  for (const auto& [path, points] : group.by_path) {
-    if (!path.empty() && points.size() > most) most = points.size(), best_path = path;
-  }
-  for (const auto& [path, points] : group.by_path) {
-    const Points& best = group.by_path.at(best_path);
-    if (path.empty() || path == best_path || 2 * points.size() < most) continue;
-    if (cost_beside(points, best) < cost_beside(best, points)) best_path = path;
-  }
-  Points result = group.by_path.at(best_path);
-  const auto plain = group.by_path.find("");
-  if (!best_path.empty() && plain != group.by_path.end()) result.insert(result.end(), plain->second.begin(), plain->second.end());
-  if (group.by_path.size() > 1 && !best_path.empty())
-    notes.push_back(name + ": library path '" + best_path + "' is used, the fastest of those measured");
-  return result;
-}
-
-// The path's points: measured ones alone if there are any, and own ones alone if there are enough.
-Points chosen_points(const std::string& name, const Group& group, std::vector<std::string>& notes) {
-  Points points = fastest_path(name, group, notes);
-  if (std::any_of(points.begin(), points.end(), is_measured)) std::erase_if(points, [](const Point& p) { return !is_measured(p); });
-  const auto own = std::count_if(points.begin(), points.end(), [](const Point& p) { return !p.borrowed; });
-  if (static_cast<std::size_t>(own) >= kEnoughOwnRows) std::erase_if(points, [](const Point& p) { return p.borrowed; });
-  return points;
-}
-
-Sorted sort_points(const std::vector<RawFile>& files, const Chip& chip) {
-  Sorted sorted;
-  for (const auto& file : files) {
-    const double sms = static_cast<double>(file.sms > 0 ? file.sms : chip.sms);
-    for (const auto& row : file.rows) {
-      Point point;
-      point.query = row.query;
-      point.seconds = row.time.value();
-      point.sms = row.query.sms > 0 ? static_cast<double>(row.query.sms) : sms;
-      point.provenance = row.provenance;
-      if (!row.path.empty()) point.provenance.source += " (" + row.path + ")";
-      point.borrowed = file.borrowed;
-      point.channels = row.channels;
-      if (file.borrowed) point.provenance.source = "borrowed from " + file.gpu + ": " + point.provenance.source;
-      ShapeQuery identity = row.query;
-      identity.sms = 0;
-      point.hash = hash_of(shape_text(identity));
-      sorted.add(point, row.path);
-    }
-  }
-  return sorted;
-}
 
 // The part of a kind's points that the project's aims speak of.
 struct Aim {
@@ -239,31 +40,44 @@ double size_of(const Shape& shape) {
   return 0;
 }
 
+// Whether a fit asks for the power state: attention's priors do.
+bool prior_of_load(const AttentionCurve& key) { return key.load == Load::sustained; }
+template <class Curve>
+bool prior_of_load(const Curve&) {
+  return false;
+}
+
+std::vector<std::uint64_t> hashes_of(const Points& points) {
+  std::vector<std::uint64_t> hashes;
+  for (const Point& point : points) hashes.push_back(point.hash);
+  return hashes;
+}
+
 class Fitter {
  public:
-  Fitter(const Subject& subject, FitReport& report) : subject_(subject), report_(report) {}
+  explicit Fitter(FitReport& report) : report_(report) {}
 
-  template <class Map, class Fit, class Curve>
-  void fit_all(Map& map, const Fit& fit_one, std::vector<Curve>& curves) {
-    for (auto& [name, entry] : map) {
+  template <class Curve, class Fit>
+  void fit_all(const CurvePoints<Curve>& map, const Fit& fit_anew, std::vector<Curve>& curves) {
+    // A burst's points also lend their shape to the sustained curve: each set of points is fitted once.
+    std::map<std::pair<bool, std::vector<std::uint64_t>>, Curve> fits;
+    const auto fit_one = [&](const Curve& key, const Points& points) {
+      const auto [at, fresh] = fits.try_emplace({prior_of_load(key), hashes_of(points)}, Curve{});
+      if (fresh) at->second = fit_anew(key, points);
+      Curve curve = at->second;
+      if constexpr (requires { key.load; }) curve.load = key.load;
+      return curve;
+    };
+    for (const auto& [name, entry] : map) {
       const Points points = chosen_points(name, entry.second, report_.notes);
-      Curve curve = fit_one(entry.first, points);
-      curve.info.provenance = provenance_of(points);
-      curve.info.name = name;
-      ResidualRow row = line_for(curve, points, fit_one);
-      if constexpr (!std::is_same_v<Curve, CollectiveCurve> && !std::is_same_v<Curve, ExpertCurve>) {
-        if (const auto level = levelled(entry.first, points, map, fit_one)) {
-          if (points.size() < 3 || score_of(level->info.residuals) < score_of(curve.info.residuals)) {
-            curve = *level;
-            row = {name,
-                   curve.info.provenance.origin,
-                   curve.info.residuals.points,
-                   curve.info.residuals.median,
-                   curve.info.residuals.p90,
-                   aim_of(curve).median,
-                   "level of few points on another curve's shape"};
-          }
-        }
+      ResidualRow row;
+      Curve curve;
+      if (const auto level = levelled(entry.first, points, map, fit_one)) {
+        curve = *level;
+        row = line_of(curve, "level of its few own points");
+      } else {
+        curve = fitted(entry.first, points, fit_one);
+        row = line_of(curve, note_on(curve, points, fit_one));
       }
       // A point that was not measured says less than a residual between such points would claim.
       if (curve.info.provenance.origin != Origin::measured) curve.info.residuals.p90 = std::max(curve.info.residuals.p90, 0.15);
@@ -275,55 +89,108 @@ class Fitter {
   }
 
  private:
-  static double score_of(const Residuals& r) { return r.median + 0.25 * r.p90; }
-
-  // A curve with the donor's shape and the level of the few points; nothing when the points are many or no donor has more.
-  // Donors: borrowed points of the same key (for attention and memory-bound kernels, whose own few points are whole layers'; a
-  // stack's few GEMMs are too special to set a level), and the kernel's points in the other power state.
-  template <class Curve, class Map, class Fit>
-  std::optional<Curve> levelled(const Curve& key, const Points& points, Map& map, const Fit& fit_one) {
-    constexpr bool kGemm = std::is_same_v<Curve, GemmCurve>;
-    Points level = points, donor;
-    if (!kGemm && std::any_of(points.begin(), points.end(), [](const Point& p) { return !p.borrowed; })) {
-      std::erase_if(level, [](const Point& p) { return p.borrowed; });
-      donor = points;
-      std::erase_if(donor, [](const Point& p) { return !p.borrowed; });
-    }
-    Curve other = key;
-    other.load = key.load == Load::burst ? Load::sustained : Load::burst;
-    if (const auto found = map.find(curve_name(other)); found != map.end()) {
-      std::vector<std::string> unheard;
-      Points points_of_other = chosen_points(found->first, found->second.second, unheard);
-      if (points_of_other.size() > donor.size()) donor = std::move(points_of_other);
-    }
-    const std::size_t few = kGemm ? 16 : kEnoughOwnRows;
-    if (level.empty() || level.size() >= few || donor.size() < kEnoughOwnRows || donor.size() < 2 * level.size()) return std::nullopt;
-    Curve curve = fit_one(key, donor);
-    if constexpr (std::is_same_v<Curve, AttentionCurve>) curve.throttle = key.load == Load::burst ? curve.throttle : 0.0;
-    std::vector<double> ratios;
-    for (const auto& point : level) ratios.push_back(std::log(point.seconds / predict(curve, point)));
-    slow_down(curve, std::exp(mean_of(ratios)));
-    curve.info.residuals = level_residuals(ratios, curve.info.residuals);
-    curve.info.provenance = provenance_of(level);
-    curve.info.provenance.source += "; shape of the curve: " + std::to_string(donor.size()) + " points, " + provenance_of(donor).source;
+  template <class Curve, class Fit>
+  static Curve fitted(const Curve& key, const Points& points, const Fit& fit_one) {
+    Curve curve = fit_one(key, points);
+    curve.info.provenance = provenance_of(points);
     curve.info.name = curve_name(key);
     return curve;
   }
 
+  // The curve whose level the few points set and other points the shape: borrowed ones, or the kernel's in the other power state. Own
+  // rows beside borrowed ones always set the level: either so or, where that predicts a left-out row better, by a fit of them alone.
+  // Nothing: the points are many, or nothing else has a shape.
   template <class Curve, class Fit>
-  ResidualRow line_for(const Curve& curve, const Points& points, const Fit& fit_one) const {
-    ResidualRow row{curve.info.name,
-                    curve.info.provenance.origin,
-                    curve.info.residuals.points,
-                    curve.info.residuals.median,
-                    curve.info.residuals.p90,
-                    aim_of(curve).median,
-                    {}};
+  std::optional<Curve> levelled(const Curve& key, const Points& points, const CurvePoints<Curve>& map, const Fit& fit_one) {
+    Points own, lent;
+    for (const Point& point : points) (point.borrowed ? lent : own).push_back(point);
+    const bool mixed = !own.empty() && !lent.empty();
+    if (own.empty()) own = points, lent.clear();
+    Points shape = shape_points(key, lent, map);
+    if (mixed && shape.size() < kEnoughOwnRows) shape = points;
+    constexpr std::size_t kFew = 64;
+    const bool enough_shape = shape.size() >= kEnoughOwnRows && shape.size() >= 2 * own.size();
+    if (!mixed && (own.empty() || own.size() >= kFew || !enough_shape)) return std::nullopt;
+    Curve level = level_on(key, own, shape, fit_one, mixed);
+    if (own.size() < 3) return level;
+    if (!mixed) level = bent(std::move(level), own);
+    const Curve alone = fitted(key, own, fit_one);
+    if (score(level.info.residuals) < score(alone.info.residuals)) return level;
+    return mixed ? std::optional<Curve>(alone) : std::nullopt;
+  }
+
+  // `lent` where they are enough for a shape of their own; else the more of them and of the kernel's points in the other power state.
+  template <class Curve>
+  Points shape_points(const Curve& key, const Points& lent, const CurvePoints<Curve>& map) {
+    constexpr std::size_t kEnough = 30;
+    if constexpr (requires { key.load; }) {
+      Curve other = key;
+      other.load = key.load == Load::burst ? Load::sustained : Load::burst;
+      const auto found = map.find(curve_name(other));
+      if (lent.size() >= kEnough || found == map.end()) return lent;
+      std::vector<std::string> unheard;
+      const Points of_other = chosen_points(found->first, found->second.second, unheard);
+      return of_other.size() > lent.size() ? of_other : lent;
+    }
+    return lent;
+  }
+
+  // A burst's products under the power limit: the clock that is left depends on fill and k, so the level does too, where that is better
+  // by a twentieth.
+  static GemmCurve bent(GemmCurve curve, const Points& points) {
+    if (curve.grouped || points.size() < 16) return curve;
+    const Residuals residuals = cross_validate(points, [&](const Points& train) { return with_correction(curve, train); });
+    if (score(residuals) > 0.95 * score(curve.info.residuals)) return curve;
+    curve = with_correction(std::move(curve), points);
+    curve.info.residuals = residuals;
+    return curve;
+  }
+  template <class Curve>
+  static Curve bent(Curve curve, const Points&) {
+    return curve;
+  }
+
+  // A product's time depends on the library's choice for its shape, so a few products of one kind say little about another kind.
+  static bool set_level_nearby(GemmCurve& curve, const Points& level) {
+    if (curve.grouped) return false;
+    curve = with_level_nearby(std::move(curve), level);
+    return true;
+  }
+  template <class Curve>
+  static bool set_level_nearby(Curve&, const Points&) {
+    return false;
+  }
+
+  // `nearby`: of products the level near them alone, for the shape is not of this chip or stack.
+  template <class Curve, class Fit>
+  static Curve level_on(const Curve& key, const Points& level, const Points& shape, const Fit& fit_one, bool nearby) {
+    Curve curve = fit_one(key, shape);
+    if constexpr (std::is_same_v<Curve, AttentionCurve>) curve.throttle = key.load == Load::burst ? curve.throttle : 0.0;
+    std::vector<double> ratios;
+    for (const auto& point : level) ratios.push_back(std::log(point.seconds / predict(curve, point)));
+    if (!nearby || !set_level_nearby(curve, level)) slow_down(curve, std::exp(mean_of(ratios)));
+    curve.info.residuals = level_residuals(ratios, curve.info.residuals);
+    curve.info.provenance = provenance_of(level);
+    curve.info.provenance.source += "; shape of the curve: " + std::to_string(shape.size()) + " points, " + provenance_of(shape).source;
+    curve.info.name = curve_name(key);
+    return curve;
+  }
+
+  template <class Curve>
+  static ResidualRow line_of(const Curve& curve, const std::string& note) {
+    const Residuals& r = curve.info.residuals;
+    return {curve.info.name, curve.info.provenance.origin, r.points, r.median, r.p90, aim_of(curve).median, note};
+  }
+
+  template <class Curve, class Fit>
+  std::string note_on(const Curve& curve, const Points& points, const Fit& fit_one) const {
+    std::string note;
     const auto lent = std::count_if(points.begin(), points.end(), [](const Point& p) { return p.borrowed; });
-    if (lent > 0) row.note = std::to_string(lent) + " of " + std::to_string(points.size()) + " points borrowed";
+    if (lent > 0) note = std::to_string(lent) + " of " + std::to_string(points.size()) + " points borrowed";
     const double from = aim_of(curve).from_bytes;
-    if (from > 0 && row.points > 0) row.note += (row.note.empty() ? "" : "; ") + large_note(points, entry_key(curve), fit_one, from);
-    return row;
+    if (from > 0 && curve.info.residuals.points > 0)
+      note += (note.empty() ? "" : "; ") + large_note(points, entry_key(curve), fit_one, from);
+    return note;
   }
 
   // The key alone, without parameters: what the fit of each fold starts from.
@@ -368,7 +235,6 @@ class Fitter {
            percent_text(quantile(errors, 0.9));
   }
 
-  const Subject& subject_;
   FitReport& report_;
 };
 
@@ -410,8 +276,8 @@ FitReport fit(const std::vector<RawFile>& as_read) {
   apply_measured_figures(files, subject.chip, calibration.stack, report.notes);
   apply_facts(subject.facts, calibration.stack);
 
-  Sorted sorted = sort_points(files, subject.chip);
-  Fitter fitter(subject, report);
+  SortedPoints sorted = sort_points(files, subject.chip);
+  Fitter fitter(report);
   const Chip& chip = subject.chip;
   const auto& links = subject.facts.links;
   fitter.fit_all(

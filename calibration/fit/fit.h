@@ -10,8 +10,9 @@
 // give a precise one. Residuals come from 5-fold cross-validation (each point is predicted by a fit that did not see it; with
 // fewer than 10 points each one is left out in turn), folds drawn from a hash of the shape: the same input gives the same bytes.
 //
-// Rows of a kernel from the profile's own GPU stand alone where there are at least kEnoughOwnRows; else borrowed rows (facts.h)
-// join them. Law 1: a whole step's time is never an input; there is no row type for it.
+// Rows of a kernel from the profile's own GPU stand alone where there are at least kEnoughOwnRows (curve_points.h). Fewer set the
+// curve's level, always, and borrowed rows (facts.h) its shape alone. Law 1: a whole step's time is never an input; there is no
+// row type for it.
 #pragma once
 
 #include <string>
@@ -21,8 +22,6 @@
 #include "sim/spec/calibration.h"
 
 namespace trillion {
-
-inline constexpr std::size_t kEnoughOwnRows = 6;
 
 // One line of the residual table: |predicted / measured - 1| on points that the fit did not see.
 struct ResidualRow {

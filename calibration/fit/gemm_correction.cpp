@@ -25,22 +25,12 @@ struct Place {
 };
 
 Place place_of(const GemmCurve& curve, const Gemm& gemm, double sms) {
-  double best = std::numeric_limits<double>::infinity();
-  Place place;
-  GemmCurve one = curve;
-  for (const auto& tile : curve.tiles) {
-    one.tiles = {tile};
-    const double tiles = std::ceil(static_cast<double>(gemm.m) / static_cast<double>(tile.m)) *
-                         std::ceil(static_cast<double>(gemm.n) / static_cast<double>(tile.n));
-    for (one.max_split = 1; one.max_split <= curve.max_split; one.max_split *= 2) {
-      const double time = evaluate(one, gemm, sms).value();
-      if (time >= best) continue;
-      best = time;
-      const double z = static_cast<double>(one.max_split), share = tiles * z / sms;
-      place = {std::min(share, effective_waves(share, curve.wave_smoothing)), static_cast<double>(gemm.k) / z};
-    }
-  }
-  return place;
+  const GemmChoice choice = choose(curve, gemm, sms);
+  const GemmTile& tile = curve.tiles[choice.tile];
+  const double tiles = std::ceil(static_cast<double>(gemm.m) / static_cast<double>(tile.m)) *
+                       std::ceil(static_cast<double>(gemm.n) / static_cast<double>(tile.n));
+  const double z = static_cast<double>(choice.split), share = tiles * z / sms;
+  return {std::min(share, effective_waves(share, curve.wave_smoothing)), static_cast<double>(gemm.k) / z};
 }
 
 // Weights of the four knots around a place, by adding a unit to each knot in turn: the same interpolation as the curve's own.
@@ -112,36 +102,55 @@ void project(const std::vector<Bound>& bounds, std::vector<double>& values) {
   }
 }
 
-}  // namespace
+struct Pull {
+  double smooth, shrink;  // between neighbouring knots; of each to where it was
+  double weight;          // of a point
+  double farthest;        // of |ln ratio|
+};
 
-GemmCurve with_correction(GemmCurve curve, const Points& points) {
+// The curve with its surface moved by what its times leave over at the points.
+GemmCurve corrected(GemmCurve curve, const Points& points, const Pull& pull) {
   std::vector<Place> places;
   std::vector<double> left_over;
   for (const auto& point : points) {
     const auto* gemm = std::get_if<Gemm>(&point.query.shape);
     if (gemm == nullptr) return curve;
     places.push_back(place_of(curve, *gemm, point.sms));
-    // A point far off is another kernel's, not the surface's.
-    left_over.push_back(std::clamp(std::log(point.seconds / predict(curve, point)), -0.2, 0.2));
+    left_over.push_back(std::clamp(std::log(point.seconds / predict(curve, point)), -pull.farthest, pull.farthest));
   }
-  GemmCorrection table{logs(kFillKnots), logs(kKnots), {}};
+  GemmCorrection table = curve.correction;
+  if (table.ln_factor.empty()) table = {logs(kFillKnots), logs(kKnots), std::vector<double>(kFillKnots.size() * kKnots.size(), 0.0)};
   const Eigen::MatrixXd rows = interpolation_rows(places, table);
   const std::vector<Bound> bounds = bounds_of(curve, table);
-  constexpr double kSmooth = 1.5, kShrink = 0.1;
-  Eigen::MatrixXd normal = rows.transpose() * rows;
-  normal.diagonal().array() += kShrink;
+  Eigen::MatrixXd normal = pull.weight * rows.transpose() * rows;
+  normal.diagonal().array() += pull.shrink;
   for (const auto& bound : bounds) {  // every pair of neighbours
     const auto a = static_cast<Eigen::Index>(bound.a), b = static_cast<Eigen::Index>(bound.b);
-    normal(a, a) += kSmooth;
-    normal(b, b) += kSmooth;
-    normal(a, b) -= kSmooth;
-    normal(b, a) -= kSmooth;
+    normal(a, a) += pull.smooth;
+    normal(b, b) += pull.smooth;
+    normal(a, b) -= pull.smooth;
+    normal(b, a) -= pull.smooth;
   }
   const Eigen::Map<const Eigen::VectorXd> target(left_over.data(), static_cast<Eigen::Index>(left_over.size()));
-  const Eigen::VectorXd solution = normal.ldlt().solve(rows.transpose() * target);
-  table.ln_factor.assign(solution.data(), solution.data() + solution.size());
+  const Eigen::VectorXd move = normal.ldlt().solve(pull.weight * rows.transpose() * target);
+  for (Eigen::Index i = 0; i < move.size(); ++i) table.ln_factor[static_cast<std::size_t>(i)] += move(i);
   project(bounds, table.ln_factor);
   curve.correction = table;
+  return curve;
+}
+
+}  // namespace
+
+GemmCurve with_correction(GemmCurve curve, const Points& points) {
+  // A point far off is another kernel's, not the surface's.
+  return corrected(std::move(curve), points, {1.5, 0.1, 1, 0.2});
+}
+
+GemmCurve with_level_nearby(GemmCurve curve, const Points& own) {
+  // The same reach as the surface above: a factor of sixteen in fill or k leaves a third of it. Again, since the fastest tile may
+  // become another one.
+  constexpr int kRounds = 4;
+  for (int round = 0; round < kRounds; ++round) curve = corrected(std::move(curve), own, {1.5, 0.1, 100, 10});
   return curve;
 }
 

@@ -25,7 +25,8 @@ double huber_weight(double r) {
 
 class Problem {
  public:
-  Problem(const Residual& residual, const std::vector<Prior>& priors) : residual_(residual), priors_(priors) {}
+  Problem(const Residual& residual, const ResidualNear& near, const std::vector<Prior>& priors)
+      : residual_(residual), near_(near), priors_(priors) {}
 
   double cost(const std::vector<double>& theta, const std::vector<double>& r) const {
     double sum = 0;
@@ -40,13 +41,14 @@ class Problem {
   void normal_equations(const std::vector<double>& theta, const std::vector<double>& r, Eigen::MatrixXd& a, Eigen::VectorXd& b) const {
     const auto n = static_cast<Eigen::Index>(theta.size()), m = static_cast<Eigen::Index>(r.size());
     Eigen::MatrixXd jacobian = Eigen::MatrixXd::Zero(m, n);
+    const Residual near = near_(theta);
     for (Eigen::Index j = 0; j < n; ++j) {
       const auto at = static_cast<std::size_t>(j);
       if (priors_[at].sigma <= 0) continue;
       constexpr double kStep = 1e-4;
       std::vector<double> shifted = theta;
       shifted[at] += kStep;
-      const std::vector<double> moved = residual_(shifted);
+      const std::vector<double> moved = near(shifted);
       for (Eigen::Index i = 0; i < m; ++i) {
         jacobian(i, j) = (moved[static_cast<std::size_t>(i)] - r[static_cast<std::size_t>(i)]) / kStep;
       }
@@ -70,13 +72,19 @@ class Problem {
 
  private:
   const Residual& residual_;
+  const ResidualNear& near_;
   const std::vector<Prior>& priors_;
 };
 
 }  // namespace
 
 std::vector<double> least_squares(const Residual& residual, const std::vector<Prior>& priors) {
-  const Problem problem(residual, priors);
+  return least_squares(
+      residual, [&](const std::vector<double>&) { return residual; }, priors);
+}
+
+std::vector<double> least_squares(const Residual& residual, const ResidualNear& near, const std::vector<Prior>& priors) {
+  const Problem problem(residual, near, priors);
   std::vector<double> theta;
   for (const auto& prior : priors) theta.push_back(prior.mean);
   std::vector<double> r = problem.residual(theta);

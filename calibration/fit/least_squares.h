@@ -20,8 +20,13 @@ struct Prior {
 // Residuals of a parameter vector, always of the same length.
 using Residual = std::function<std::vector<double>(const std::vector<double>&)>;
 
+// `near(theta)` is a residual that equals residual() at theta and has its derivatives there, and may be cheaper: a model that takes
+// the least of many alternatives is, nearby, the one alternative that it took (the envelope theorem). Derivatives are taken of it.
+using ResidualNear = std::function<Residual(const std::vector<double>&)>;
+
 // REQUIRES: residual(means) is finite. Returns the parameters at the minimum found.
 std::vector<double> least_squares(const Residual& residual, const std::vector<Prior>& priors);
+std::vector<double> least_squares(const Residual& residual, const ResidualNear& near, const std::vector<Prior>& priors);
 
 // The p-quantile, linear between order statistics; 0 of nothing.
 double quantile(std::vector<double> values, double p);

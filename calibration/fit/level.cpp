@@ -11,20 +11,33 @@ namespace trillion {
 void slow_down(GemmCurve& c, double factor) {
   for (BytesPerSecond* rate : {&c.memory_rate, &c.sm_load, &c.chip_load, &c.sm_store}) *rate *= 1 / factor;
   c.sm_rate *= 1 / factor;
-  c.tile_overhead *= factor;
-  c.split_cost *= factor;
+  for (Seconds* time : {&c.launch, &c.tile_overhead, &c.split_cost}) *time *= factor;
 }
 
 void slow_down(AttentionCurve& c, double factor) {
   c.sm_rate *= 1 / factor;
   c.memory_rate *= 1 / factor;
-  c.tile_overhead *= factor;
+  for (Seconds* time : {&c.launch, &c.tile_overhead}) *time *= factor;
 }
 
 void slow_down(MemoryCurve& c, double factor) {
+  c.launch *= factor;
   c.rate *= 1 / factor;
   c.sm_rate *= 1 / factor;
   for (double& seconds : c.seconds) seconds = round_to_4_digits(seconds * factor);
+}
+
+void slow_down(CollectiveCurve& c, double factor) {
+  for (Seconds* time : {&c.base, &c.nvlink_step, &c.nic_step, &c.pipeline}) *time *= factor;
+  for (BytesPerSecond* rate : {&c.nvlink, &c.nic, &c.local}) *rate *= 1 / factor;
+  for (CollectiveKnots& knots : c.knots) {
+    for (double& seconds : knots.seconds) seconds = round_to_4_digits(seconds * factor);
+  }
+}
+
+void slow_down(ExpertCurve& c, double factor) {
+  c.latency *= factor;
+  for (BytesPerSecond* rate : {&c.nic, &c.nvlink}) *rate *= 1 / factor;
 }
 
 double mean_of(const std::vector<double>& values) {

@@ -10,10 +10,12 @@
 
 namespace trillion {
 
-// Multiplies the curve's times (but for the launch) by `factor`.
+// Multiplies the curve's times by `factor`.
 void slow_down(GemmCurve& curve, double factor);
 void slow_down(AttentionCurve& curve, double factor);
 void slow_down(MemoryCurve& curve, double factor);
+void slow_down(CollectiveCurve& curve, double factor);
+void slow_down(ExpertCurve& curve, double factor);
 
 // Residuals of levelling: each point predicted with the others' level. With fewer than three points: the donor's, at least
 // 3 % and 10 %.

@@ -193,6 +193,13 @@ std::vector<GemmPoint> gemm_points() {
     more("fp8", 60, 12);
     more("fp8_block", 60, 12);
   }
+  // Longer still: what a power limit leaves, of which each point takes most of a second.
+  for (int round = 18; round < 30; ++round) {
+    for (const char* dtype : {"fp8", "fp8_block", "bf16"}) {
+      list.add_design(dtype, round * 90, round * 90 + 12, Load::kSustained);
+      list.add_small(dtype, round * 90, round * 90 + 4, Load::kSustained);
+    }
+  }
   return list.take();
 }
 

@@ -108,17 +108,59 @@ TEST(Fit, TheSameInputGivesTheSameBytesWhateverTheOrderOfFiles) {
   EXPECT_EQ(once, calibration_text(fit({copy, gemm_file(40, 0.03)}).calibration));
 }
 
-TEST(Fit, OwnRowsStandAloneAndFewOnesAreJoinedByBorrowedOnes) {
-  RawFile own = gemm_file(20, 0.0);
+TEST(Fit, EnoughOwnRowsStandAlone) {
+  const RawFile own = gemm_file(20, 0.0);
   RawFile lent = gemm_file(30, 0.0);
   lent.borrowed = true;
   for (auto& row : lent.rows) row.time *= 2;  // another chip, twice as slow
   const double alone = evaluate(fit({own, lent}).calibration.gemms.at(0), {DType::bf16, 8192, 8192, 8192}, 132).value();
   EXPECT_NEAR(alone / evaluate(true_gemm(), Gemm{DType::bf16, 8192, 8192, 8192}, 132).value(), 1, 0.05);
-  own.rows.resize(2);
-  const FitReport joined = fit({own, lent});
-  EXPECT_THAT(joined.residuals.at(0).note, HasSubstr("30 of 32 points borrowed"));
-  EXPECT_THAT(joined.calibration.gemms.at(0).info.provenance.source, HasSubstr("borrowed from H100"));
+}
+
+// Law 1's mechanics: own rows set the level, however few they are and whatever is borrowed.
+TEST(Fit, FewOwnProductsAreFoundAgainAmongManyBorrowedOnes) {
+  RawFile own = gemm_file(2, 0.0);
+  RawFile lent = gemm_file(40, 0.0);
+  lent.borrowed = true;
+  for (auto& row : lent.rows) row.time *= 2;
+  const FitReport report = fit({own, lent});
+  for (const Point& point : points_of(own)) EXPECT_NEAR(predict(report.calibration.gemms.at(0), point) / point.seconds, 1, 0.03);
+  EXPECT_THAT(report.residuals.at(0).note, HasSubstr("own points"));
+  EXPECT_THAT(report.calibration.gemms.at(0).info.provenance.source, HasSubstr("borrowed from H100"));
+}
+
+// Own rows of 8 ranks at 200 GB/s, borrowed ones of 4 at 400 GB/s.
+RawFile gathers(std::int64_t ranks, double rate, bool borrowed) {
+  RawFile file = bench_file();
+  file.borrowed = borrowed;
+  for (double bytes = 1 << 20; bytes < 5e9; bytes *= borrowed ? 2 : 16) {
+    add(file, Collective{CollectiveKind::all_gather, Bytes{bytes}, ranks, ranks, {}},
+        20e-6 + static_cast<double>(ranks - 1) / static_cast<double>(ranks) * bytes / rate);
+  }
+  return file;
+}
+
+TEST(Fit, PropertyBorrowedRowsNeverMoveTheLevelThatOwnRowsSet) {
+  // Whatever the borrowed rows say, twice or half as long: the mean over the own rows stays.
+  const RawFile own_collective = gathers(8, 200e9, false);
+  RawFile own_copy = bench_file(), lent_copy = bench_file();
+  for (const double bytes : {4e6, 64e6, 512e6})
+    add(own_copy, MemoryBound{MemoryKernel::add, Bytes{bytes}, Bytes{bytes}}, 3e-6 + bytes / 1.4e12);
+  for (double bytes = 2048; bytes < 2e9; bytes *= 2)
+    add(lent_copy, MemoryBound{MemoryKernel::add, Bytes{bytes}, Bytes{bytes}}, 3e-6 + bytes / 1.4e12);
+  lent_copy.borrowed = true;
+  const auto mean_error = [](const auto& curve, const Points& points) {
+    double sum = 0;
+    for (const Point& point : points) sum += std::log(predict(curve, point) / point.seconds);
+    return sum / static_cast<double>(points.size());
+  };
+  for (const double factor : {0.5, 1.0, 2.0}) {
+    RawFile copies = lent_copy;
+    for (auto& row : copies.rows) row.time *= factor;
+    const Calibration c = fit({own_collective, own_copy, gathers(4, 400e9 / factor, true), copies}).calibration;
+    EXPECT_NEAR(mean_error(c.collectives.at(0), points_of(own_collective)), 0, 0.02) << factor;
+    EXPECT_NEAR(mean_error(c.memory_kernels.at(0), points_of(own_copy)), 0, 0.02) << factor;
+  }
 }
 
 TEST(Fit, OfSeveralLibraryPathsTheFastestIsTaken) {

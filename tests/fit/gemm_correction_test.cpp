@@ -43,5 +43,17 @@ TEST(GemmCorrection, PropertyStaysMonotoneWhateverItIsShown) {
   }
 }
 
+// Own rows say what shapes like theirs take, and nothing of shapes far away.
+TEST(GemmCorrection, OwnRowsMoveWhatIsNearThem) {
+  const Gemm near{DType::bf16, 4096, 256, 7168}, alike{DType::bf16, 4096, 320, 6144}, far{DType::bf16, 16384, 16384, 512};
+  RawFile file = bench_file();
+  add(file, near, 1.4 * evaluate(true_gemm(), near, 132).value());
+  const GemmCurve moved = with_level_nearby(true_gemm(), points_of(file));
+  const auto ratio = [&](const Gemm& gemm) { return evaluate(moved, gemm, 132) / evaluate(true_gemm(), gemm, 132); };
+  EXPECT_NEAR(ratio(near), 1.4, 0.02);
+  EXPECT_GT(ratio(alike), 1.25);
+  EXPECT_NEAR(ratio(far), 1, 0.08);
+}
+
 }  // namespace
 }  // namespace trillion

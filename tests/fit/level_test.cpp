@@ -9,18 +9,28 @@
 namespace trillion {
 namespace {
 
-TEST(Level, AFactorScalesAllButTheLaunch) {
+TEST(Level, AFactorScalesEveryTime) {
   GemmCurve slow = true_gemm();
   slow_down(slow, 1.5);
-  const Gemm gemm{DType::bf16, 8192, 8192, 8192};
-  const double launch = true_gemm().launch.value();
-  EXPECT_NEAR((evaluate(slow, gemm, 132).value() - launch) / (evaluate(true_gemm(), gemm, 132).value() - launch), 1.5, 1e-9);
+  for (const Gemm& gemm : {Gemm{DType::bf16, 8192, 8192, 8192}, Gemm{DType::bf16, 64, 64, 64}}) {
+    EXPECT_NEAR(evaluate(slow, gemm, 132) / evaluate(true_gemm(), gemm, 132), 1.5, 1e-9);
+  }
   MemoryCurve memory;
   memory.rate = BytesPerSecond{1e12};
   memory.bytes = {1e3, 1e6};
   memory.seconds = {2e-6, 4e-6};
   slow_down(memory, 2);
   EXPECT_DOUBLE_EQ(evaluate(memory, {MemoryKernel::copy, Bytes{1e6}, Bytes{}}, 132).value(), 8e-6);
+  CollectiveCurve gather;
+  gather.kind = CollectiveKind::all_gather;
+  gather.base = Seconds{1e-5}, gather.nvlink_step = Seconds{1e-6};
+  gather.nvlink = gather.local = BytesPerSecond{1e11};
+  const auto seconds = [](const CollectiveCurve& c) {
+    return evaluate(c, {CollectiveKind::all_gather, Bytes{1e8}, 4, 4, {}}, {c.nvlink, c.nic}).value();
+  };
+  CollectiveCurve twice = gather;
+  slow_down(twice, 2);
+  EXPECT_NEAR(seconds(twice) / seconds(gather), 2, 1e-9);
 }
 
 TEST(Level, FewPointsKeepTheDonorsDoubtAndSeveralShowTheirOwn) {
