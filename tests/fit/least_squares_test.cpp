@@ -35,5 +35,27 @@ TEST(LeastSquares, APriorHoldsWhatTheDataDoNotSay) {
   EXPECT_GT(theta[0], 0.95);
 }
 
+// The least of two lines through the data: derivatives of the line that was taken lead to the same end.
+TEST(LeastSquares, ADerivativeOfTheAlternativeTakenIsEnough) {
+  const auto line = [](const std::vector<double>& theta, int which, double x) { return which == 0 ? theta[0] + x : theta[1] + 0.1 * x; };
+  const auto taken = [&](const std::vector<double>& theta, double x) { return line(theta, 0, x) < line(theta, 1, x) ? 0 : 1; };
+  const std::vector<double> xs = {0, 1, 2, 3, 4, 5}, truth = {0.2, 1.5};
+  const auto residuals = [&](const std::vector<double>& choice, const std::vector<double>& theta) {
+    std::vector<double> r;
+    for (const double x : xs) r.push_back(line(theta, taken(choice, x), x) - line(truth, taken(truth, x), x));
+    return r;
+  };
+  const Residual whole = [&](const std::vector<double>& theta) { return residuals(theta, theta); };
+  const ResidualNear near = [&](const std::vector<double>& at) -> Residual {
+    return [&residuals, at](const std::vector<double>& theta) { return residuals(at, theta); };
+  };
+  const std::vector<Prior> priors = {{0, 100}, {1, 100}};
+  const std::vector<double> found = least_squares(whole, near, priors), plain = least_squares(whole, priors);
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    EXPECT_NEAR(found[i], truth[i], 1e-3);
+    EXPECT_NEAR(found[i], plain[i], 1e-3);
+  }
+}
+
 }  // namespace
 }  // namespace trillion

@@ -111,5 +111,27 @@ TEST(GemmCurve, TheCorrectionInterpolatesInLogarithms) {
   EXPECT_EQ(GemmCorrection{}.factor(3, 5), 1);
 }
 
+// The search rules tiles out by bounds; nothing that it ruled out is faster.
+TEST(GemmCurve, PropertyTheChoiceIsTheFastest) {
+  GemmCurve c = plain_gemm();
+  c.tiles = {{64, 64, 0.8}, {128, 128, 1.0}, {128, 256, 1.1}, {256, 128, 1.1}};
+  c.max_split = 8;
+  c.split_cost = Seconds{1e-6};
+  c.sm_load = BytesPerSecond{2e11}, c.chip_load = BytesPerSecond{1e13}, c.sm_store = BytesPerSecond{5e10};
+  c.misaligned = 0.1;
+  for (const std::int64_t m : {64, 200, 1000, 5000}) {
+    for (const std::int64_t n : {72, 512, 4096}) {
+      for (const std::int64_t k : {100, 4096, 30000}) {
+        const Gemm gemm{DType::bf16, m, n, k};
+        const double best = evaluate(c, gemm, 132).value();
+        EXPECT_EQ(best, evaluate(c, gemm, 132, choose(c, gemm, 132)).value());
+        for (std::size_t tile = 0; tile < c.tiles.size(); ++tile) {
+          EXPECT_LE(best, evaluate(c, gemm, 132, {tile, 1}).value()) << m << " x " << n << " x " << k;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace trillion

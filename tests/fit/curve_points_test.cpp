@@ -1,0 +1,55 @@
+// Rows go to the curve of their key; of a curve's rows the fastest path's, the measured and the own ones count first.
+#include "calibration/fit/curve_points.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "calibration/fit/chips.h"
+#include "tests/fit/bench_points.h"
+
+namespace trillion {
+namespace {
+
+const Gemm kGemm{DType::bf16, 1024, 1024, 1024};
+
+SortedPoints sorted(const std::vector<RawFile>& files) { return sort_points(files, *vendor_chip("H100")); }
+
+TEST(CurvePoints, EveryRowIsOnceInTheCurveOfItsKey) {
+  RawFile file = bench_file();
+  add(file, kGemm, 1e-5);
+  add(file, Gemm{DType::fp8, 1024, 1024, 1024}, 1e-5);
+  add(file, MemoryBound{MemoryKernel::copy, Bytes{1e6}, Bytes{1e6}}, 1e-5);
+  add(file, Collective{CollectiveKind::all_gather, Bytes{1e6}, 4, 4, {}}, 1e-5);
+  add(file, Collective{CollectiveKind::expert_dispatch, Bytes{1e6}, 4, 4, {}}, 1e-5);
+  file.rows.push_back(file.rows.front());
+  file.rows.back().query.load = Load::sustained;
+  const SortedPoints points = sorted({file});
+  EXPECT_EQ(points.gemms.size(), 3u);
+  EXPECT_EQ(points.memory_kernels.size(), 1u);
+  EXPECT_EQ(points.collectives.size(), 1u);
+  EXPECT_EQ(points.experts.size(), 1u);
+  EXPECT_TRUE(points.attentions.empty());
+}
+
+// What a curve of the same product `own` times and borrowed `lent` times is fitted to.
+Points chosen(int own, int lent, Origin lent_origin = Origin::measured) {
+  RawFile mine = bench_file(), theirs = bench_file();
+  for (int i = 0; i < own; ++i) add(mine, kGemm, 1e-5);
+  theirs.borrowed = true;
+  theirs.provenance.origin = lent_origin;
+  for (int i = 0; i < lent; ++i) add(theirs, kGemm, 2e-5);
+  const SortedPoints points = sorted({mine, theirs});
+  std::vector<std::string> notes;
+  return chosen_points(points.gemms.begin()->first, points.gemms.begin()->second.second, notes);
+}
+
+TEST(CurvePoints, EnoughOwnRowsStandAlone) {
+  const int enough = static_cast<int>(kEnoughOwnRows);
+  EXPECT_EQ(chosen(enough, 3).size(), kEnoughOwnRows);
+  EXPECT_EQ(chosen(enough - 1, 3).size(), kEnoughOwnRows + 2);
+}
+
+TEST(CurvePoints, MeasuredRowsStandWithoutPublishedOnes) { EXPECT_EQ(chosen(2, 3, Origin::paper).size(), 2u); }
+
+}  // namespace
+}  // namespace trillion
