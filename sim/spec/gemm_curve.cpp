@@ -86,8 +86,8 @@ struct Products {
 };
 
 // What the chip's L2 cache takes to give all tiles their operands.
-double loading_seconds(const GemmCurve& curve, const Products& p, const GemmTile& tile) {
-  return over(p.loads_factor * p.tiles(tile) * loads_of(curve, tile) * static_cast<double>(p.k), curve.chip_load);
+double loading_seconds(const GemmCurve& curve, const Products& p, const GemmTile& tile, double tiles) {
+  return over(p.loads_factor * tiles * loads_of(curve, tile) * static_cast<double>(p.k), curve.chip_load);
 }
 
 double adding_seconds(const GemmCurve& curve, const Products& p, double split) {
@@ -103,27 +103,43 @@ double compute_seconds(const GemmCurve& curve, const Products& p, const GemmChoi
   const GemmTile& tile = curve.tiles.at(choice.tile);
   const double split = static_cast<double>(choice.split), tiles = p.tiles(tile);
   if (tiles <= 0) return 0;
-  return soft_max(items_seconds(curve, p, tiles, split, pace_of(curve, tile, p.loads_factor)), loading_seconds(curve, p, tile)) +
+  return soft_max(items_seconds(curve, p, tiles, split, pace_of(curve, tile, p.loads_factor)), loading_seconds(curve, p, tile, tiles)) +
          adding_seconds(curve, p, split);
 }
 
-// The fastest tile and split. Most are ruled out by the arithmetic alone, without the roots of soft_max.
-GemmChoice fastest(const GemmCurve& curve, const Products& p) {
-  double best = std::numeric_limits<double>::infinity();
+// A choice and what it takes at least: its limits, without the roots of soft_max.
+struct Candidate {
   GemmChoice choice;
+  double at_least = 0;
+};
+
+std::vector<Candidate> candidates_of(const GemmCurve& curve, const Products& p) {
+  std::vector<Candidate> candidates;
   for (std::size_t i = 0; i < curve.tiles.size(); ++i) {
     const GemmTile& tile = curve.tiles[i];
-    const double tiles = p.tiles(tile), loading = loading_seconds(curve, p, tile);
-    if (tiles <= 0) return choice;
-    const TilePace at_least = fastest_pace(curve, tile, p.loads_factor);
+    const double tiles = p.tiles(tile), loading = loading_seconds(curve, p, tile, tiles);
+    const TilePace pace = fastest_pace(curve, tile, p.loads_factor);
     for (std::int64_t split = 1; split <= curve.max_split; split *= 2) {
       const double z = static_cast<double>(split);
       if (split > 1 && tiles * z > kSplitWaves * p.sms) break;
-      const double adding = adding_seconds(curve, p, z);
-      if (loading + adding >= best || items_seconds(curve, p, tiles, z, at_least) + adding >= best) continue;
-      const double seconds = compute_seconds(curve, p, {i, split});
-      if (seconds < best) best = seconds, choice = {i, split};
+      candidates.push_back({{i, split}, std::max(loading, items_seconds(curve, p, tiles, z, pace)) + adding_seconds(curve, p, z)});
     }
+  }
+  return candidates;
+}
+
+// The fastest tile and split: the one that takes least at least is nearly it, and rules out most others.
+GemmChoice fastest(const GemmCurve& curve, const Products& p) {
+  const std::vector<Candidate> candidates = candidates_of(curve, p);
+  const auto promising =
+      std::min_element(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.at_least < b.at_least; });
+  const double enough = compute_seconds(curve, p, promising->choice);
+  double best = std::numeric_limits<double>::infinity();
+  GemmChoice choice;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.at_least > enough) continue;
+    const double seconds = compute_seconds(curve, p, candidate.choice);
+    if (seconds < best) best = seconds, choice = candidate.choice;
   }
   return choice;
 }
