@@ -30,7 +30,7 @@ std::optional<std::string> closest_word(std::string_view word, const std::vector
   std::optional<std::string> best;
   int best_distance = 0;
   for (const std::string& candidate : candidates) {
-    const auto [shorter, longer] = std::minmax(word.size(), candidate.size());
+    const std::size_t shorter = std::min(word.size(), candidate.size()), longer = std::max(word.size(), candidate.size());
     const int limit = std::max(1, static_cast<int>(longer) / 3);
     if (static_cast<int>(longer - shorter) > limit) continue;  // what is missing must be put in
     const int distance = edit_distance(word, candidate);
