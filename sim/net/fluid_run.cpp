@@ -78,14 +78,13 @@ void FluidRun::collect_changed() {
       std::uint32_t& visited = visit_of_bundle_[crossing.bundle];
       if (visited == kEnded) continue;
       crossings[kept++] = crossing;
+      // Whether it is slower is as good as random: no branch for the sums.
       const double weight = state_.uses[crossing.use].weight, rate = state_.rates[crossing.bundle];
-      if (rate < lowest_) {
-        taken += weight * rate;
-        continue;
-      }
-      rising += weight;
-      ++bundles;
-      if (visited == visit_) continue;
+      const bool slower = rate < lowest_;
+      taken += slower ? weight * rate : 0.0;
+      rising += slower ? 0.0 : weight;
+      bundles += slower ? 0 : 1;
+      if (slower || visited == visit_) continue;
       visited = visit_;
       for (const FluidBundles::Use& use : state_.uses_of(crossing.bundle)) visit(use.link);
     }

@@ -13,8 +13,6 @@
 namespace trillion {
 namespace {
 
-INSTANTIATE_TEST_SUITE_P(Links, FabricShapes, testing::ValuesIn(shapes()), shape_name);
-
 TEST_P(FabricShapes, SwitchesHaveThePorts) {
   const Cluster& c = GetParam().cluster;
   const Fabric fabric = Fabric::build(c);

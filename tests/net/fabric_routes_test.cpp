@@ -61,8 +61,6 @@ TEST(FabricRoutes, TheChoicePicksAmongEqualSpines) {
 
 // --- every pair of GPUs of small clusters of every shape, against the graph of all links ---
 
-INSTANTIATE_TEST_SUITE_P(Routes, FabricShapes, testing::ValuesIn(shapes()), shape_name);
-
 TEST_P(FabricShapes, LinksOfARouteJoin) {
   const Cluster& c = GetParam().cluster;
   const Fabric fabric = Fabric::build(c);

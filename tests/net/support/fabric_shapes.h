@@ -77,6 +77,7 @@ inline std::vector<FabricShape> shapes() {
   return out;
 }
 
+// Instantiated once, in fabric_test.cpp, for the tests of all files.
 class FabricShapes : public testing::TestWithParam<FabricShape> {};
 
 inline std::string shape_name(const testing::TestParamInfo<FabricShape>& test) {
