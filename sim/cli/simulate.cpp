@@ -42,8 +42,6 @@ void write_output(const Simulation& simulation, const SimulateOptions& options, 
               << "; the report is in " << folder.string() << "\n";
 }
 
-}  // namespace
-
 // A timeline of the steady step.
 void write_trace(const Simulation& simulation, const SimulateOptions& options, const Streams& streams) {
   const Scenario& s = simulation.scenario;
@@ -66,6 +64,8 @@ std::string write_traffic(const Simulation& simulation, const SimulateOptions& o
   write_whole_file(options.traffic, traffic_csv(flows));
   return exchange_section(flows, style);
 }
+
+}  // namespace
 
 int run_simulate(const SimulateOptions& options, const Streams& streams) {
   check_export(options.hand_over, options.json);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/estimate/result_json.h"
+#include "sim/estimate/report_figures.h"
 
 namespace trillion {
 

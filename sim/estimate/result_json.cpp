@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "sim/base/enum_name.h"
 #include "sim/base/error.h"
 
 namespace trillion {
@@ -28,11 +29,6 @@ Json number(Quantity<kTime, kData, kWork, kMoney, kEnergy> quantity) {
 template <class T>
 Json number_or_null(const std::optional<T>& value) {
   return value ? number(*value) : Json(nullptr);
-}
-
-template <class Names, class Enum>
-Json name_of(const Names& names, Enum value) {
-  return std::string(names.at(static_cast<std::size_t>(value)));
 }
 
 // One pair of chunks is one GPU's work; a step is everyone's.
@@ -346,22 +342,6 @@ Json simulation_json(const Scenario& scenario, const StepResult& step, const Sim
 // A file name or a source may hold bytes that are not UTF-8; they print as U+FFFD rather than make a report impossible.
 std::string text_of(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
-constexpr int kDeepest = 16;  // a report of ours nests four deep; a hostile one must not exhaust the stack
-
-void flatten(const Json& value, const std::string& path, int depth, std::vector<ReportFigure>& figures) {
-  if (depth > kDeepest) throw InputError("'" + path + "' is nested too deeply for a report");
-  const auto below = [&](const std::string& key) { return path.empty() ? key : path + "." + key; };
-  if (value.is_object()) {
-    for (const auto& [key, member] : value.items()) flatten(member, below(key), depth + 1, figures);
-  } else if (value.is_array()) {
-    for (std::size_t i = 0; i < value.size(); ++i) flatten(value[i], below(std::to_string(i)), depth + 1, figures);
-  } else if (value.is_number()) {
-    figures.push_back({path, true, value.get<double>(), {}});
-  } else {
-    figures.push_back({path, false, 0, value.is_string() ? value.get<std::string>() : value.dump()});
-  }
-}
-
 }  // namespace
 
 Utilization utilization(const Scenario& scenario, const Estimate& estimate) {
@@ -402,27 +382,6 @@ std::string infeasible_json(const Scenario& scenario, const Infeasible& infeasib
   json["plan"] = plan_json(scenario.plan);
   json["infeasible"] = {{"reason", infeasible.reason}, {"help", infeasible.help}};
   return text_of(json);
-}
-
-std::vector<ReportFigure> report_figures(const std::string& json, const std::string& file) {
-  Json report;
-  try {
-    report = Json::parse(json);
-  } catch (const Json::parse_error& error) {
-    throw InputError(
-        Diagnostic{{file, 0, 0}, std::string("not JSON: ") + error.what(), {}, "a report is what 'trillion simulate --json FILE' writes"});
-  }
-  if (!report.is_object() || report.value("schema", Json()) != "trillion.report/1") {
-    throw InputError(Diagnostic{{file, 0, 0}, "not a report: its \"schema\" is not \"trillion.report/1\"", {}, {}});
-  }
-  std::vector<ReportFigure> figures;
-  flatten(report, "", 0, figures);
-  return figures;
-}
-
-const ReportFigure* figure(const std::vector<ReportFigure>& figures, std::string_view path) {
-  const auto found = std::find_if(figures.begin(), figures.end(), [&](const ReportFigure& f) { return f.path == path; });
-  return found == figures.end() ? nullptr : &*found;
 }
 
 }  // namespace trillion

@@ -1,17 +1,11 @@
-// An answer as JSON for programs, "trillion.report/1" (../shared/INTERFACE.md, "Report"), and back as a flat list of figures.
+// An answer as JSON for programs, "trillion.report/1" (../shared/INTERFACE.md, "Report"); estimate/report_figures.h reads it back.
 //
 // SI units, the unit in the field's name; bytes and counts are whole numbers; every number is finite; a figure that does not
 // exist (a price that the cluster does not have, the routing of a dense model) is null. Order and digits are fixed: the same
 // estimate gives the same bytes, and only the block "simulation" may differ between two runs.
-//
-//   const std::string json = report_json(scenario, estimate, cost);
-//   figure(report_figures(json, "report.json"), "step.time_s")->number    // 19.9
 #pragma once
 
-#include <cstdint>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "sim/base/quantity.h"
 #include "sim/estimate/estimate.h"
@@ -39,19 +33,5 @@ struct Utilization {
   double mfu_causal = 0, mfu_noncausal = 0, hfu = 0;
 };
 Utilization utilization(const Scenario& scenario, const Estimate& estimate);
-
-// One value of a report. Elements of lists have their index in the path: "memory.stages.3.peak_bytes".
-struct ReportFigure {
-  std::string path;
-  bool is_number = false;
-  double number = 0;  // of a number
-  std::string text;   // of anything else: the string itself, "true", "null"
-};
-
-// Every value, in the order of the report. `file` is for messages. Throws InputError for what is not a report of ours.
-std::vector<ReportFigure> report_figures(const std::string& json, const std::string& file);
-
-// The figure of that path; null when there is none.
-const ReportFigure* figure(const std::vector<ReportFigure>& figures, std::string_view path);
 
 }  // namespace trillion

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/estimate/result_json.h"
+#include "sim/estimate/report_figures.h"
 #include "sim/spec/expected.h"
 
 namespace trillion {

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "sim/base/enum_name.h"
+
 namespace trillion {
 
 namespace {
@@ -35,11 +37,6 @@ constexpr std::array<std::string_view, 23> kAxes = {"clusters",
                                                     "precision",
                                                     "expert_placement",
                                                     "rank_order"};
-
-template <class Names, class Enum>
-std::string name_of(const Names& names, Enum value) {
-  return std::string(names.at(static_cast<std::size_t>(value)));
-}
 
 template <class Part, class Names>
 std::string joined(const std::vector<Part>& parts, const Names& names) {

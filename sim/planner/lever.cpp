@@ -30,15 +30,6 @@ constexpr bool kIsTime = std::is_same_v<T, double> || std::is_same_v<T, Seconds>
 double number(double value) { return value; }
 double number(Seconds value) { return value.value(); }
 
-template <class CalibrationType, class Visit>
-void for_each_curve(CalibrationType& c, Visit&& visit) {
-  for (auto& curve : c.gemms) visit(curve);
-  for (auto& curve : c.attentions) visit(curve);
-  for (auto& curve : c.memory_kernels) visit(curve);
-  for (auto& curve : c.collectives) visit(curve);
-  for (auto& curve : c.experts) visit(curve);
-}
-
 std::vector<Lever> kernel_levers(std::optional<std::size_t> cluster, const std::vector<CurveShare>& curves) {
   struct Family {
     double share = 0, spread = 0, largest = 0;

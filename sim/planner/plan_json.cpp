@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "sim/base/enum_name.h"
 #include "sim/estimate/result_json.h"
 #include "sim/planner/best_by_value.h"
 #include "sim/planner/step_reasons.h"
@@ -22,14 +23,9 @@ std::string recompute_text(const std::vector<RecomputeModule>& modules) {
   if (modules == std::vector{layer}) return "full";
   std::string text = "[";
   for (const RecomputeModule m : modules) {
-    text += (text.size() > 1 ? "," : "") + std::string(kRecomputeModuleNames[static_cast<std::size_t>(m)]);
+    text += (text.size() > 1 ? "," : "") + name_of(kRecomputeModuleNames, m);
   }
   return text + "]";
-}
-
-template <class Names, class Enum>
-std::string_view name_of(const Names& names, Enum value) {
-  return names.at(static_cast<std::size_t>(value));
 }
 
 class Flags {
@@ -61,7 +57,7 @@ std::string list_text(const std::vector<std::int64_t>& values) {
 std::string offload_text(const std::vector<Offload>& parts) {
   if (parts.empty()) return "none";
   std::string text = "[";
-  for (const Offload o : parts) text += (text.size() > 1 ? "," : "") + std::string(kOffloadNames[static_cast<std::size_t>(o)]);
+  for (const Offload o : parts) text += (text.size() > 1 ? "," : "") + name_of(kOffloadNames, o);
   return text + "]";
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sim/base/enum_name.h"
 #include "sim/base/number_text.h"
 #include "sim/planner/best_by_value.h"
 #include "sim/planner/step_reasons.h"
@@ -17,11 +18,6 @@ namespace {
 
 std::string line(const std::string& text, const TextStyle& style) {
   return std::string(kPageIndent, ' ') + wrapped(text, kPageIndent, style) + "\n";
-}
-
-template <class Names, class Enum>
-std::string_view name_of(const Names& names, Enum value) {
-  return names.at(static_cast<std::size_t>(value));
 }
 
 std::string counts_text(const PlanSearch& search) {
@@ -167,13 +163,12 @@ std::string layout_text(const Layout& layout) {
   const auto add = [&](const std::string& part) { text += (text.empty() ? "" : " ") + part; };
   if (p.tensor_parallel > 1) {
     add(fmt::format("tp{}{}", p.tensor_parallel, p.sequence_parallel ? "+sp" : ""));
-    if (p.tensor_parallel_overlap != TensorOverlap::bulk)
-      text += "+" + std::string(name_of(kTensorOverlapNames, p.tensor_parallel_overlap));
+    if (p.tensor_parallel_overlap != TensorOverlap::bulk) text += "+" + name_of(kTensorOverlapNames, p.tensor_parallel_overlap);
   }
   if (p.context_parallel > 1) {
     add(fmt::format("cp{}", p.context_parallel));
     if (p.context_parallel_method != ContextParallelMethod::all_gather) {
-      text += "+" + std::string(name_of(kContextParallelMethodNames, p.context_parallel_method));
+      text += "+" + name_of(kContextParallelMethodNames, p.context_parallel_method);
     }
   }
   if (p.pipeline_parallel > 1) {
@@ -191,8 +186,8 @@ std::string layout_text(const Layout& layout) {
     }
     add("recompute " + modules);
   }
-  for (const Offload o : p.offload) add("offload " + std::string(name_of(kOffloadNames, o)));
-  add(std::string(name_of(kShardingNames, p.sharding)));
+  for (const Offload o : p.offload) add("offload " + name_of(kOffloadNames, o));
+  add(name_of(kShardingNames, p.sharding));
   if (p.sharding_group) text += fmt::format("/{}", *p.sharding_group);
   if (!p.overlap_gradient_reduce) add("late-reduce");
   if (p.overlap_parameter_gather) add("gather-ahead");

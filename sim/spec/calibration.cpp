@@ -4,25 +4,11 @@
 #include <cmath>
 #include <set>
 
+#include "sim/base/enum_name.h"
 #include "sim/base/random.h"
 
 namespace trillion {
 namespace {
-
-template <class Enum, std::size_t kCount>
-std::string name_of(const std::array<std::string_view, kCount>& names, Enum value) {
-  return std::string(names[static_cast<std::size_t>(value)]);
-}
-
-// Calls visit(curve) for every curve in the order of Calibration::curves().
-template <class CalibrationType, class Visitor>
-void for_each_curve(CalibrationType& calibration, Visitor&& visit) {
-  for (auto& curve : calibration.gemms) visit(curve);
-  for (auto& curve : calibration.attentions) visit(curve);
-  for (auto& curve : calibration.memory_kernels) visit(curve);
-  for (auto& curve : calibration.collectives) visit(curve);
-  for (auto& curve : calibration.experts) visit(curve);
-}
 
 // Collects complaints about one curve.
 class Judge {

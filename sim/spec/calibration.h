@@ -155,4 +155,14 @@ std::string curve_name(const ExpertCurve& curve);
 // which is the cautious reading: independent errors would average out over a step's kernels. Same seed, same calibration.
 Calibration redraw(const Calibration& calibration, std::uint64_t seed);
 
+// Calls visit(curve) for every curve in the order of Calibration::curves().
+template <class CalibrationType, class Visitor>
+void for_each_curve(CalibrationType& calibration, Visitor&& visit) {
+  for (auto& curve : calibration.gemms) visit(curve);
+  for (auto& curve : calibration.attentions) visit(curve);
+  for (auto& curve : calibration.memory_kernels) visit(curve);
+  for (auto& curve : calibration.collectives) visit(curve);
+  for (auto& curve : calibration.experts) visit(curve);
+}
+
 }  // namespace trillion

@@ -11,10 +11,16 @@ namespace trillion {
 
 namespace {
 
+// Every key of a search may be left out.
+bool given(YamlReader& r, std::string_view key) {
+  r.ignore({key});
+  return r.has(key);
+}
+
 // A value, a list, or {from, to}.
 SearchAxis<std::int64_t> integers(YamlReader& r, const std::string& key) {
+  if (!given(r, key)) return std::nullopt;
   switch (r.kind_of(key)) {
-    case YamlNode::Kind::null: return std::nullopt;
     case YamlNode::Kind::list: return r.integers(key);
     case YamlNode::Kind::mapping: {
       YamlReader bounds = r.mapping(key);
@@ -35,14 +41,14 @@ SearchAxis<std::int64_t> integers(YamlReader& r, const std::string& key) {
 // A word, or a list of them.
 template <class Enum, std::size_t kCount>
 SearchAxis<Enum> words(YamlReader& r, const std::string& key, const std::array<std::string_view, kCount>& names) {
-  if (!r.has(key)) return std::nullopt;
+  if (!given(r, key)) return std::nullopt;
   if (r.kind_of(key) == YamlNode::Kind::list) return r.choices<Enum>(key, names);
   return std::vector<Enum>{r.choice<Enum>(key, names)};
 }
 
 // Words, or a list of them, as they are written.
 std::optional<std::vector<std::string>> texts(YamlReader& r, const std::string& key) {
-  if (!r.has(key)) return std::nullopt;
+  if (!given(r, key)) return std::nullopt;
   if (r.kind_of(key) == YamlNode::Kind::list) return r.texts(key);
   return std::vector<std::string>{r.text(key)};
 }
@@ -110,13 +116,13 @@ SearchAxis<RankOrder> rank_orders(YamlReader& r) {
 }
 
 SearchAxis<double> counts(YamlReader& r, const std::string& key) {
-  if (!r.has(key)) return std::nullopt;
+  if (!given(r, key)) return std::nullopt;
   if (r.kind_of(key) == YamlNode::Kind::list) return r.numbers(key);
   return std::vector<double>{r.count(key)};
 }
 
 SearchAxis<bool> switches(YamlReader& r, const std::string& key) {
-  if (!r.has(key)) return std::nullopt;
+  if (!given(r, key)) return std::nullopt;
   if (r.kind_of(key) != YamlNode::Kind::list) return std::vector<bool>{r.boolean(key)};
   static constexpr std::array<std::string_view, 2> kNames = {"false", "true"};
   std::vector<bool> out;
@@ -129,8 +135,8 @@ SearchAxis<bool> switches(YamlReader& r, const std::string& key) {
 Search read_search(YamlReader& r, bool unfused_attention) {
   Search s;
   s.objective = r.choice<Objective>("objective", kObjectiveNames, s.objective);
-  if (r.has("budget")) s.budget = r.quantity<Usd>("budget");
-  if (r.has("deadline")) s.deadline = r.quantity<Seconds>("deadline");
+  if (given(r, "budget")) s.budget = r.quantity<Usd>("budget");
+  if (given(r, "deadline")) s.deadline = r.quantity<Seconds>("deadline");
   s.nodes = integers(r, "nodes");
   s.gpus = integers(r, "gpus");
   s.tensor_parallel = integers(r, "tensor_parallel");
@@ -156,34 +162,7 @@ Search read_search(YamlReader& r, bool unfused_attention) {
   s.precision = words<Precision>(r, "precision", kPrecisionNames);
   s.expert_placement = words<ExpertPlacement>(r, "expert_placement", kExpertPlacementNames);
   s.rank_order = rank_orders(r);
-  r.ignore({"budget",
-            "deadline",
-            "clusters",
-            "nodes",
-            "gpus",
-            "tensor_parallel",
-            "sequence_parallel",
-            "tensor_parallel_overlap",
-            "context_parallel",
-            "context_parallel_method",
-            "pipeline_parallel",
-            "virtual_pipeline_stages",
-            "expert_parallel",
-            "expert_tensor_parallel",
-            "data_parallel",
-            "micro_batch_size",
-            "schedule",
-            "stage_split",
-            "recompute",
-            "offload",
-            "sharding",
-            "sharding_group",
-            "overlap_gradient_reduce",
-            "overlap_parameter_gather",
-            "bucket_parameters",
-            "precision",
-            "expert_placement",
-            "rank_order"});
+  r.ignore({"clusters"});  // with their topology files: load_scenario.cpp
   return s;
 }
 

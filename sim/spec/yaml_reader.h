@@ -30,27 +30,12 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/base/error.h"
+#include "sim/spec/diagnostics.h"
 #include "sim/spec/origin.h"
 #include "sim/spec/unit_text.h"
 #include "sim/spec/yaml_tree.h"
 
 namespace trillion {
-
-// Everything found wrong so far, over all files of one question.
-class Diagnostics {
- public:
-  void add(Diagnostic diagnostic) { all_.push_back(std::move(diagnostic)); }
-  // What another file's reading threw, so that two broken files are reported together.
-  void add(const InputError& error) { all_.insert(all_.end(), error.diagnostics().begin(), error.diagnostics().end()); }
-  bool empty() const { return all_.empty(); }
-  std::size_t size() const { return all_.size(); }
-  // In file order, files in the order they were first complained about.
-  void throw_if_any() const;
-
- private:
-  std::vector<Diagnostic> all_;
-};
 
 // A handle: copies read the same mapping and share what was asked for.
 class YamlReader {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sim/estimate/result_json.h"
+#include "sim/estimate/report_figures.h"
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 

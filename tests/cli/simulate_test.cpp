@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "sim/estimate/result_json.h"
+#include "sim/estimate/report_figures.h"
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/base/error.h"
+#include "sim/estimate/result_json.h"
 #include "tests/support/example_estimate.h"
 #include "tests/support/linear_machine.h"
 

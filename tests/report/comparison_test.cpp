@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/base/error.h"
+#include "sim/estimate/result_json.h"
 #include "tests/support/example_estimate.h"
 
 namespace trillion {

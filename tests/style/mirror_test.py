@@ -9,7 +9,6 @@ EXCEPTIONS = {
     "sim/cli/main.cpp": "five lines; .ci/run runs the program itself",
     "sim/moe/gate_kernel.cpp": "tests/moe/gate_test.cpp: the kernel is the inside of Gate::route",
     "sim/workload/lower_chunk.cpp": "tests/workload/lower_test.cpp: a part of the class Lowering",
-    "sim/workload/lower_step_end.cpp": "tests/workload/lower_test.cpp: a part of the class Lowering",
 }
 
 

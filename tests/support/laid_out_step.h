@@ -20,6 +20,13 @@ inline Scenario with_even_stages(Scenario s) {
   return s;
 }
 
+inline Scenario linear_pipeline(ScheduleKind schedule, std::int64_t ranks, Model model = dense_model(8)) {
+  Plan plan;
+  plan.schedule = schedule;
+  plan.pipeline_parallel = ranks;
+  return linear_scenario(std::move(model), plan, 2, 16 / ranks * 4 * ranks);  // 4 micro-batches a rank
+}
+
 // The parts refer to each other, so the whole stays where it was made.
 struct LaidOutStep {
   explicit LaidOutStep(Scenario s)

@@ -24,13 +24,6 @@ namespace {
 using namespace testing_support;
 using testing::ElementsAre;
 
-Scenario pipeline(ScheduleKind schedule, std::int64_t ranks, Model model = dense_model(8)) {
-  Plan plan;
-  plan.schedule = schedule;
-  plan.pipeline_parallel = ranks;
-  return linear_scenario(std::move(model), plan, 2, 16 / ranks * 4 * ranks);  // 4 micro-batches a rank
-}
-
 std::size_t passes_of(const Block& b, ActionKind kind) {
   const std::size_t weight = b.experts_weight.size() + b.before_exchange_weight.size();
   const std::size_t input = b.recompute.size() + b.experts_backward.size() + b.before_exchange_backward.size();
@@ -46,7 +39,7 @@ std::size_t passes_of(const Block& b, ActionKind kind) {
 class EverySchedule : public testing::TestWithParam<ScheduleKind> {};
 
 TEST_P(EverySchedule, AnActionHasTheKernelsOfItsPassAndASend) {
-  Scenario s = pipeline(GetParam(), 4);
+  Scenario s = linear_pipeline(GetParam(), 4);
   if (GetParam() == ScheduleKind::interleaved_1f1b) s.plan.virtual_pipeline_stages = 2;
   s.plan.sharding = Sharding::none;
   s.plan.data_parallel.reset();
@@ -82,7 +75,7 @@ TEST_P(EverySchedule, AnActionHasTheKernelsOfItsPassAndASend) {
 }
 
 TEST_P(EverySchedule, TheGraphRunsToItsEnd) {
-  Scenario s = pipeline(GetParam(), 4, moe_model(8));
+  Scenario s = linear_pipeline(GetParam(), 4, moe_model(8));
   s.plan.expert_parallel = 4;
   if (GetParam() == ScheduleKind::interleaved_1f1b) s.plan.virtual_pipeline_stages = 2;
   const LoweredStep step = LaidOutStep(s).lowered();
@@ -93,7 +86,7 @@ TEST_P(EverySchedule, TheGraphRunsToItsEnd) {
 }
 
 TEST_P(EverySchedule, RunsOfKernelsTakeAsLongAsTheirKernels) {
-  Scenario s = pipeline(GetParam(), 4, moe_model(8));
+  Scenario s = linear_pipeline(GetParam(), 4, moe_model(8));
   s.plan.expert_parallel = 4;
   s.plan.overlap_gradient_reduce = false;  // nothing runs beside kernels,
   s.cluster.scale_up.domain_gpus = 1;      // not even sends to neighbours in the node
@@ -128,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(All, EverySchedule,
 // The embedding and the head may have stages of their own, and a stage that holds nothing passes on what it gets.
 TEST(Lower, StagesWithoutLayersPassOn) {
   for (const ScheduleKind schedule : {ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::zb_h1, ScheduleKind::dualpipe}) {
-    Scenario s = pipeline(schedule, 4, dense_model(2));
+    Scenario s = linear_pipeline(schedule, 4, dense_model(2));
     for (const std::vector<std::int64_t>& layers : {std::vector<std::int64_t>{0, 1, 1, 0}, std::vector<std::int64_t>{1, 0, 0, 1}}) {
       s.plan.layers_per_stage = layers;
       EXPECT_GT(run(LaidOutStep(s).lowered().graph).makespan, SimTime{});
@@ -137,7 +130,7 @@ TEST(Lower, StagesWithoutLayersPassOn) {
 }
 
 TEST(Lower, AStageWaitsForItsNeighboursSend) {
-  const LaidOutStep laid(pipeline(ScheduleKind::one_f_one_b, 4));
+  const LaidOutStep laid(linear_pipeline(ScheduleKind::one_f_one_b, 4));
   const LoweredStep step = laid.lowered();
   for (const ActionSpan& span : step.spans) {
     const StreamId stream = step.graph.stream_of(span.first);
@@ -220,188 +213,12 @@ TEST(Lower, AnExchangeHoldsUpItsOwnChunkOnly) {
   EXPECT_TRUE(step.graph.dependencies(weight).empty());
 }
 
-// Tasks of the gradient stream by rank, without the exchange of the norm.
-std::vector<TaskId> reductions(const LoweredStep& step, std::size_t rank) {
-  std::vector<TaskId> out;
-  for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::reduce)])) {
-    if (t < step.step_end) out.push_back(t);
-  }
-  return out;
-}
-
-Scenario unbucketed(Scenario s) {
-  s.plan.bucket_parameters = 1;
-  return s;
-}
-
-TEST(Lower, GradientsAreReducedOnceAfterTheLastMicroBatch) {
-  const LaidOutStep laid(unbucketed(pipeline(ScheduleKind::one_f_one_b, 4)));
-  const LoweredStep step = laid.lowered();
-  for (std::size_t rank = 0; rank < 4; ++rank) {
-    const std::vector<TaskId> reduced = reductions(step, rank);
-    EXPECT_EQ(reduced.size(), laid.cut.stages[rank].size());
-    std::vector<TaskId> weights;
-    for (const TaskId t : step.graph.tasks_of(step.streams[rank][0])) {
-      if (step.graph.kind_of(t).label == "qkv wgrad") weights.push_back(t);
-    }
-    const std::size_t layers = 2, before_last = weights.size() - layers - 1;
-    for (const TaskId t : reduced) {
-      EXPECT_GT(t, weights[before_last]) << "every earlier micro-batch is through";
-      ASSERT_EQ(step.graph.dependencies(t).size(), 1u);
-      const std::string& computed = step.graph.kind_of(step.graph.dependencies(t)[0]).label;
-      EXPECT_TRUE(computed.ends_with("wgrad") || computed == "embedding backward") << computed;
-    }
-  }
-}
-
-TEST(Lower, ShardedGradientsAreReducedEveryMicroBatchButUnderAPipeline) {
-  Scenario alone = pipeline(ScheduleKind::one_f_one_b, 1), piped = unbucketed(pipeline(ScheduleKind::one_f_one_b, 4));
-  for (const Sharding sharding : {Sharding::zero_2, Sharding::zero_3}) {
-    alone.plan.sharding = piped.plan.sharding = sharding;
-    const LaidOutStep one(alone), four(piped);
-    ASSERT_GT(one.schedule.micro_batches, 1);
-    EXPECT_EQ(reductions(one.lowered(), 0).size(), static_cast<std::size_t>(one.schedule.micro_batches) * one.cut.stages[0].size());
-    EXPECT_EQ(reductions(four.lowered(), 1).size(), four.cut.stages[1].size());
-  }
-}
-
-TEST(Lower, TheTwoCopiesOfAStageReduceTogether) {
-  const LaidOutStep laid(unbucketed(pipeline(ScheduleKind::dualpipe, 4)));
-  const LoweredStep step = laid.lowered();
-  for (std::size_t rank = 0; rank < 4; ++rank) {
-    const std::vector<TaskId> reduced = reductions(step, rank);
-    EXPECT_EQ(reduced.size(), laid.cut.stages[rank].size() + laid.cut.stages[3 - rank].size());
-    for (const TaskId t : reduced) {
-      ASSERT_TRUE(step.graph.rendezvous_of(t).valid());
-      EXPECT_EQ(step.graph.member_count(step.graph.rendezvous_of(t)), 2u);
-    }
-  }
-}
-
-double reduced_bytes(const LoweredStep& step, std::size_t rank, Lane lane = Lane::reduce) {
-  double sum = 0;
-  for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(lane)])) {
-    const WireBytes wire = step.evidence[step.graph.kind_id_of(t).value].wire;
-    sum += wire.nic.value() + wire.nvlink.value();
-  }
-  return sum;
-}
-
-// Buckets move the same bytes in fewer pieces; the last one holds what is left.
-TEST(Lower, BucketsGatherBlocksUntilTheyAreFull) {
-  Scenario s = unbucketed(pipeline(ScheduleKind::one_f_one_b, 2));  // four layers a rank
-  const double layer = LaidOutStep(s).block(BlockKind::dense_layer).parameters.total();
-  const LoweredStep pieces = LaidOutStep(s).lowered();
-  for (const auto& [bucket, expected] : {std::pair{layer / 2, 4u}, {1.5 * layer, 2u}, {2.5 * layer, 2u}, {100 * layer, 1u}}) {
-    s.plan.bucket_parameters = bucket;
-    const LoweredStep step = LaidOutStep(s).lowered();
-    EXPECT_EQ(reductions(step, 1).size(), expected) << bucket / layer << " layers";  // rank 1: the head's go with the last layer's
-    EXPECT_NEAR(reduced_bytes(step, 1) / reduced_bytes(pieces, 1), 1, 1e-12);
-  }
-}
-
-TEST(Lower, WithoutOverlapReductionsWaitForTheLastBackwardPass) {
-  Scenario s = unbucketed(pipeline(ScheduleKind::one_f_one_b, 2));
-  const LoweredStep early = LaidOutStep(s).lowered();
-  const SimTime overlapped = run(early.graph).makespan;
-  s.plan.overlap_gradient_reduce = false;
-  const LoweredStep late = LaidOutStep(s).lowered();
-  const Trace trace = run(late.graph);
-  EXPECT_GT(trace.makespan, overlapped);
-  EXPECT_EQ(reductions(late, 1).size(), 0u);  // all of them belong to the step's end
-  EXPECT_DOUBLE_EQ(reduced_bytes(late, 1), reduced_bytes(early, 1));
-  SimTime computed;
-  for (const TaskId t : late.graph.tasks_of(late.streams[1][0])) {
-    if (t < late.step_end) computed = std::max(computed, trace.end[t.value]);
-  }
-  EXPECT_GE(trace.start[late.graph.first_of(late.streams[1][static_cast<std::size_t>(Lane::reduce)]).value], computed);
-}
-
-TEST(Lower, GatheredBesideTheFirstForwardPassEachBlockWaitsForItsOwn) {
-  Scenario s = unbucketed(pipeline(ScheduleKind::one_f_one_b, 2));
-  const LoweredStep late = LaidOutStep(s).lowered();
-  s.plan.overlap_parameter_gather = true;
-  const LaidOutStep laid(s);
-  const LoweredStep step = laid.lowered();
-  const Trace trace = run(step.graph);
-  EXPECT_LT(trace.makespan, run(late.graph).makespan);
-  for (std::size_t rank = 0; rank < 2; ++rank) {
-    EXPECT_DOUBLE_EQ(reduced_bytes(step, rank, Lane::gather), reduced_bytes(late, rank, Lane::gather));
-    std::vector<SimTime> there;
-    for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::gather)])) {
-      EXPECT_LT(t, step.step_end);
-      there.push_back(trace.end[t.value]);
-    }
-    ASSERT_EQ(there.size(), laid.cut.stages[rank].size());
-    std::size_t layer = rank == 0 ? 1 : 0;  // the embedding comes before rank 0's layers
-    for (const TaskId t : step.graph.tasks_of(step.streams[rank][0])) {
-      if (step.graph.kind_of(t).label != "attention norm" || layer == there.size()) continue;
-      EXPECT_GE(trace.start[t.value], there[layer++]);
-    }
-  }
-}
-
-TEST(Lower, HybridShardingReducesItsSharesOverTheCopies) {
-  Scenario s = unbucketed(pipeline(ScheduleKind::one_f_one_b, 2));
-  s.plan.sharding_group = 4;  // of 8 replicas
-  const LoweredStep step = LaidOutStep(s).lowered();
-  const std::vector<std::string> order = labels_on(step, 1, Lane::reduce);
-  ASSERT_GE(order.size(), 4u);
-  for (std::size_t i = 0; i + 1 < order.size(); i += 2) {  // the norm's exchange is last
-    EXPECT_EQ(order[i], "reduce gradients");
-    EXPECT_EQ(order[i + 1], "reduce gradients over copies");
-  }
-}
-
-TEST(Lower, ReplicasAloneReduceWithoutAMeeting) {
-  const LoweredStep step = LaidOutStep(pipeline(ScheduleKind::one_f_one_b, 4)).lowered();
-  for (const TaskId t : reductions(step, 0)) EXPECT_FALSE(step.graph.rendezvous_of(t).valid());
-}
-
-TEST(Lower, FullShardingGathersABlockBeforeItsKernelsAndUnderAPipelineOnce) {
-  Scenario piped = pipeline(ScheduleKind::one_f_one_b, 4), alone = pipeline(ScheduleKind::one_f_one_b, 1);
-  EXPECT_EQ(labels_on(LaidOutStep(piped).lowered(), 1, Lane::gather).size(), 2u);  // at the step's end, one per layer
-  alone.plan.sharding = piped.plan.sharding = Sharding::zero_3;
-  const LaidOutStep laid(alone);
-  const auto passes = 2 * static_cast<std::size_t>(laid.schedule.micro_batches);  // forward and backward
-  EXPECT_EQ(labels_on(laid.lowered(), 0, Lane::gather).size(), passes * laid.cut.stages[0].size());
-  EXPECT_EQ(labels_on(LaidOutStep(piped).lowered(), 1, Lane::gather).size(), 2u);
-}
-
-TEST(Lower, TheStepEndsWithNormUpdateAndGather) {
-  Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
-  s.plan.precision = Precision::fp8;
-  const LoweredStep step = LaidOutStep(s).lowered();
-  const Trace trace = run(step.graph);
-  RendezvousId meeting;
-  for (std::size_t rank = 0; rank < 4; ++rank) {
-    std::vector<std::string> compute;
-    TaskId norm, update, gather;
-    for (const TaskId t : step.graph.tasks_of(step.streams[rank][0])) {
-      if (t < step.step_end) continue;
-      compute.push_back(step.graph.kind_of(t).label);
-      if (compute.back() == "optimizer update") update = t;
-    }
-    EXPECT_THAT(compute, ElementsAre("gradient norm", "optimizer update", "quantise weights"));
-    for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::reduce)])) norm = t;
-    EXPECT_EQ(step.graph.kind_of(norm).label, "exchange gradient norm");
-    if (rank == 0) meeting = step.graph.rendezvous_of(norm);
-    EXPECT_EQ(step.graph.rendezvous_of(norm), meeting) << "nobody knows the norm before everybody has";
-    for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::gather)])) {
-      gather = t;
-      EXPECT_LE(trace.end[update.value], trace.start[gather.value]);
-    }
-    EXPECT_LE(trace.end[norm.value], trace.start[update.value]);
-  }
-  EXPECT_EQ(step.graph.member_count(meeting), 4u);
-}
-
 // On even load every replica does what the folded one does, whatever groups it meets.
 TEST(Lower, EveryGpuTakesAsLongAsTheFoldedOne) {
   for (const ContextParallelMethod method :
        {ContextParallelMethod::all_gather, ContextParallelMethod::ring, ContextParallelMethod::all_to_all}) {
     for (const TensorOverlap overlap : {TensorOverlap::none, TensorOverlap::bulk, TensorOverlap::pipelined}) {
-      Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(4));
+      Scenario s = linear_pipeline(ScheduleKind::one_f_one_b, 2, moe_model(4));
       s.plan.tensor_parallel = 2;
       s.plan.sequence_parallel = true;
       s.plan.tensor_parallel_overlap = overlap;
@@ -433,7 +250,7 @@ TEST(Lower, WhatRunsBesideCommunicationIsSlowerAndEveryGpuStillTakesAsLongAsTheF
   for (const Sharding sharding : {Sharding::zero_1, Sharding::zero_2, Sharding::zero_3}) {
     for (const std::int64_t stages : {1, 2}) {
       if (stages > 1 && sharding == Sharding::zero_3) continue;
-      Scenario s = pipeline(ScheduleKind::one_f_one_b, stages, dense_model(4));
+      Scenario s = linear_pipeline(ScheduleKind::one_f_one_b, stages, dense_model(4));
       s.plan.tensor_parallel = 2;
       s.plan.sequence_parallel = true;
       s.plan.sharding = sharding;
@@ -451,7 +268,7 @@ TEST(Lower, WhatRunsBesideCommunicationIsSlowerAndEveryGpuStillTakesAsLongAsTheF
 }
 
 TEST(Lower, WithoutCommunicationBesideThemKernelsAreAlone) {
-  Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, dense_model(4));
+  Scenario s = linear_pipeline(ScheduleKind::one_f_one_b, 2, dense_model(4));
   s.plan.overlap_gradient_reduce = false;
   const SimTime undisturbed = run(LaidOutStep(s).lowered(Detail::runs).graph).makespan;
   EXPECT_EQ(run(LaidOutStep(crowded(s)).lowered(Detail::runs).graph).makespan, undisturbed);
@@ -459,7 +276,7 @@ TEST(Lower, WithoutCommunicationBesideThemKernelsAreAlone) {
 
 TEST(Lower, AnyRankOrderFolds) {
   for (const char* order : {"tp-cp-ep-dp-pp", "cp-tp-dp-ep-pp", "dp-cp-ep-tp-pp", "tp-pp-cp-ep-dp"}) {
-    Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(4));
+    Scenario s = linear_pipeline(ScheduleKind::one_f_one_b, 2, moe_model(4));
     s.plan.tensor_parallel = 2;
     s.plan.sequence_parallel = true;
     s.plan.context_parallel = 2;
@@ -475,7 +292,7 @@ TEST(Lower, AnyRankOrderFolds) {
 }
 
 TEST(Lower, KernelsRunOnTheSmsThatExchangesLeave) {
-  Scenario s = pipeline(ScheduleKind::one_f_one_b, 2, moe_model(8));
+  Scenario s = linear_pipeline(ScheduleKind::one_f_one_b, 2, moe_model(8));
   const Timing timing(s.calibration, s.cluster);
   EXPECT_EQ(kernel_conditions(s, timing).sms, 100);
   s.plan.expert_parallel = 8;

@@ -11,13 +11,19 @@ namespace trillion {
 inline const GateShape kV3{256, 8, 8, 4, 2, GateScore::sigmoid};
 inline const ExpertGroup kEp64{64, 8, 4096};
 
-inline Model deepseek_v3() {
+// The best `per_token` of `experts`, in the best `limit` of `groups`.
+inline Model mixture(std::int64_t experts, std::int64_t per_token, std::int64_t groups, std::int64_t limit) {
   Model model;
   model.moe = MixtureOfExperts{};
-  model.moe->n_routed_experts = 256;
-  model.moe->num_experts_per_tok = 8;
-  model.moe->n_group = 8;
-  model.moe->topk_group = 4;
+  model.moe->n_routed_experts = experts;
+  model.moe->num_experts_per_tok = per_token;
+  model.moe->n_group = groups;
+  model.moe->topk_group = limit;
+  return model;
+}
+
+inline Model deepseek_v3() {
+  Model model = mixture(256, 8, 8, 4);
   model.moe->topk_group_scores = 2;
   model.moe->score = GateScore::sigmoid;
   return model;
