@@ -246,6 +246,11 @@ std::string no_plan_page(const Scenario& s, const PlanSearch& search, const Text
                                         Emphasis::heading, style),
                              0, style) +
                      "\n";
+  if (search.layouts().empty()) {
+    return text + line("no combination of the values under search: makes a layout: sizes must divide the GPUs (" +
+                           grouped_text(s.cluster.gpus()) + " in the scenario) and what the model has of heads, layers and experts",
+                       style);
+  }
   text += line(counts_text(search), style);
   if (search.near_miss()) {
     text += line(fmt::format("closest: {}: {}", layout_text(search.near_miss()->layout),

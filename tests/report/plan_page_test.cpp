@@ -72,6 +72,14 @@ TEST(PlanPage, WhereNothingFitsTheClosestIsNamed) {
   EXPECT_THAT(no_plan_page(s, search, {}), AllOf(HasSubstr("no layout can run"), HasSubstr("closest: ")));
 }
 
+TEST(PlanPage, ValuesThatMakeNoLayoutAreNamedAsTheReason) {
+  Scenario s = setting();
+  s.search.tensor_parallel = std::vector<std::int64_t>{3};
+  PlanSearch search(s, {});
+  run_to_end(search);
+  EXPECT_THAT(no_plan_page(s, search, {}), AllOf(HasSubstr("no layout can run"), HasSubstr("must divide the GPUs")));
+}
+
 TEST(PlanPage, LayoutsReadShort) {
   Plan p;
   p.tensor_parallel = 4;
