@@ -52,14 +52,16 @@ std::vector<double> weighted(const std::vector<double>& domain_tokens, const Tab
 // domains decides; what it sends is nearly even.
 std::vector<double> nic_load(const RoutingTables& tables, const Table& sources, const NicCopies& nic, const ExpertGroup& group) {
   LoadNoise noise;
-  const std::int64_t nodes = node_count(group);
+  const std::int64_t nodes = node_count(group), domains = tables.node_copies.rows;
   const double nics = static_cast<double>(group.ranks_per_node * nodes);
+  Table of_rail(group.ranks_per_node, domains);
+  for (std::int64_t s = 0; s < group.ranks; ++s)
+    for (std::int64_t d = 0; d < domains; ++d) of_rail.at(s % group.ranks_per_node, d) += sources.at(s, d);
   for (std::int64_t rail = 0; rail < group.ranks_per_node; ++rail)
     for (std::int64_t n = 0; n < nodes; ++n)
-      for (std::int64_t d = 0; d < tables.node_copies.rows; ++d) {
-        double senders = 0;
-        for (std::int64_t s = rail; s < group.ranks; s += group.ranks_per_node)
-          if (node_of(s, group) != n) senders += sources.at(s, d);
+      for (std::int64_t d = 0; d < domains; ++d) {
+        const std::int64_t inside = n * group.ranks_per_node + rail;
+        const double senders = of_rail.at(rail, d) - (inside < group.ranks ? sources.at(inside, d) : 0);
         const double p = tables.node_copies.at(d, n), per_token = p * (1 - p);
         noise.sample += senders * senders * per_token / tables.tokens / nics;
         noise.tokens += senders * per_token / nics;

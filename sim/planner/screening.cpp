@@ -295,6 +295,20 @@ Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<La
     if (fresh) groups_.emplace_back();
     groups_[entry->second].push_back(i);
   }
+  spread_loads();
+}
+
+// Groups that share a draw of routing lie far apart, lest threads wait for each other's draw.
+void Screening::spread_loads() {
+  std::map<LoadKey, std::size_t> seen;
+  std::vector<std::pair<std::size_t, std::vector<std::size_t>>> ordered;
+  for (std::vector<std::size_t>& group : groups_) {
+    const Layout& first = layouts_[group.front()];
+    const std::size_t number = clusters_[first.cluster].model.moe ? seen[load_key(scenario(first), first.cluster)]++ : 0;
+    ordered.emplace_back(number, std::move(group));
+  }
+  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (std::size_t i = 0; i < groups_.size(); ++i) groups_[i] = std::move(ordered[i].second);
 }
 
 std::vector<Screened> Screening::screen(std::size_t group) const { return Group(*this, groups_[group]).screen(); }
@@ -325,11 +339,12 @@ std::optional<Screening::Whole> Screening::simulate(const Layout& layout) const 
 
 const ExpertLoad& Screening::load(const Scenario& s, std::size_t cluster) const {
   if (loads_of_ != nullptr) return loads_of_->load(s, cluster);
-  const DeviceMesh mesh(s.plan, s.cluster);
-  const std::int64_t shared = s.plan.sequence_parallel ? s.plan.tensor_parallel : 1;
-  const std::int64_t tokens = s.plan.micro_batch_size * s.training.sequence_length / s.plan.context_parallel / shared;
-  return loads_.get({cluster, mesh.expert().size, mesh.expert().ranks_per_node, tokens, s.plan.expert_placement},
-                    [&] { return routing_.load_of(s, mesh); });
+  return loads_.get(load_key(s, cluster), [&] { return routing_.load_of(s, DeviceMesh(s.plan, s.cluster)); });
+}
+
+Screening::LoadKey Screening::load_key(const Scenario& s, std::size_t cluster) {
+  const ExpertGroup group = expert_group(s, DeviceMesh(s.plan, s.cluster));
+  return {cluster, group.ranks, group.ranks_per_node, group.tokens_per_rank, s.plan.expert_placement};
 }
 
 }  // namespace trillion

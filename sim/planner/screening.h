@@ -71,6 +71,8 @@ class Screening {
   using LoadKey = std::tuple<std::size_t, std::int64_t, std::int64_t, std::int64_t, ExpertPlacement>;  // cluster, ranks, a node's, tokens
   class Group;
 
+  static LoadKey load_key(const Scenario& with_layout, std::size_t cluster);
+  void spread_loads();
   const Scheduled& scheduled(const Plan& plan, std::int64_t micro_batches) const;
 
   const std::vector<Scenario>& clusters_;
