@@ -4,6 +4,7 @@
 #include <array>
 #include <variant>
 
+#include "sim/estimate/steady_step.h"
 #include "sim/planner/step_end_time.h"
 #include "sim/workload/block_times.h"
 #include "sim/workload/feasibility.h"
@@ -88,41 +89,61 @@ class Screening::Group {
     mesh_.share_network(s_.cluster);
   }
 
+  // Chunks are profiled together once all that are wanted are known.
   std::vector<Screened> screen() {
+    std::vector<Looked> looked;
+    for (const std::size_t i : members_) looked.push_back(look_at(of_.layouts_[i].plan));
+    for (std::size_t i = 0; i < looked.size(); ++i) {
+      s_.plan = of_.layouts_[members_[i]].plan;
+      if (looked[i].screened.fits && by_chunks()) want_chunks(looked[i]);
+    }
+    make_profiles();
     std::vector<Screened> out;
-    for (const std::size_t i : members_) out.push_back(look_at(of_.layouts_[i].plan));
+    for (std::size_t i = 0; i < looked.size(); ++i) {
+      Screened& s = looked[i].screened;
+      s_.plan = of_.layouts_[members_[i]].plan;
+      if (s.fits) s.time = time(looked[i]);
+      if (s.time) s.time = std::max(*s.time, s.bound);
+      out.push_back(s);
+    }
     return out;
   }
 
  private:
   const Layout& first() const { return of_.layouts_[members_.front()]; }
 
-  Screened look_at(const Plan& plan) {
+  // A layout, and what its time will follow from.
+  struct Looked {
+    Screened screened;
+    DeviceMesh mesh;
+    StageCut cut;
+    std::int64_t micro_batches;
+    RunLengths lengths;
+  };
+
+  Looked look_at(const Plan& plan) {
     s_.plan = plan;
-    DeviceMesh mesh(s_.plan, s_.cluster);
-    const StageCut cut = cut_of(plan);
     const std::int64_t m = micro_batches(s_);
-    const RunLengths lengths = run_lengths(plan, m);
-    Screened out;
+    Looked looked{{}, DeviceMesh(s_.plan, s_.cluster), cut_of(plan), m, run_lengths(plan, m)};
+    Screened& out = looked.screened;
+    const auto& [mesh, cut, lengths] = std::tie(looked.mesh, looked.cut, looked.lengths);
     // On even load at first: what does not fit there does not fit anywhere, and no routing is drawn for it.
     out.peak = peak(mesh, cut, m, lengths, even_, no_routing_);
-    if (out.peak > s_.cluster.gpu.usable_memory) return out;
+    if (out.peak > s_.cluster.gpu.usable_memory) return looked;
     if (s_.model.moe) {
       if (!load_) {
         load_ = flat(of_.load(s_, first().cluster));
         loaded_.emplace(s_, mesh_, load_->mean);
       }
       out.peak = peak(mesh, cut, m, lengths, *loaded_, load_->mean);
-      if (out.peak > s_.cluster.gpu.usable_memory) return out;
+      if (out.peak > s_.cluster.gpu.usable_memory) return looked;
     } else if (!load_) {
       load_.emplace();
     }
     out.fits = true;
-    mesh.share_network(s_.cluster);
+    looked.mesh.share_network(s_.cluster);
     out.bound = bound(cut, m, lengths);
-    out.time = time(mesh, cut, m, lengths);
-    if (out.time) out.time = std::max(*out.time, out.bound);
-    return out;
+    return looked;
   }
 
   StageCut cut_of(const Plan& plan) {
@@ -183,43 +204,50 @@ class Screening::Group {
            p.sharding != Sharding::zero_3 && !reduces_every_micro_batch(p);
   }
 
-  std::optional<Seconds> time(const DeviceMesh& mesh, const StageCut& cut, std::int64_t m, const RunLengths& lengths) {
-    if (!by_chunks()) return by_short_steps(mesh, cut, m);
+  std::optional<Seconds> time(const Looked& looked) {
+    const auto& [mesh, cut, m, lengths] = std::tie(looked.mesh, looked.cut, looked.micro_batches, looked.lengths);
+    if (!by_chunks()) return by_short_steps(looked);
     const ChunkProgram& program = of_.scheduled(s_.plan, lengths.longer).program;
-    const std::vector<const ChunkProfile*> of_actions = profiles(program, cut);
     Conditions conditions = conditions_;
-    conditions.clock_mhz = *clock_;
+    conditions.clock_mhz = clock(looked);
     const StepEndInput end{s_, mesh, cut, program, even_, timing_, conditions};
-    std::vector<double> forward(cut.stages.size());
-    for (std::size_t i = 0; i < program.distinct().size(); ++i) {
-      const Action& a = program.distinct()[i];
-      if (a.first.kind == ActionKind::forward && !a.second) forward[static_cast<std::size_t>(a.first.stage)] = of_actions[i]->forward.end;
-    }
     const double wire = transfer(mesh);
-    const ChunkProgram::Run longer = program.run(of_actions, wire, first_forwards(end, forward));
+    const std::vector<double> gathered = first_gathered(end);
+    const ChunkProgram::Run longer = program.run(profiles(program, looked), wire, gathered);
     double step = step_end_time(end, longer);
     if (lengths.longer != m) {
       const ChunkProgram& shorter = of_.scheduled(s_.plan, lengths.shorter).program;
-      const double less = shorter.run(profiles(shorter, cut), wire, first_forwards(end, forward)).makespan;
+      const double less = shorter.run(profiles(shorter, looked), wire, gathered).makespan;
       step += (longer.makespan - less) / static_cast<double>(lengths.longer - lengths.shorter) * static_cast<double>(m - lengths.longer);
     }
     return Seconds{step};
   }
 
   // Without a pipeline micro-batches follow each other: a step of few is simulated whole, with the mean routing, and continued.
-  std::optional<Seconds> by_short_steps(const DeviceMesh& mesh, const StageCut& cut, std::int64_t m) {
+  std::optional<Seconds> by_short_steps(const Looked& looked) {
     if (!replicas_alike() || s_.plan.pipeline_parallel > 1) return std::nullopt;
+    const std::int64_t m = looked.micro_batches;
+    Scenario s = s_;
     const auto of = [&](std::int64_t micro_batches) {
-      Scenario s = s_;
-      s.training.global_batch_size = micro_batches * mesh.data_parallel() * s.plan.micro_batch_size;
-      PreparedStep step{s.plan, mesh, *load_, schedule_of(s.plan, micro_batches), cut, {}};
-      step.plan.data_parallel = mesh.data_parallel();
-      step.plan.layers_per_stage = {s.model.num_hidden_layers};
-      return simulate_prepared(s, step, timing_).time;
+      s.training.global_batch_size = micro_batches * looked.mesh.data_parallel() * s.plan.micro_batch_size;
+      const PipelineSchedule schedule = schedule_of(s.plan, micro_batches);
+      LoweringInput in{s, looked.mesh, schedule, looked.cut, *load_, timing_, clock(looked)};
+      in.blocks = &blocks_;
+      return steady_step(in).trace.makespan.seconds();
     };
     if (m <= 3) return of(m);
     const Seconds three = of(3);
     return three + (three - of(2)) * static_cast<double>(m - 3);
+  }
+
+  // That the chip holds in a step of the group, as in the first that was timed.
+  double clock(const Looked& looked) {
+    if (!clock_) {
+      PipelineSchedule one;
+      one.micro_batches = static_cast<std::int32_t>(looked.micro_batches);
+      clock_ = step_clock_mhz({s_, mesh_, one, looked.cut, *load_, timing_});
+    }
+    return *clock_;
   }
 
   double transfer(const DeviceMesh& mesh) {
@@ -231,35 +259,82 @@ class Screening::Group {
     return timing_.time(send).time.value();
   }
 
-  // A profile for each distinct action. Stages with the same blocks share theirs.
-  using ProfileKey = std::tuple<ActionKind, Stage, Stage>;
-  std::vector<const ChunkProfile*> profiles(const ChunkProgram& program, const StageCut& cut) {
-    const auto key_of = [&](const Action& a) {
-      return ProfileKey{a.first.kind, cut.stages[static_cast<std::size_t>(a.first.stage)],
-                        a.second ? cut.stages[static_cast<std::size_t>(a.second->stage)] : Stage{}};
-    };
-    std::vector<ProfileKey> missing;
-    std::vector<Action> actions;
-    for (const Action& a : program.distinct()) {
-      ProfileKey key = key_of(a);
-      if (profiles_.contains(key) || std::find(missing.begin(), missing.end(), key) != missing.end()) continue;
-      missing.push_back(std::move(key));
-      actions.push_back(a);
+  // What an action looks like: its passes, the blocks of their stages, and what of data parallelism is beside it, whose groups and buckets
+  // are those of one of surroundings_. Stages with the same blocks share their profiles.
+  using ProfileKey = std::tuple<ActionKind, Stage, std::optional<ActionKind>, Stage, BesideAction, std::size_t>;
+  struct Surroundings {
+    Plan plan;
+    DeviceMesh mesh;
+    std::int64_t copies;
+  };
+  using SurroundingsKey = std::tuple<std::int64_t, std::int64_t, Sharding, std::optional<std::int64_t>, std::optional<double>, bool, bool>;
+
+  std::size_t surroundings_of(const Looked& looked, const ChunkProgram& program) {
+    const Plan& p = s_.plan;
+    std::int64_t copies = 0;
+    for (const auto& held : program.stages_of_rank()) copies += std::count(held.begin(), held.end(), 0);
+    const auto [entry, fresh] =
+        surroundings_number_.try_emplace({p.pipeline_parallel, copies, p.sharding, p.sharding_group, p.bucket_parameters,
+                                          p.overlap_gradient_reduce, p.overlap_parameter_gather},
+                                         surroundings_.size());
+    if (fresh) surroundings_.push_back({p, looked.mesh, copies});
+    return entry->second;
+  }
+
+  std::vector<ProfileKey> chunks_of(const ChunkProgram& program, const Looked& looked) {
+    const bool replicas = looked.mesh.gpus() > s_.plan.pipeline_parallel;
+    const std::size_t around = surroundings_of(looked, program);
+    std::vector<ProfileKey> keys;
+    for (std::size_t i = 0; i < program.distinct().size(); ++i) {
+      const Action& a = program.distinct()[i];
+      const BesideAction beside{program.beside()[i].gathers && replicas && s_.plan.overlap_parameter_gather,
+                                program.beside()[i].reduces && replicas && s_.plan.overlap_gradient_reduce};
+      const auto stage = [&](const Pass& p) { return looked.cut.stages[static_cast<std::size_t>(p.stage)]; };
+      keys.emplace_back(a.first.kind, stage(a.first), a.second ? std::optional(a.second->kind) : std::nullopt,
+                        a.second ? stage(*a.second) : Stage{}, beside, beside == BesideAction{} ? 0 : around);
     }
-    if (!actions.empty()) {
-      const PipelineSchedule none;
-      LoweringInput in{s_, mesh_, none, cut, *load_, timing_};
-      if (!clock_) {
-        PipelineSchedule one;
-        one.micro_batches = static_cast<std::int32_t>(micro_batches(s_));
-        clock_ = step_clock_mhz({s_, mesh_, one, cut, *load_, timing_});
+    return keys;
+  }
+
+  void want_chunks(const Looked& looked) {
+    clock(looked);
+    for (const std::int64_t length : {looked.lengths.longer, looked.lengths.shorter}) {
+      for (ProfileKey& key : chunks_of(of_.scheduled(s_.plan, length).program, looked)) profiles_.try_emplace(std::move(key));
+    }
+  }
+
+  // All wanted ones of the same surroundings at once.
+  void make_profiles() {
+    for (std::size_t around = 0; around < surroundings_.size(); ++around) {
+      std::vector<ChunkProfile*> wanted;
+      std::vector<Action> actions;
+      std::vector<BesideAction> beside;
+      StageCut cut;
+      for (auto& [key, profile] : profiles_) {
+        const auto& [kind, stage, second, second_stage, with, number] = key;
+        if (number != around) continue;
+        const auto at = static_cast<std::int32_t>(cut.stages.size());
+        actions.push_back({{kind, at, 0}, second ? std::optional(Pass{*second, at + 1, 0}) : std::nullopt});
+        cut.stages.push_back(stage);
+        cut.stages.push_back(second_stage);
+        beside.push_back(with);
+        wanted.push_back(&profile);
       }
-      in.clock_mhz = *clock_;
-      std::vector<ChunkProfile> made = chunk_profiles(in, actions);
-      for (std::size_t i = 0; i < made.size(); ++i) profiles_.emplace(std::move(missing[i]), made[i]);
+      if (wanted.empty()) continue;
+      cut.first_layer.resize(cut.stages.size());
+      const PipelineSchedule none;
+      s_.plan = surroundings_[around].plan;
+      LoweringInput in{s_, surroundings_[around].mesh, none, cut, *load_, timing_, *clock_, {}, beside, surroundings_[around].copies};
+      in.blocks = &blocks_;
+      const std::vector<ChunkProfile> made = chunk_profiles(in, actions);
+      for (std::size_t i = 0; i < made.size(); ++i) *wanted[i] = made[i];
     }
+  }
+
+  // One for each distinct action.
+  std::vector<const ChunkProfile*> profiles(const ChunkProgram& program, const Looked& looked) {
     std::vector<const ChunkProfile*> out;
-    for (const Action& a : program.distinct()) out.push_back(&profiles_.at(key_of(a)));
+    for (const ProfileKey& key : chunks_of(program, looked)) out.push_back(&profiles_.at(key));
     return out;
   }
 
@@ -277,6 +352,9 @@ class Screening::Group {
   std::optional<double> clock_;
   std::map<std::pair<std::int64_t, bool>, StageCut> splits_;
   std::array<std::optional<BlockTimes>, kBlockKindCount> times_;
+  TimedBlocks blocks_;
+  std::map<SurroundingsKey, std::size_t> surroundings_number_;
+  std::vector<Surroundings> surroundings_;
   std::map<ProfileKey, ChunkProfile> profiles_;
 };
 

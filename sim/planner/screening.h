@@ -2,8 +2,9 @@
 //
 // Layouts that run the same kernels (they differ in schedule, pipeline, sharding, overlap of data parallelism) form a group: its kernels
 // are looked up once, its chunks simulated kernel by kernel once (workload/chunk_profile.h), and each layout's schedule is then run chunk
-// by chunk (workload/chunk_run.h). Long steps are run for two numbers of micro-batches and continued in a straight line. Every micro-batch
-// has the mean routing. How far that is from the whole simulation is measured by the search (planner/plan_search.h).
+// by chunk (workload/chunk_run.h). A stage's first and last chunks, beside which parameters and gradients move, have profiles of their own.
+// Long steps are run for two numbers of micro-batches and continued in a straight line. Every micro-batch has the mean routing. How far
+// that is from the whole simulation is measured by the search (planner/plan_search.h).
 #pragma once
 
 #include <cstddef>

@@ -49,27 +49,18 @@ class StepEnd {
     return end;
   }
 
-  // The first bucket is gathered from the step's start on, each other one beside the block before it.
-  std::vector<ChunkProgram::FirstForward> first_forward(const std::vector<double>& forward) {
-    std::vector<ChunkProgram::FirstForward> out;
+  // The first bucket of each stage is gathered from the step's start on.
+  std::vector<double> first_gathered() {
+    std::vector<double> out;
     if (!plan_.overlap_parameter_gather) return out;
-    for (std::size_t s = 0; s < in_.cut.stages.size(); ++s) {
-      const Stage& stage = in_.cut.stages[s];
-      ChunkProgram::FirstForward first;
-      const double block = stage.empty() ? 0 : forward[s] / static_cast<double>(stage.size());
+    for (const Stage& stage : in_.cut.stages) {
       BlockParameters bucket;
       double gather = 0;
-      bool begun = false;
-      for (std::size_t i = 0; i < stage.size(); ++i) {
+      for (std::size_t i = 0; i < stage.size() && !full(bucket); ++i) {
         bucket += parameters(stage[i]);
         gather += gather_of(stage[i]);
-        if (!full(bucket) && i + 1 < stage.size()) continue;
-        (begun ? first.longer : first.not_before) += begun ? std::max(0.0, gather - block) : gather;
-        begun = true;
-        bucket = {};
-        gather = 0;
       }
-      out.push_back(first);
+      out.push_back(gather);
     }
     return out;
   }
@@ -97,7 +88,30 @@ class StepEnd {
         op.what);
   }
 
-  // Blocks fill a bucket from the last to the first; it is reduced when it is full, and at the stage's first block.
+  // All of a stage's gradients, by themselves: blocks fill a bucket from the last to the first; it is reduced when it is full, and at the
+  // stage's first block.
+  double reduction_of(const Stage& stage) {
+    double all = 0;
+    BlockParameters waiting;
+    for (std::size_t i = stage.size(); i-- > 0;) {
+      waiting += parameters(stage[i]);
+      for (const bool expert : {false, true}) {
+        double& parameters_waiting = expert ? waiting.expert : waiting.dense;
+        const bool filled = parameters_waiting >= bucket_parameters(plan_, expert ? groups_.expert : groups_.dense);
+        if (!filled && i > 0) continue;
+        BlockParameters bucket;
+        (expert ? bucket.expert : bucket.dense) = std::exchange(parameters_waiting, 0);
+        if (expert) bucket.replicated = std::exchange(waiting.replicated, 0);
+        const BlockReduction r = gradient_reduction(bucket, groups_, plan_, in_.scenario.training);
+        for (const auto& op : {r.replicas, expert ? r.expert : r.dense, expert ? r.expert_copies : r.dense_copies}) {
+          if (op) all += time(*op);
+        }
+      }
+    }
+    return all;
+  }
+
+  // Beside the last backward pass of each stage as long as its chunk says (ChunkProfile::reduction), and after what was reduced before.
   double reduced_at(std::size_t rank, const ChunkProgram::Run& chunks) {
     const std::vector<std::int32_t>& stages = in_.program.stages_of_rank()[rank];
     std::vector<std::size_t> order(stages.size());
@@ -105,27 +119,10 @@ class StepEnd {
     const auto& spans = chunks.last_weights[rank];
     std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return spans[a].start < spans[b].start; });
     double lane = 0;
-    BlockParameters waiting;
     for (const std::size_t at : order) {
-      const Stage& stage = in_.cut.stages[static_cast<std::size_t>(stages[at])];
-      const ChunkProgram::Span span = spans[at];
-      for (std::size_t i = stage.size(); i-- > 0;) {
-        waiting += parameters(stage[i]);
-        const double through = static_cast<double>(stage.size() - i) / static_cast<double>(stage.size());
-        const double ready = plan_.overlap_gradient_reduce ? span.start + (span.end - span.start) * through : chunks.rank_end[rank];
-        for (const bool expert : {false, true}) {
-          double& parameters_waiting = expert ? waiting.expert : waiting.dense;
-          const bool filled = parameters_waiting >= bucket_parameters(plan_, expert ? groups_.expert : groups_.dense);
-          if (!filled && i > 0) continue;
-          BlockParameters bucket;
-          (expert ? bucket.expert : bucket.dense) = std::exchange(parameters_waiting, 0);
-          if (expert) bucket.replicated = std::exchange(waiting.replicated, 0);
-          const BlockReduction r = gradient_reduction(bucket, groups_, plan_, in_.scenario.training);
-          for (const auto& op : {r.replicas, expert ? r.expert : r.dense, expert ? r.expert_copies : r.dense_copies}) {
-            if (op) lane = std::max(lane, ready) + time(*op);
-          }
-        }
-      }
+      const double alone = reduction_of(in_.cut.stages[static_cast<std::size_t>(stages[at])]);
+      if (alone == 0) continue;
+      lane = plan_.overlap_gradient_reduce ? std::max(lane + alone, spans[at].reduced) : std::max(lane, chunks.rank_end[rank]) + alone;
     }
     return lane;
   }
@@ -181,8 +178,6 @@ class StepEnd {
 
 double step_end_time(const StepEndInput& input, const ChunkProgram::Run& chunks) { return StepEnd(input).of(chunks); }
 
-std::vector<ChunkProgram::FirstForward> first_forwards(const StepEndInput& input, const std::vector<double>& forward) {
-  return StepEnd(input).first_forward(forward);
-}
+std::vector<double> first_gathered(const StepEndInput& input) { return StepEnd(input).first_gathered(); }
 
 }  // namespace trillion

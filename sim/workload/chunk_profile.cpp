@@ -15,6 +15,14 @@ void widen(ChunkProfile::Stretch& stretch, double start, double end) {
   stretch = {std::min(stretch.first, start), std::max(stretch.end, end)};
 }
 
+// Seconds after its first kernel, in place of after what it waits for.
+void from_first_kernel(ChunkProfile& p) {
+  const double first = p.compute.first;
+  for (ChunkProfile::Stretch* s : {&p.compute, &p.communication, &p.forward, &p.backward, &p.reduction}) {
+    if (s->any()) *s = {s->first - first, s->end - first};
+  }
+}
+
 // The lanes are a rank's own, with consecutive stream numbers.
 Lane lane_of(const LoweredStep& step, std::int32_t gpu, TaskId task) {
   const auto& lanes = step.streams[static_cast<std::size_t>(gpu)];
@@ -34,8 +42,8 @@ std::vector<ChunkProfile> chunk_profiles(const LoweringInput& input, const std::
   }
   Scenario s = input.scenario;
   s.extent = Extent::overlapped_pair;  // actions alone
-  LoweringInput in{s, input.mesh, schedule, input.cut, input.load, input.timing};
-  in.clock_mhz = input.clock_mhz;
+  const LoweringInput in{s,  input.mesh,   schedule,     input.cut,   input.load, input.timing, input.clock_mhz,
+                         {}, input.beside, input.copies, input.blocks};
   const LoweredStep step = lower(in, Detail::kernels);
   const Trace trace = run(step.graph);
   const auto start = [&](TaskId t) { return trace.start[t.value].seconds().value(); };
@@ -45,7 +53,9 @@ std::vector<ChunkProfile> chunk_profiles(const LoweringInput& input, const std::
   for (const ActionSpan& span : step.spans) {
     ChunkProfile& p = profiles[static_cast<std::size_t>(span.gpu)];
     for (TaskId t = span.first; t.value < span.end.value; ++t.value) {
-      widen(lane_of(step, span.gpu, t) == Lane::compute ? p.compute : p.communication, start(t), end(t));
+      const Lane lane = lane_of(step, span.gpu, t);
+      if (lane == Lane::gather) continue;
+      widen(lane == Lane::compute ? p.compute : lane == Lane::reduce ? p.reduction : p.communication, start(t), end(t));
     }
   }
   for (const Section& section : step.sections) {
@@ -54,6 +64,9 @@ std::vector<ChunkProfile> chunk_profiles(const LoweringInput& input, const std::
     if (!forward && !name.ends_with("(B)")) continue;
     ChunkProfile& p = profiles[static_cast<std::size_t>(section.gpu)];
     for (TaskId t = section.first; t.value < section.end.value; ++t.value) widen(forward ? p.forward : p.backward, start(t), end(t));
+  }
+  for (std::size_t i = 0; i < profiles.size(); ++i) {
+    if (!input.beside.empty() && input.beside[i].gathers) from_first_kernel(profiles[i]);
   }
   return profiles;
 }

@@ -11,10 +11,11 @@ namespace trillion {
 
 namespace {
 
-using What = std::tuple<ActionKind, std::int32_t, std::int32_t, ActionKind>;  // first pass and its stage, second's stage (-1) and kind
+// First pass and its stage, second's stage (-1) and kind, what is beside them.
+using What = std::tuple<ActionKind, std::int32_t, std::int32_t, ActionKind, BesideAction>;
 
-What what_of(const Action& a) {
-  return {a.first.kind, a.first.stage, a.second ? a.second->stage : -1, a.second ? a.second->kind : ActionKind::forward};
+What what_of(const Action& a, const BesideAction& beside) {
+  return {a.first.kind, a.first.stage, a.second ? a.second->stage : -1, a.second ? a.second->kind : ActionKind::forward, beside};
 }
 
 bool makes_weights(const Pass& p) { return p.kind == ActionKind::backward || p.kind == ActionKind::weight_gradient; }
@@ -23,48 +24,52 @@ bool makes_weights(const Pass& p) { return p.kind == ActionKind::backward || p.k
 
 ChunkProgram::ChunkProgram(const PipelineSchedule& schedule)
     : stages_(schedule.stages), micro_batches_(schedule.micro_batches), ranks_(static_cast<std::int32_t>(schedule.ranks.size())) {
-  std::map<What, std::int16_t> known;
-  std::vector<std::vector<bool>> begun;
+  // Passes with weights of each stage of each rank that are still to come.
+  std::vector<std::vector<std::int32_t>> left;
   for (std::int32_t r = 0; r < ranks_; ++r) {
     stages_of_rank_.push_back(schedule.stages_of(r));
-    begun.emplace_back(static_cast<std::size_t>(stages_));
+    left.emplace_back(static_cast<std::size_t>(stages_));
+    for (const Action& a : schedule.ranks[static_cast<std::size_t>(r)]) {
+      for (const Pass* p : {&a.first, a.second ? &*a.second : nullptr}) {
+        if (p && makes_weights(*p)) ++left.back()[static_cast<std::size_t>(p->stage)];
+      }
+    }
   }
-  // The last instruction with weights of each stage of each rank.
-  std::vector<std::vector<std::size_t>> last(stages_of_rank_.size());
-  for (std::size_t r = 0; r < last.size(); ++r) last[r].resize(stages_of_rank_[r].size());
+  std::map<What, std::int16_t> known;
+  std::vector<std::vector<bool>> begun(left.size(), std::vector<bool>(static_cast<std::size_t>(stages_)));
   for (const ScheduledAction& at : execution_order(schedule)) {
     const auto r = static_cast<std::size_t>(at.rank);
     const Action& a = schedule.ranks[r][static_cast<std::size_t>(at.position)];
     Instruction in;
     in.rank = static_cast<std::int16_t>(at.rank);
-    const auto [entry, fresh] = known.try_emplace(what_of(a), static_cast<std::int16_t>(distinct_.size()));
+    BesideAction beside;
+    for (const Pass* p : {&a.first, a.second ? &*a.second : nullptr}) {
+      if (!p) continue;
+      const auto stage = static_cast<std::size_t>(p->stage);
+      const std::int32_t place = p->stage * micro_batches_ + p->micro_batch;
+      if (p->kind == ActionKind::forward) {
+        in.forward = place;
+        if (!begun[r][stage]) in.first_of_stage = static_cast<std::int16_t>(p->stage), beside.gathers = true;
+        begun[r][stage] = true;
+      } else if (p->kind != ActionKind::weight_gradient) {
+        in.backward = place;
+      }
+      if (!makes_weights(*p) || --left[r][stage] > 0) continue;
+      const auto held = std::find(stages_of_rank_[r].begin(), stages_of_rank_[r].end(), p->stage) - stages_of_rank_[r].begin();
+      in.last_of = static_cast<std::int16_t>(held), beside.reduces = true;
+    }
+    const auto [entry, fresh] = known.try_emplace(what_of(a, beside), static_cast<std::int16_t>(distinct_.size()));
     if (fresh) {
       Action one = a;
       one.first.micro_batch = 0;
       if (one.second) one.second->micro_batch = 0;
       distinct_.push_back(one);
+      beside_.push_back(beside);
     }
     in.what = entry->second;
-    for (const Pass* p : {&a.first, a.second ? &*a.second : nullptr}) {
-      if (!p) continue;
-      const std::int32_t place = p->stage * micro_batches_ + p->micro_batch;
-      if (p->kind == ActionKind::forward) {
-        in.forward = place;
-        if (!begun[r][static_cast<std::size_t>(p->stage)]) in.first_of_stage = static_cast<std::int16_t>(p->stage);
-        begun[r][static_cast<std::size_t>(p->stage)] = true;
-      } else if (p->kind != ActionKind::weight_gradient) {
-        in.backward = place;
-      }
-      if (!makes_weights(*p)) continue;
-      const auto held = std::find(stages_of_rank_[r].begin(), stages_of_rank_[r].end(), p->stage) - stages_of_rank_[r].begin();
-      last[r][static_cast<std::size_t>(held)] = instructions_.size();
-    }
     instructions_.push_back(in);
   }
   CHECK(distinct_.size() < 32768 && ranks_ < 32768 && stages_ < 32768, "a schedule too large to compile");
-  for (const auto& of_rank : last) {
-    for (std::size_t i = 0; i < of_rank.size(); ++i) instructions_[of_rank[i]].last_of = static_cast<std::int16_t>(i);
-  }
 }
 
 double ChunkProgram::bound(const std::vector<StageTimes>& stages) const {
@@ -96,7 +101,7 @@ double ChunkProgram::bound(const std::vector<StageTimes>& stages) const {
 }
 
 ChunkProgram::Run ChunkProgram::run(const std::vector<const ChunkProfile*>& profiles, double transfer,
-                                    const std::vector<FirstForward>& first_forward) const {
+                                    const std::vector<double>& gathered) const {
   CHECK(profiles.size() == distinct_.size(), "one profile per distinct action");
   struct Result {
     double time = 0;
@@ -117,11 +122,8 @@ ChunkProgram::Run ChunkProgram::run(const std::vector<const ChunkProfile*>& prof
     const auto arrival = [&](const Result& from) { return from.rank == in.rank ? from.time : from.time + transfer; };
     double start = 0;
     if (in.forward >= m) start = arrival(forward[static_cast<std::size_t>(in.forward - m)]) - p.forward.first;
-    double longer = 0;
-    if (in.first_of_stage >= 0 && !first_forward.empty()) {
-      const FirstForward& first = first_forward[static_cast<std::size_t>(in.first_of_stage)];
-      start = std::max(start, first.not_before - p.forward.first);
-      longer = first.longer;
+    if (in.first_of_stage >= 0 && !gathered.empty()) {
+      start = std::max(start, gathered[static_cast<std::size_t>(in.first_of_stage)] - p.forward.first);
     }
     if (in.backward >= 0) {
       const auto place = static_cast<std::size_t>(in.backward);
@@ -131,12 +133,13 @@ ChunkProgram::Run ChunkProgram::run(const std::vector<const ChunkProfile*>& prof
     if (p.compute.any()) start = std::max(start, r.compute - p.compute.first);
     if (p.communication.any()) start = std::max(start, r.communication - p.communication.first);
     start = std::max(start, 0.0);
-    if (p.compute.any()) r.compute = start + p.compute.end + longer;
-    if (p.communication.any()) r.communication = start + p.communication.end + longer;
-    if (in.forward >= 0) forward[static_cast<std::size_t>(in.forward)] = {start + p.forward.end + longer, in.rank};
-    if (in.backward >= 0) backward[static_cast<std::size_t>(in.backward)] = {start + p.backward.end + longer, in.rank};
+    if (p.compute.any()) r.compute = start + p.compute.end;
+    if (p.communication.any()) r.communication = start + p.communication.end;
+    if (in.forward >= 0) forward[static_cast<std::size_t>(in.forward)] = {start + p.forward.end, in.rank};
+    if (in.backward >= 0) backward[static_cast<std::size_t>(in.backward)] = {start + p.backward.end, in.rank};
     if (in.last_of >= 0) {
-      out.last_weights[static_cast<std::size_t>(in.rank)][static_cast<std::size_t>(in.last_of)] = {start, start + p.compute.end};
+      out.last_weights[static_cast<std::size_t>(in.rank)][static_cast<std::size_t>(in.last_of)] = {start, start + p.compute.end,
+                                                                                                   start + std::max(0.0, p.reduction.end)};
     }
   }
   for (const Rank& r : rank) {

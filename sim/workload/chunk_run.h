@@ -23,15 +23,17 @@ class ChunkProgram {
   // REQUIRES: !find_deadlock(schedule).
   explicit ChunkProgram(const PipelineSchedule& schedule);
 
-  // The distinct actions, all with micro-batch 0: what run() needs a profile of each.
+  // The distinct actions, all with micro-batch 0, and what of data parallelism each has beside it: what run() needs a profile of each.
   const std::vector<Action>& distinct() const { return distinct_; }
+  const std::vector<BesideAction>& beside() const { return beside_; }
   std::int32_t stages() const { return stages_; }
   std::int32_t ranks() const { return ranks_; }
   const std::vector<std::vector<std::int32_t>>& stages_of_rank() const { return stages_of_rank_; }
 
-  // When a stage's gradients become complete, on each rank that holds it: the last action that makes some.
+  // When a stage's gradients become complete, on each rank that holds it: the last action that makes some. And until when it is at least
+  // busy reducing them.
   struct Span {
-    double start = 0, end = 0;
+    double start = 0, end = 0, reduced = 0;
   };
   struct Run {
     double makespan = 0;
@@ -42,13 +44,9 @@ class ChunkProgram {
   // weight gradients, each leaves its result as early as it could. [stage] seconds of kernels.
   double bound(const std::vector<StageTimes>& stages) const;
 
-  // What keeps a stage's first forward pass: parameters that are gathered beside it.
-  struct FirstForward {
-    double not_before = 0;  // seconds from the step's start
-    double longer = 0;      // than the later ones
-  };
-  // `profiles`: one for each distinct(). `transfer`: seconds from a result until the neighbour has it. `first_forward`: [stage], or empty.
-  Run run(const std::vector<const ChunkProfile*>& profiles, double transfer, const std::vector<FirstForward>& first_forward = {}) const;
+  // `profiles`: one for each distinct(). `transfer`: seconds from a result until the neighbour has it. `gathered`: [stage] seconds from the
+  // step's start until the parameters are there that its first forward pass begins with, or empty.
+  Run run(const std::vector<const ChunkProfile*>& profiles, double transfer, const std::vector<double>& gathered = {}) const;
 
  private:
   struct Instruction {
@@ -61,6 +59,7 @@ class ChunkProgram {
 
   std::int32_t stages_ = 1, micro_batches_ = 1, ranks_ = 1;
   std::vector<Action> distinct_;
+  std::vector<BesideAction> beside_;
   std::vector<std::vector<std::int32_t>> stages_of_rank_;
   std::vector<Instruction> instructions_;  // in an order in which everything comes after what it waits for
 };

@@ -27,15 +27,14 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   out_.replicas = out_.folding.class_count();
   const std::size_t gpus = ranks * static_cast<std::size_t>(out_.replicas);
   for (std::size_t g = 0; g < gpus; ++g) add_gpu(static_cast<std::int32_t>(g));
-  resolver_.emplace(kinds_, in.load, views_, detail);
+  resolver_.emplace(kinds_, in.load, views_, detail, in.blocks);
   const BlockContext context = block_context(in.scenario, in.mesh, in.load.mean);
-  std::array<bool, kBlockKindCount> made{};
   for (const Stage& s : in.cut.stages) {
     for (const BlockKind k : s) {
-      if (!std::exchange(made[static_cast<std::size_t>(k)], true)) resolver_->add(k, make_block(k, context));
+      if (!resolver_->has(k)) resolver_->add(k, make_block(k, context));
     }
   }
-  copies_ = copies_of_a_stage(in.schedule);
+  copies_ = in.scenario.extent == Extent::step ? copies_of_a_stage(in.schedule) : in.copies;
   groups_ = gradient_groups(in.mesh, copies_, in.scenario.plan);
   sms_set_aside_ = kernel_conditions(in.scenario, in.timing).sms < in.scenario.cluster.gpu.sms;
   sends_hold_sms_ = ranks > 1 && in.mesh.pipeline().ranks_per_node > 1;
@@ -90,6 +89,7 @@ void Lowering::add_gpu(std::int32_t g) {
 }
 
 void Lowering::reserve() {
+  if (in_.scenario.extent != Extent::step) return;  // a few actions
   // Every micro-batch runs each block's passes once; exchanges, sends and what they wait for come on top.
   std::size_t per_micro_batch = 0;
   for (std::size_t stage = 0; stage < in_.cut.stages.size(); ++stage) {

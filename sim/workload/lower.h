@@ -67,6 +67,13 @@ struct StageCut {
   std::vector<std::int64_t> first_layer;  // of each stage
 };
 
+// What of data parallelism an action starts or waits for, beside its own kernels: a stage's first forward pass the gather of its
+// parameters, its last weight gradients their reduction.
+struct BesideAction {
+  bool gathers = false, reduces = false;
+  friend auto operator<=>(const BesideAction&, const BesideAction&) = default;
+};
+
 // What the lowering reads besides the scenario.
 struct LoweringInput {
   const Scenario& scenario;
@@ -79,6 +86,11 @@ struct LoweringInput {
   // Per simulated GPU: how far ahead of the device the host is when the step begins, having issued while the step before still ran.
   // Empty: not at all. What it covers is not in the graph.
   std::vector<SimTime> host_lead = {};
+  // Of actions alone (Extent::overlapped_pair): what each rank's one has beside it, nothing where empty; and how many ranks of the step
+  // hold a stage, which one action does not show.
+  std::vector<BesideAction> beside = {};
+  std::int64_t copies = 1;
+  TimedBlocks* blocks = nullptr;  // of lowerings before this one, with the same kernels at the same clock
 };
 
 LoweredStep lower(const LoweringInput& input, Detail detail = Detail::kernels);

@@ -182,15 +182,15 @@ Company Lowering::company(const Pass& pass, std::int32_t gpu) const {
   const Plan& plan = in_.scenario.plan;
   const bool replicas = groups_.dense.size > 1 || groups_.expert.size > 1;
   bool beside = sends_hold_sms_;
-  if (in_.scenario.extent == Extent::step && replicas) {
-    const bool forward = pass.kind == ActionKind::forward;
+  if (replicas) {
+    const bool forward = pass.kind == ActionKind::forward, gathers = gathers_beside(gpu);
     const auto left = weights_left_.find({rank(gpu), pass.stage});
-    const bool reduces = plan.overlap_gradient_reduce || reduces_every_micro_batch(plan);
+    const bool reduces = reduces_beside(gpu) && (plan.overlap_gradient_reduce || reduces_every_micro_batch(plan));
     const bool each_pass = reduces_every_micro_batch(plan), shards = plan.sharding == Sharding::zero_3;
-    beside = beside || (each_pass && (shards || !forward));
+    beside = beside || (each_pass && gathers && (shards || !forward));
     // Gradients that are complete are on their way from here on.
     beside = beside || (reduces && (reduced_[static_cast<std::size_t>(gpu)].valid() || (!forward && left->second == 1)));
-    beside = beside || ((plan.overlap_parameter_gather || shards) && forward && !gathered_.contains({gpu, pass.stage}));
+    beside = beside || ((plan.overlap_parameter_gather || shards) && gathers && forward && !gathered_.contains({gpu, pass.stage}));
   }
   return beside ? Company::shared : Company::alone;
 }

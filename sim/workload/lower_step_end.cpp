@@ -19,7 +19,7 @@ void Lowering::gather_parameters(Chunk& c, std::size_t i) {
     }
     gather(c, resolver_->block(kind(c, i)).parameters);
   }
-  if (plan.overlap_parameter_gather && in_.scenario.extent == Extent::step && c.pass.kind == ActionKind::forward) gather_first(c, i);
+  if (plan.overlap_parameter_gather && gathers_beside(c.gpu) && c.pass.kind == ActionKind::forward) gather_first(c, i);
 }
 
 // The step's first forward pass of a stage gathers what the step before has updated, bucket by bucket ahead of the blocks.
@@ -54,6 +54,7 @@ TaskId Lowering::push_shared(std::int32_t gpu, const Operation& op, TaskId after
 
 RendezvousId Lowering::reduction_meeting(const Chunk& c, std::size_t i, bool expert) {
   // Over all replicas that hold the same parameters, and over the pipeline ranks that hold the same stage.
+  if (in_.scenario.extent != Extent::step) return {};  // actions alone
   const Meeting kind = expert ? Meeting::expert_gradients : Meeting::dense_gradients;
   if (copies_ == 1 && !out_.folding.meets(kind, replica(c.gpu))) return {};
   const std::int32_t left = weights_left_[{rank(c.gpu), c.pass.stage}];
@@ -73,7 +74,7 @@ void Lowering::reduce_gradients(const Chunk& c, std::size_t i) {
   const Plan& plan = in_.scenario.plan;
   const bool every_micro_batch = reduces_every_micro_batch(plan);
   const bool last = weights_left_[{rank(c.gpu), c.pass.stage}] == 1;
-  if (in_.scenario.extent != Extent::step || !(last || every_micro_batch)) return;
+  if (!reduces_beside(c.gpu) || !(last || every_micro_batch)) return;
   const auto gpu = static_cast<std::size_t>(c.gpu);
   last_weight_[gpu] = c.last_weight.valid() ? c.last_weight : TaskId{static_cast<std::uint32_t>(out_.graph.task_count() - 1)};
   unreduced_[gpu] += resolver_->block(kind(c, i)).parameters;

@@ -89,6 +89,12 @@ class Lowering {
   void backward_from_experts(Chunk& chunk, std::size_t i);
   void before_exchange_weight(Chunk& chunk, std::size_t i);
 
+  // Whether the GPU's gradients or parameters of this pass move while it runs: those of a whole step, or those that are asked for.
+  bool gathers_beside(std::int32_t gpu) const { return in_.scenario.extent == Extent::step || beside(gpu).gathers; }
+  bool reduces_beside(std::int32_t gpu) const { return in_.scenario.extent == Extent::step || beside(gpu).reduces; }
+  BesideAction beside(std::int32_t gpu) const {
+    return in_.beside.empty() ? BesideAction{} : in_.beside[static_cast<std::size_t>(rank(gpu))];
+  }
   // Whether communication other than a block's own may run beside the pass: of parameters, gradients, neighbours.
   Company company(const Pass& pass, std::int32_t gpu) const;
 

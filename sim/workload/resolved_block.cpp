@@ -5,27 +5,35 @@
 
 namespace trillion {
 
-BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<GpuView> gpus, Detail detail)
-    : kinds_(kinds), detail_(detail), load_(load), gpus_(std::move(gpus)), samples_(std::max<std::size_t>(1, load.samples.size())) {
+const KindTable::Timed& TimedBlocks::timed(const KindTable& kinds, const Operation& op, const LoadKey& load) {
+  const LoadKey key = op.scale == LoadScale::none ? LoadKey{nullptr, 0, load.company} : load;
+  const auto found = timed_.find({&op, key});
+  if (found != timed_.end()) return found->second;
+  return timed_.emplace(std::pair{&op, key}, kinds.timed(op, *load.routing, load.expert_rank, load.company)).first->second;
+}
+
+BlockResolver::BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<GpuView> gpus, Detail detail, TimedBlocks* shared)
+    : kinds_(kinds),
+      detail_(detail),
+      load_(load),
+      gpus_(std::move(gpus)),
+      samples_(std::max<std::size_t>(1, load.samples.size())),
+      blocks_(shared ? *shared : own_) {
   std::map<Runner, std::size_t> numbers;
   for (const GpuView& gpu : gpus_) runner_of_.push_back(numbers.try_emplace(gpu.runner, numbers.size()).first->second);
   runners_ = numbers.size();
 }
 
-void BlockResolver::add(BlockKind kind, Block block) {
-  bool& talks = talks_[index(kind)] = false;
-  for (const Operations* ops : {&block.before_exchange, &block.experts, &block.experts_backward, &block.before_exchange_backward,
-                                &block.experts_weight, &block.before_exchange_weight}) {
-    for (const Operation& op : *ops) talks = talks || op.lane != Lane::compute;
+bool BlockResolver::talks(BlockKind kind) {
+  std::optional<bool>& known = talks_[index(kind)];
+  if (known) return *known;
+  const Block& b = block(kind);
+  known = false;
+  for (const Operations* ops :
+       {&b.before_exchange, &b.experts, &b.experts_backward, &b.before_exchange_backward, &b.experts_weight, &b.before_exchange_weight}) {
+    for (const Operation& op : *ops) *known = *known || op.lane != Lane::compute;
   }
-  blocks_.at(index(kind)) = std::move(block);
-}
-
-const KindTable::Timed& BlockResolver::timed(const Operation& op, const LoadKey& load) {
-  const LoadKey key = op.scale == LoadScale::none ? LoadKey{nullptr, 0, load.company} : load;
-  const auto found = timed_.find({&op, key});
-  if (found != timed_.end()) return found->second;
-  return timed_.emplace(std::pair{&op, key}, kinds_.timed(op, *load.routing, load.expert_rank, load.company)).first->second;
+  return *known;
 }
 
 namespace {
@@ -83,18 +91,18 @@ std::size_t BlockResolver::sample_index(BlockKind kind, std::int64_t layer, std:
   return static_cast<std::size_t>(&load_.at(layer, micro_batch) - load_.samples.data());
 }
 
-const LayerRouting& BlockResolver::sample(std::size_t index) const { return load_.samples.empty() ? even_ : load_.samples[index]; }
+const LayerRouting& BlockResolver::sample(std::size_t index) const { return load_.samples.empty() ? blocks_.even() : load_.samples[index]; }
 
 const ResolvedBlock& BlockResolver::kernels(BlockKind kind, std::int64_t layer, std::int64_t micro_batch, std::int32_t gpu,
                                             Company company) {
   const std::size_t i = sample_index(kind, layer, micro_batch);
   const auto g = static_cast<std::size_t>(gpu);
-  const bool own = talks_[index(kind)];
+  const bool own = talks(kind);
   std::optional<ResolvedBlock>& place =
       slot(kernels_, kind, company, own ? gpus_.size() : runners_, (own ? g : runner_of_[g]) * samples_ + i);
   if (!place) {
     const Block& b = block(kind);
-    const LayerRouting& routing = b.exchanges.dispatch ? sample(i) : even_;
+    const LayerRouting& routing = b.exchanges.dispatch ? sample(i) : blocks_.even();
     const auto of = [&](const Operations& ops, Company around) { return resolve(ops, routing, gpus_[g], around); };
     // Weight gradients may run beside the communication of the part that they belong to.
     place = ResolvedBlock{of(b.before_exchange, company),
@@ -121,7 +129,7 @@ const ResolvedExchanges& BlockResolver::exchanges(BlockKind kind, std::int64_t l
     };
     place = ResolvedExchanges{on_links(e.dispatch),         on_links(e.combine),           std::nullopt,
                               on_links(e.combine_backward), on_links(e.dispatch_backward), {}};
-    place->recompute = resolve(block(kind).recompute, e.dispatch ? sample(i) : even_, gpus_[g], company);
+    place->recompute = resolve(block(kind).recompute, e.dispatch ? sample(i) : blocks_.even(), gpus_[g], company);
     if (e.combine_backward_cast) {
       place->combine_backward_cast = kinds_.kind(*e.combine_backward_cast, timed(*e.combine_backward_cast, load), gpus_[g].runner.slowdown);
     }

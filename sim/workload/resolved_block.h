@@ -43,15 +43,44 @@ struct GpuView {
   Runner runner;
 };
 
+// Blocks and how long their operations take, asked once: lowerings that differ in what surrounds the blocks alone share them.
+class TimedBlocks {
+ public:
+  // What tells the load of an operation apart, besides the operation itself.
+  struct LoadKey {
+    const LayerRouting* routing;
+    std::int32_t expert_rank;
+    Company company;
+    friend auto operator<=>(const LoadKey&, const LoadKey&) = default;
+  };
+
+  bool has(BlockKind kind) const { return blocks_.at(static_cast<std::size_t>(kind)).has_value(); }
+  void add(BlockKind kind, Block block) { blocks_.at(static_cast<std::size_t>(kind)) = std::move(block); }
+  const Block& block(BlockKind kind) const { return *blocks_.at(static_cast<std::size_t>(kind)); }
+  // REQUIRES: `op` is of one of the blocks, load.routing stays where it is, `kinds` times under the same conditions as before.
+  const KindTable::Timed& timed(const KindTable& kinds, const Operation& op, const LoadKey& load);
+  const LayerRouting& even() const { return even_; }
+
+ private:
+  std::array<std::optional<Block>, kBlockKindCount> blocks_;
+  std::map<std::pair<const Operation*, LoadKey>, KindTable::Timed> timed_;
+  LayerRouting even_;
+};
+
 // Resolves on first use and remembers. Kernels depend on (block, routing sample, runner), exchanges also on the GPU, whose links they use.
 class BlockResolver {
  public:
-  BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<GpuView> gpus, Detail detail = Detail::kernels);
+  // `shared`: blocks that are there already, and their times; empty: its own.
+  BlockResolver(KindTable& kinds, const ExpertLoad& load, std::vector<GpuView> gpus, Detail detail = Detail::kernels,
+                TimedBlocks* shared = nullptr);
+  BlockResolver(const BlockResolver&) = delete;
+  BlockResolver& operator=(const BlockResolver&) = delete;
 
   Detail detail() const { return detail_; }
+  bool has(BlockKind kind) const { return blocks_.has(kind); }
   // REQUIRES: before the first use of `kind`.
-  void add(BlockKind kind, Block block);
-  const Block& block(BlockKind kind) const { return *blocks_.at(index(kind)); }
+  void add(BlockKind kind, Block block) { blocks_.add(kind, std::move(block)); }
+  const Block& block(BlockKind kind) const { return blocks_.block(kind); }
 
   // `company`: whether communication of other parts of the step may run beside this pass. Parts of a block whose own communication runs
   // beside their kernels are in company always, and shown kernel by kernel.
@@ -75,14 +104,10 @@ class BlockResolver {
   std::size_t sample_index(BlockKind kind, std::int64_t layer, std::int64_t micro_batch) const;
   const LayerRouting& sample(std::size_t index) const;
 
-  // What tells the load of an operation apart, besides the operation itself.
-  struct LoadKey {
-    const LayerRouting* routing;
-    std::int32_t expert_rank;
-    Company company;
-    friend auto operator<=>(const LoadKey&, const LoadKey&) = default;
-  };
-  const KindTable::Timed& timed(const Operation& op, const LoadKey& load);
+  using LoadKey = TimedBlocks::LoadKey;
+  const KindTable::Timed& timed(const Operation& op, const LoadKey& load) { return blocks_.timed(kinds_, op, load); }
+  // Whether the block's own lists hold communication, which is on the links of one GPU.
+  bool talks(BlockKind kind);
   ResolvedOperations resolve(const Operations& ops, const LayerRouting& routing, const GpuView& gpu, Company company);
   KindId communication(const Operation& op, const LoadKey& load, const GpuView& gpu);
 
@@ -92,12 +117,11 @@ class BlockResolver {
   std::vector<GpuView> gpus_;
   std::vector<std::size_t> runner_of_;  // [GPU] number among the distinct runners
   std::size_t runners_ = 0, samples_ = 1;
-  std::map<std::pair<const Operation*, LoadKey>, KindTable::Timed> timed_;  // operations of blocks_ and samples of load_: both stay
-  LayerRouting even_;
-  std::array<std::optional<Block>, kBlockKindCount> blocks_;
-  std::array<bool, kBlockKindCount> talks_{};  // the block's own lists hold communication, which is on the links of one GPU
-  Slots<ResolvedBlock> kernels_;               // ... [runner x samples + sample], of one that talks [GPU x samples + sample]
-  Slots<ResolvedExchanges> exchanges_;         // ... [GPU x samples + sample]
+  TimedBlocks own_;
+  TimedBlocks& blocks_;
+  std::array<std::optional<bool>, kBlockKindCount> talks_;  // asked when first needed
+  Slots<ResolvedBlock> kernels_;                            // ... [runner x samples + sample], of one that talks [GPU x samples + sample]
+  Slots<ResolvedExchanges> exchanges_;                      // ... [GPU x samples + sample]
 };
 
 }  // namespace trillion

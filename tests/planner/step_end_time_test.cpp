@@ -34,7 +34,7 @@ struct Setting {
     backward.compute = backward.backward = {0, 1};
     std::vector<const ChunkProfile*> profiles;
     for (const Action& a : program.distinct()) profiles.push_back(a.first.kind == ActionKind::forward ? &forward : &backward);
-    return step_end_time(in, program.run(profiles, 0, first_forwards(in, {1})));
+    return step_end_time(in, program.run(profiles, 0, first_gathered(in)));
   }
   Scenario scenario;
 };

@@ -2,6 +2,7 @@
 //   dense     a forward pass is its kernels one after the other, and communicates nothing; so is a backward pass
 //   experts   a forward pass ends with the combine, after its kernels
 //   pair      takes at least the longer and at most both of its passes
+//   beside    a chunk that reduces its gradients takes no less, nor one that gathers its parameters, which begins when the first are there
 //   alone     what other actions are asked of changes no profile
 #include "sim/workload/chunk_profile.h"
 
@@ -33,9 +34,11 @@ struct Setting {
     p.expert_parallel = expert_parallel;
     return p;
   }
-  std::vector<ChunkProfile> profiles(const std::vector<Action>& actions) const {
+  std::vector<ChunkProfile> profiles(const std::vector<Action>& actions, const std::vector<BesideAction>& beside = {}) const {
     const PipelineSchedule none;
-    return chunk_profiles({scenario, mesh, none, cut, load, timing}, actions);
+    LoweringInput in{scenario, mesh, none, cut, load, timing};
+    in.beside = beside;
+    return chunk_profiles(in, actions);
   }
   Scenario scenario;
   DeviceMesh mesh;
@@ -59,6 +62,37 @@ TEST(ChunkProfile, DenseChunksAreTheirKernels) {
   EXPECT_LT(p[1].backward.end, p[1].compute.end) << "the first block's weight gradients come after the result";
   EXPECT_NEAR(p[2].compute.end, 2 * block.weight_gradient.value(), rounding);
   EXPECT_FALSE(p[2].backward.any());
+}
+
+TEST(ChunkProfile, ReductionsAndGathersAreBesideTheKernels) {
+  Setting s(moe_model(8), 8);
+  LayerRouting routing;
+  routing.local_ranks_per_token = 4;
+  s.load.samples = {routing};
+  s.load.mean = routing;
+  s.scenario.plan.overlap_parameter_gather = true;
+  s.scenario.plan.bucket_parameters = 1;  // a block each
+  const std::vector<ChunkProfile> p =
+      s.profiles({kForward, kForward, kBackward, kBackward}, {{false, false}, {true, false}, {false, false}, {false, true}});
+  EXPECT_FALSE(p[0].reduction.any());
+  EXPECT_FALSE(p[2].reduction.any());
+  EXPECT_DOUBLE_EQ(p[1].compute.first, 0);
+  EXPECT_GE(p[1].forward.end, p[0].forward.end - 1e-9);
+  EXPECT_GE(p[3].compute.end, p[2].compute.end - 1e-9);
+  ASSERT_TRUE(p[3].reduction.any());
+  EXPECT_GE(p[3].reduction.end, p[3].compute.end) << "the first block's gradients come last";
+}
+
+TEST(ChunkProfile, AloneThereIsNothingToReduceOrToGather) {
+  Setting s(dense_model(8));
+  s.scenario.cluster = linear_cluster(1, 1);
+  s.scenario.plan.overlap_parameter_gather = true;
+  s.mesh = DeviceMesh(s.scenario.plan, s.scenario.cluster);
+  const std::vector<ChunkProfile> p = s.profiles({kForward, kBackward}, {{true, false}, {false, true}});
+  const std::vector<ChunkProfile> plain = s.profiles({kForward, kBackward});
+  EXPECT_FALSE(p[1].reduction.any());
+  EXPECT_EQ(p[0].forward.end, plain[0].forward.end);
+  EXPECT_EQ(p[1].compute.end, plain[1].compute.end);
 }
 
 TEST(ChunkProfile, ExpertsEndWithTheCombine) {

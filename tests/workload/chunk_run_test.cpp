@@ -2,6 +2,7 @@
 //   ideal      without communication it is workload/schedule_ideal.h's run, for every schedule
 //   bound      is never above it, and on one rank it is the work
 //   transfer   makes a step longer by at least the way there and back
+//   last       the last action with a stage's weights reduces its gradients, its first forward pass gathers its parameters: one of each
 //   beside     communication at the end of an action hides behind the next one's kernels where these do not wait for it
 #include "sim/workload/chunk_run.h"
 
@@ -78,7 +79,7 @@ TEST(ChunkRun, AFirstForwardPassWaitsForItsParameters) {
   const ChunkProgram program(schedule(ScheduleKind::gpipe, 1, 2));
   const std::vector<ChunkProfile> profiles = plain(program, {{1, 1, 1}});
   const double plainly = program.run(pointers(profiles), 0).makespan;
-  EXPECT_DOUBLE_EQ(program.run(pointers(profiles), 0, {{3, 0.5}}).makespan, plainly + 3.5);
+  EXPECT_DOUBLE_EQ(program.run(pointers(profiles), 0, {3}).makespan, plainly + 3);
 }
 
 TEST(ChunkRun, TrailingCommunicationHidesBehindWhatDoesNotWaitForIt) {
@@ -97,6 +98,25 @@ TEST(ChunkRun, TrailingCommunicationHidesBehindWhatDoesNotWaitForIt) {
     if (program.distinct()[i].first.kind == ActionKind::weight_gradient) profiles[i].communication = {0, 0.5};  // before its kernels end
   }
   EXPECT_DOUBLE_EQ(program.run(pointers(profiles), 0).makespan, without + 2);
+}
+
+TEST(ChunkRun, EveryStageGathersOnceAndReducesOnceOnEachRankThatHoldsIt) {
+  for (std::size_t kind = 0; kind < kScheduleNames.size(); ++kind) {
+    const PipelineSchedule s = schedule(static_cast<ScheduleKind>(kind), 4, 16);
+    const ChunkProgram program(s);
+    ASSERT_EQ(program.beside().size(), program.distinct().size());
+    // Reductions of a second more than the chunk: which actions have one is seen by who ends late.
+    std::vector<ChunkProfile> profiles = plain(program, uneven(s.stages));
+    std::size_t gathers = 0;
+    for (std::size_t i = 0; i < profiles.size(); ++i) {
+      if (program.beside()[i].reduces) profiles[i].reduction = {0, profiles[i].compute.end + 1};
+      gathers += program.beside()[i].gathers ? 1 : 0;
+    }
+    EXPECT_GE(gathers, 1u);
+    for (const auto& of_rank : program.run(pointers(profiles), 0).last_weights) {
+      for (const ChunkProgram::Span& span : of_rank) EXPECT_NEAR(span.reduced, span.end + 1, 1e-9) << kScheduleNames[kind];
+    }
+  }
 }
 
 TEST(ChunkRun, KnowsWhenAStagesGradientsAreComplete) {

@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tests/support/block_setting.h"
 
@@ -36,10 +38,13 @@ class Resolver : public testing::Test {
     setting_.routing.local_ranks_per_token = 3;
   }
 
-  BlockResolver resolver() {
-    BlockResolver r(kinds_, load_, {{links_[0], {}}, {links_[1], {}}});
-    r.add(BlockKind::dense_layer, setting_.block(BlockKind::dense_layer));
-    r.add(BlockKind::moe_layer, setting_.block(BlockKind::moe_layer));
+  // Lives as long as the test.
+  BlockResolver& resolver(TimedBlocks* shared = nullptr) {
+    BlockResolver& r = *resolvers_.emplace_back(
+        std::make_unique<BlockResolver>(kinds_, load_, std::vector<GpuView>{{links_[0], {}}, {links_[1], {}}}, Detail::kernels, shared));
+    for (const BlockKind kind : {BlockKind::dense_layer, BlockKind::moe_layer}) {
+      if (!r.has(kind)) r.add(kind, setting_.block(kind));
+    }
     return r;
   }
 
@@ -59,11 +64,12 @@ class Resolver : public testing::Test {
   KindTable kinds_;
   ExpertLoad load_;
   std::vector<RankLinks> links_;
+  std::vector<std::unique_ptr<BlockResolver>> resolvers_;
 };
 
 TEST_F(Resolver, EveryPartKeepsTheBlocksOperationsInOrder) {
   setting_.plan.tensor_parallel = 2;
-  BlockResolver r = resolver();
+  BlockResolver& r = resolver();
   for (const BlockKind kind : {BlockKind::dense_layer, BlockKind::moe_layer}) {
     const Block b = setting_.block(kind);
     const ResolvedBlock& resolved = r.kernels(kind, 0, 0);
@@ -78,7 +84,7 @@ TEST_F(Resolver, EveryPartKeepsTheBlocksOperationsInOrder) {
 }
 
 TEST_F(Resolver, AskedAgainNothingIsMadeAnew) {
-  BlockResolver r = resolver();
+  BlockResolver& r = resolver();
   const ResolvedBlock* first = &r.kernels(BlockKind::moe_layer, 3, 7);
   const ResolvedExchanges* wires = &r.exchanges(BlockKind::moe_layer, 3, 7, 1);
   const std::size_t kinds = graph_.kind_count();
@@ -87,8 +93,22 @@ TEST_F(Resolver, AskedAgainNothingIsMadeAnew) {
   EXPECT_EQ(graph_.kind_count(), kinds);
 }
 
+TEST_F(Resolver, SharedBlocksAreTheSameKernelsInAnotherGraph) {
+  TimedBlocks shared;
+  const std::vector<ResolvedOperation> own = resolver().kernels(BlockKind::moe_layer, 1, 2).experts;
+  const std::vector<ResolvedOperation> first = resolver(&shared).kernels(BlockKind::moe_layer, 1, 2).experts;
+  const Block* made = &shared.block(BlockKind::moe_layer);
+  const std::vector<ResolvedOperation> second = resolver(&shared).kernels(BlockKind::moe_layer, 1, 2).experts;
+  EXPECT_EQ(&shared.block(BlockKind::moe_layer), made) << "made once";
+  ASSERT_EQ(own.size(), second.size());
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    EXPECT_EQ(own[i].kind, first[i].kind);
+    EXPECT_EQ(own[i].kind, second[i].kind);
+  }
+}
+
 TEST_F(Resolver, RoutedBlocksFollowTheirSample) {
-  BlockResolver r = resolver();
+  BlockResolver& r = resolver();
   std::map<const LayerRouting*, const ResolvedBlock*> of_sample;
   for (std::int64_t micro_batch = 0; micro_batch < 64; ++micro_batch) {
     const ResolvedBlock* block = &r.kernels(BlockKind::moe_layer, 2, micro_batch);
@@ -106,10 +126,10 @@ TEST_F(Resolver, RoutedBlocksFollowTheirSample) {
 }
 
 TEST_F(Resolver, DenseBlocksAndExpertsAtHomeKnowNoSamples) {
-  BlockResolver r = resolver();
+  BlockResolver& r = resolver();
   for (std::int64_t m = 1; m < 16; ++m) EXPECT_EQ(&r.kernels(BlockKind::dense_layer, 0, m), &r.kernels(BlockKind::dense_layer, 0, 0));
   setting_.plan.expert_parallel = 1;
-  BlockResolver home = resolver();
+  BlockResolver& home = resolver();
   for (std::int64_t m = 1; m < 16; ++m) EXPECT_EQ(&home.kernels(BlockKind::moe_layer, 0, m), &home.kernels(BlockKind::moe_layer, 0, 0));
   EXPECT_FALSE(home.exchanges(BlockKind::moe_layer, 0, 0, 0).dispatch);
 }
@@ -139,7 +159,7 @@ TEST_F(Resolver, APartWhoseOwnCommunicationRunsBesideItIsInCompany) {
   setting_.plan.tensor_parallel = 2;
   setting_.plan.sequence_parallel = true;
   setting_.plan.tensor_parallel_overlap = TensorOverlap::bulk;
-  BlockResolver r = resolver();
+  BlockResolver& r = resolver();
   const ResolvedBlock& block = r.kernels(BlockKind::dense_layer, 0, 0);
   const auto sides = [&](const ResolvedOperations& ops) {
     std::set<Side> out;
@@ -152,7 +172,7 @@ TEST_F(Resolver, APartWhoseOwnCommunicationRunsBesideItIsInCompany) {
 }
 
 TEST_F(Resolver, ExchangesUseTheLinksOfTheirRank) {
-  BlockResolver r = resolver();
+  BlockResolver& r = resolver();
   for (std::int32_t rank = 0; rank < 2; ++rank) {
     const ResolvedExchanges& e = r.exchanges(BlockKind::moe_layer, 0, 0, rank);
     for (const auto& kind : {e.dispatch, e.combine, e.combine_backward, e.dispatch_backward}) {
@@ -169,7 +189,7 @@ TEST_F(Resolver, ExchangesUseTheLinksOfTheirRank) {
 
 TEST_F(Resolver, ExchangesThatRunAgainUseTheSameLinks) {
   setting_.plan.recompute = {RecomputeModule::moe};
-  BlockResolver r = resolver();
+  BlockResolver& r = resolver();
   const Block b = setting_.block(BlockKind::moe_layer);
   const ResolvedOperations& again = r.exchanges(BlockKind::moe_layer, 0, 0, 1).recompute;
   expect_same(again, b.recompute);
@@ -183,7 +203,7 @@ TEST_F(Resolver, ExchangesThatRunAgainUseTheSameLinks) {
 
 TEST_F(Resolver, WithoutSamplesTheLoadIsEven) {
   load_.samples.clear();
-  BlockResolver r = resolver();
+  BlockResolver& r = resolver();
   const ResolvedBlock& block = r.kernels(BlockKind::moe_layer, 0, 5);
   for (const ResolvedOperation& op : block.experts) EXPECT_EQ(graph_.kind(op.kind).duration, kinds_.evidence()[op.kind.value].balanced);
 }
