@@ -7,6 +7,7 @@
 #include "sim/estimate/steady_step.h"
 #include "sim/planner/step_end_time.h"
 #include "sim/workload/block_times.h"
+#include "sim/workload/chunk_set.h"
 #include "sim/workload/feasibility.h"
 #include "sim/workload/lower.h"
 #include "sim/workload/passes.h"
@@ -97,7 +98,7 @@ class Screening::Group {
       s_.plan = of_.layouts_[members_[i]].plan;
       if (looked[i].screened.fits && by_chunks()) want_chunks(looked[i]);
     }
-    make_profiles();
+    if (clock_) chunks_.profile({s_, *load_, timing_, *clock_, blocks_});
     std::vector<Screened> out;
     for (std::size_t i = 0; i < looked.size(); ++i) {
       Screened& s = looked[i].screened;
@@ -213,14 +214,21 @@ class Screening::Group {
     const StepEndInput end{s_, mesh, cut, program, even_, timing_, conditions};
     const double wire = transfer(mesh);
     const std::vector<double> gathered = first_gathered(end);
-    const ChunkProgram::Run longer = program.run(profiles(program, looked), wire, gathered);
+    const ChunkProgram::Run longer = program.run(chunks_.of({program, s_.plan, mesh, cut}), wire, gathered);
     double step = step_end_time(end, longer);
     if (lengths.longer != m) {
       const ChunkProgram& shorter = of_.scheduled(s_.plan, lengths.shorter).program;
-      const double less = shorter.run(profiles(shorter, looked), wire, gathered).makespan;
+      const double less = shorter.run(chunks_.of({shorter, s_.plan, mesh, cut}), wire, gathered).makespan;
       step += (longer.makespan - less) / static_cast<double>(lengths.longer - lengths.shorter) * static_cast<double>(m - lengths.longer);
     }
     return Seconds{step};
+  }
+
+  void want_chunks(const Looked& looked) {
+    clock(looked);
+    for (const std::int64_t length : {looked.lengths.longer, looked.lengths.shorter}) {
+      chunks_.want({of_.scheduled(s_.plan, length).program, s_.plan, looked.mesh, looked.cut});
+    }
   }
 
   // Without a pipeline micro-batches follow each other: a step of few is simulated whole, with the mean routing, and continued.
@@ -259,85 +267,6 @@ class Screening::Group {
     return timing_.time(send).time.value();
   }
 
-  // What an action looks like: its passes, the blocks of their stages, and what of data parallelism is beside it, whose groups and buckets
-  // are those of one of surroundings_. Stages with the same blocks share their profiles.
-  using ProfileKey = std::tuple<ActionKind, Stage, std::optional<ActionKind>, Stage, BesideAction, std::size_t>;
-  struct Surroundings {
-    Plan plan;
-    DeviceMesh mesh;
-    std::int64_t copies;
-  };
-  using SurroundingsKey = std::tuple<std::int64_t, std::int64_t, Sharding, std::optional<std::int64_t>, std::optional<double>, bool, bool>;
-
-  std::size_t surroundings_of(const Looked& looked, const ChunkProgram& program) {
-    const Plan& p = s_.plan;
-    std::int64_t copies = 0;
-    for (const auto& held : program.stages_of_rank()) copies += std::count(held.begin(), held.end(), 0);
-    const auto [entry, fresh] =
-        surroundings_number_.try_emplace({p.pipeline_parallel, copies, p.sharding, p.sharding_group, p.bucket_parameters,
-                                          p.overlap_gradient_reduce, p.overlap_parameter_gather},
-                                         surroundings_.size());
-    if (fresh) surroundings_.push_back({p, looked.mesh, copies});
-    return entry->second;
-  }
-
-  std::vector<ProfileKey> chunks_of(const ChunkProgram& program, const Looked& looked) {
-    const bool replicas = looked.mesh.gpus() > s_.plan.pipeline_parallel;
-    const std::size_t around = surroundings_of(looked, program);
-    std::vector<ProfileKey> keys;
-    for (std::size_t i = 0; i < program.distinct().size(); ++i) {
-      const Action& a = program.distinct()[i];
-      const BesideAction beside{program.beside()[i].gathers && replicas && s_.plan.overlap_parameter_gather,
-                                program.beside()[i].reduces && replicas && s_.plan.overlap_gradient_reduce};
-      const auto stage = [&](const Pass& p) { return looked.cut.stages[static_cast<std::size_t>(p.stage)]; };
-      keys.emplace_back(a.first.kind, stage(a.first), a.second ? std::optional(a.second->kind) : std::nullopt,
-                        a.second ? stage(*a.second) : Stage{}, beside, beside == BesideAction{} ? 0 : around);
-    }
-    return keys;
-  }
-
-  void want_chunks(const Looked& looked) {
-    clock(looked);
-    for (const std::int64_t length : {looked.lengths.longer, looked.lengths.shorter}) {
-      for (ProfileKey& key : chunks_of(of_.scheduled(s_.plan, length).program, looked)) profiles_.try_emplace(std::move(key));
-    }
-  }
-
-  // All wanted ones of the same surroundings at once.
-  void make_profiles() {
-    for (std::size_t around = 0; around < surroundings_.size(); ++around) {
-      std::vector<ChunkProfile*> wanted;
-      std::vector<Action> actions;
-      std::vector<BesideAction> beside;
-      StageCut cut;
-      for (auto& [key, profile] : profiles_) {
-        const auto& [kind, stage, second, second_stage, with, number] = key;
-        if (number != around) continue;
-        const auto at = static_cast<std::int32_t>(cut.stages.size());
-        actions.push_back({{kind, at, 0}, second ? std::optional(Pass{*second, at + 1, 0}) : std::nullopt});
-        cut.stages.push_back(stage);
-        cut.stages.push_back(second_stage);
-        beside.push_back(with);
-        wanted.push_back(&profile);
-      }
-      if (wanted.empty()) continue;
-      cut.first_layer.resize(cut.stages.size());
-      const PipelineSchedule none;
-      s_.plan = surroundings_[around].plan;
-      LoweringInput in{s_, surroundings_[around].mesh, none, cut, *load_, timing_, *clock_, {}, beside, surroundings_[around].copies};
-      in.blocks = &blocks_;
-      const std::vector<ChunkProfile> made = chunk_profiles(in, actions);
-      for (std::size_t i = 0; i < made.size(); ++i) *wanted[i] = made[i];
-    }
-  }
-
-  // One for each distinct action.
-  std::vector<const ChunkProfile*> profiles(const ChunkProgram& program, const Looked& looked) {
-    std::vector<const ChunkProfile*> out;
-    for (const ProfileKey& key : chunks_of(program, looked)) out.push_back(&profiles_.at(key));
-    return out;
-  }
-
   const Screening& of_;
   const std::vector<std::size_t>& members_;
   Scenario s_;
@@ -353,9 +282,7 @@ class Screening::Group {
   std::map<std::pair<std::int64_t, bool>, StageCut> splits_;
   std::array<std::optional<BlockTimes>, kBlockKindCount> times_;
   TimedBlocks blocks_;
-  std::map<SurroundingsKey, std::size_t> surroundings_number_;
-  std::vector<Surroundings> surroundings_;
-  std::map<ProfileKey, ChunkProfile> profiles_;
+  ChunkSet chunks_;
 };
 
 Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts, const Screening* loads_of)
