@@ -34,14 +34,14 @@ class StepEnd {
     for (std::size_t r = 0; r < ranks; ++r) {
       kernels.push_back(optimizer_kernels(held(r), world, in_.scenario));
       const OptimizerKernels& k = kernels.back();
-      clipped[r] = std::max(reduced[r], chunks.rank_end[r]) + (k.gradient_norm ? time(*k.gradient_norm) : 0);
+      clipped[r] = std::max(reduced[r], chunks.rank_end[r]) + (k.gradient_norm ? time(*k.gradient_norm) : 0) + time(k.before);
       together = std::max(together, clipped[r]);
       if (k.norm_exchange) exchange = time(*k.norm_exchange);
     }
     double end = chunks.makespan;
     for (std::size_t r = 0; r < ranks; ++r) {
       const OptimizerKernels& k = kernels[r];
-      double now = (k.norm_exchange ? together + exchange : clipped[r]) + time(k.update);
+      double now = (k.norm_exchange ? together + exchange : clipped[r]) + time(k.update) + time(k.after);
       if (plan_.sharding != Sharding::zero_3 && !plan_.overlap_parameter_gather) now += gathered(r);
       if (k.quantise) now += time(*k.quantise);
       end = std::max(end, now);
@@ -86,6 +86,10 @@ class StepEnd {
             return in_.timing.time(Kernel{what}, in_.conditions).time.value();
         },
         op.what);
+  }
+
+  double time(const Operations& ops) const {
+    return std::accumulate(ops.begin(), ops.end(), 0.0, [&](double sum, const Operation& op) { return sum + time(op); });
   }
 
   // All of a stage's gradients, by themselves: blocks fill a bucket from the last to the first; it is reduced when it is full, and at the

@@ -189,8 +189,10 @@ std::vector<std::string> Calibration::validate() const {
   }
   for_each_figure(stack, FigureJudge{complaints});
   for (const std::string& name : stack.unfused.value) {
-    if (name == "attention" || name == "maximum" || name == "cross_entropy") continue;
-    complaints.push_back("stack.unfused: '" + name + "' is not known; accepted are attention, maximum, cross_entropy");
+    if (std::find(kUnfusedNames.begin(), kUnfusedNames.end(), name) != kUnfusedNames.end()) continue;
+    std::string accepted;
+    for (const std::string_view word : kUnfusedNames) accepted += (accepted.empty() ? "" : ", ") + std::string(word);
+    complaints.push_back("stack.unfused: '" + name + "' is not known; accepted are " + accepted);
   }
   std::set<std::string> seen;
   for_each_curve(*this, [&](const auto& curve) {

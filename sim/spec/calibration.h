@@ -46,6 +46,10 @@ inline constexpr std::array<std::string_view, 3> kFrameworkNames = {"fused", "to
 enum class AllocatorSetting { expandable_segments };
 inline constexpr std::array<std::string_view, 1> kAllocatorSettingNames = {"expandable_segments"};
 
+inline constexpr std::array<std::string_view, 11> kUnfusedNames = {"attention",    "maximum",       "cross_entropy", "bias",
+                                                                   "layouts",      "gradient_sums", "squared_relu",  "accumulation",
+                                                                   "expert_casts", "optimizer",     "loss_scaling"};
+
 // What the software stack does around the kernels.
 struct Stack {
   Figure<Framework> framework{Framework::fused, {}};
@@ -84,10 +88,11 @@ struct Stack {
 
   // Chains of elementwise kernels that the stack runs as one: "swiglu+cast_fp8", "add+rms_norm".
   Figure<std::vector<std::string>> fused;
-  // What the stack runs as kernels of its own though others fuse it: "attention" (workload/unfused_attention.h); "maximum", the pass
-  // over a tensor for its largest value before it is cast to FP8 (Transformer Engine's current scaling; delayed scaling has none);
-  // "cross_entropy", the loss in FP32, operation by operation (Megatron-LM without --cross-entropy-loss-fusion; workload/ends.cpp;
-  // of torch-compiled: the loss is not compiled).
+  // What the stack runs as kernels of its own though others fuse it, words of kUnfusedNames: "attention" (workload/unfused_attention.h);
+  // "maximum", the pass over a tensor for its largest value before it is cast to FP8 (Transformer Engine's current scaling; delayed
+  // scaling has none); "cross_entropy", the loss in FP32, operation by operation (Megatron-LM without --cross-entropy-loss-fusion;
+  // workload/ends.cpp; of torch-compiled: the loss is not compiled); "optimizer" and "loss_scaling", passes over gradients and
+  // parameters around the update (workload/step_end.h); the others in workload/apart.h, of framework: fused.
   Figure<std::vector<std::string>> unfused;
   bool runs_apart(std::string_view part) const;
   bool has_unfused_attention() const { return runs_apart("attention"); }

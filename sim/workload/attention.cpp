@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sim/workload/apart.h"
 #include "sim/workload/context_attention.h"
 #include "sim/workload/passes.h"
 #include "sim/workload/unfused_attention.h"
@@ -140,7 +141,7 @@ void add_latent_projections_backward(Operations& ops, const BlockContext& c, con
   if (l.low_rank_q) add_weight_operands(ops, l.q_down);
   ops.push_back(memory_operation("attention add gradients", kElementwise, MemoryKernel::add, 2 * l.s.residual(), l.s.residual()));
   append(ops, entry.tensor.after);
-  ops.push_back(entry.norm.back());
+  add_norm_backward(ops, c, entry.norm.back());
 }
 
 void add_latent_saved(Passes& p, const BlockContext& c, const Latent& l) {
@@ -173,13 +174,18 @@ struct Grouped {
 };
 
 void add_grouped_forward(Passes& p, const BlockContext& c, const Grouped& g) {
-  const Bytes normed = g.q + g.kv;
+  const Bytes normed = g.q + g.kv, joint = g.q + 2 * g.kv;
+  const Layouts moves = layouts(c, g.q, g.kv);
   add_forward(p.forward, g.qkv);
+  if (c.apart.bias && c.model.attention_bias)
+    p.forward.push_back(memory_operation("qkv bias", kElementwise, MemoryKernel::add, joint, joint));
+  append(p.forward, moves.before);
   if (c.model.qk_norm) p.forward.push_back(memory_operation("q and k norm", kElementwise, MemoryKernel::rms_norm, normed, normed));
   if (g.rotated.value() > 0) {
     p.forward.push_back(memory_operation("rotary embedding", kElementwise, MemoryKernel::rope, g.rotated, g.rotated));
   }
   append(p.forward, c.unfused_attention ? unfused_attention_forward(c) : core_forward(c, core_attention(c, g.dim, g.dim)));
+  append(p.forward, moves.after);
   add_forward(p.forward, g.o_projection);
   leave(p, c);
 }
@@ -200,11 +206,12 @@ void add_grouped_backward(Operations& ops, const BlockContext& c, const Grouped&
   if (c.model.qk_norm) {
     ops.push_back(memory_operation("q and k norm backward", kElementwise, MemoryKernel::rms_norm_backward, 2 * normed, normed));
   }
+  append(ops, layouts(c, g.q, g.kv).backward);
   if (c.plan.recomputes(RecomputeModule::norm)) ops.push_back(entry.norm.front());
   append(ops, entry.tensor.before);
   add_input_gradient(ops, g.qkv);
   append(ops, entry.tensor.after);
-  ops.push_back(entry.norm.back());
+  add_norm_backward(ops, c, entry.norm.back());
 }
 
 }  // namespace
@@ -216,8 +223,8 @@ Passes latent_attention(const BlockContext& c) {
   add_latent_forward(p, c, l);
   add_latent_core_backward(p.backward, c, l);
   add_latent_projections_backward(p.backward, c, l, entry);
-  for (const Linear& layer : {l.o_projection, l.q_up, l.kv_up, l.kv_down}) add_weight_gradient(p.weight, layer);
-  if (l.low_rank_q) add_weight_gradient(p.weight, l.q_down);
+  for (const Linear& layer : {l.o_projection, l.q_up, l.kv_up, l.kv_down}) add_weight_gradient(p.weight, c, layer);
+  if (l.low_rank_q) add_weight_gradient(p.weight, c, l.q_down);
   add_latent_saved(p, c, l);
   return p;
 }
@@ -230,8 +237,10 @@ Passes grouped_query_attention(const BlockContext& c) {
   add_grouped_backward(p.backward, c, g, entry);
   for (const Linear& layer : {g.o_projection, g.qkv}) {
     add_weight_operands(p.weight, layer);
-    add_weight_gradient(p.weight, layer);
+    add_weight_gradient(p.weight, c, layer);
   }
+  if (c.model.attention_output_bias) add_bias_sum(p.weight, c, g.o_projection.name, g.s.residual());
+  if (c.model.attention_bias) add_bias_sum(p.weight, c, g.qkv.name, g.q + 2 * g.kv);
   p.saved.push_back({"queries, keys, values", g.q + 2 * g.kv});
   if (c.model.qk_norm) p.saved.push_back({"q and k before their norm", g.q + g.kv});
   p.saved.push_back({"attention output", g.q});

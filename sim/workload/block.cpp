@@ -196,6 +196,26 @@ bool is_layer(BlockKind k) {
   return k == BlockKind::dense_layer || k == BlockKind::moe_layer || k == BlockKind::kept_dense_layer || k == BlockKind::kept_moe_layer;
 }
 
+BlockContext with_plan(const BlockContext& c, const Plan& plan) {
+  return {c.model,
+          plan,
+          c.training,
+          c.routing,
+          c.fp8_type,
+          c.fuses_residual_with_norm,
+          c.tensor,
+          c.context,
+          c.expert,
+          c.expert_tensor,
+          c.framework,
+          c.attention,
+          c.micro_batches,
+          c.unfused_attention,
+          c.unfused_maximum,
+          c.unfused_loss,
+          c.apart};
+}
+
 Block make_block(BlockKind kind, const BlockContext& c) {
   const ModelSize size = model_size(c.model);
   const double tensor = static_cast<double>(c.plan.tensor_parallel);
@@ -216,15 +236,7 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       Plan plan = c.plan;
       plan.recompute.clear();
       const BlockKind layer = kind == BlockKind::kept_moe_layer ? BlockKind::moe_layer : BlockKind::dense_layer;
-      BlockContext keeping{c.model,  plan,      c.training, c.routing,      c.fp8_type, c.fuses_residual_with_norm,
-                           c.tensor, c.context, c.expert,   c.expert_tensor};
-      keeping.framework = c.framework;
-      keeping.attention = c.attention;
-      keeping.micro_batches = c.micro_batches;
-      keeping.unfused_attention = c.unfused_attention;
-      keeping.unfused_maximum = c.unfused_maximum;
-      keeping.unfused_loss = c.unfused_loss;
-      b = make_block(layer, keeping);
+      b = make_block(layer, with_plan(c, plan));
       b.kind = kind;
       break;
     }

@@ -91,6 +91,12 @@ struct Block {
   std::array<BlockParameters, kModuleCount> parameters_of{};  // the same by module
 };
 
+// Which kernels the stack runs apart: stack.unfused, see workload/apart.h.
+struct Apart {
+  bool bias = false, layouts = false, gradient_sums = false, squared_relu = false, accumulation = false, expert_casts = false;
+};
+Apart apart(const Stack& stack);
+
 // What a block's kernels depend on besides the model.
 struct BlockContext {
   const Model& model;
@@ -108,6 +114,7 @@ struct BlockContext {
   bool unfused_maximum = false;    // tensors are searched for their largest value before they are cast to FP8 as a whole
 
   bool unfused_loss = false;  // the loss in FP32, operation by operation
+  Apart apart = {};
 
   // PyTorch with FP32 parameters computes under autocast: each use casts to BF16. Without master weights all is BF16, and so is what
   // FSDP gathers.
@@ -117,6 +124,9 @@ struct BlockContext {
 };
 
 Block make_block(BlockKind kind, const BlockContext& context);
+
+// The same context with another plan, which must outlive it.
+BlockContext with_plan(const BlockContext& context, const Plan& plan);
 
 // What one micro-batch leaves behind in a block, on the busiest rank.
 Bytes saved_bytes(const Block& block, const LayerRouting& routing);

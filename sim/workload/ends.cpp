@@ -1,5 +1,5 @@
 // The two ends of the model: embedding, output head with loss, and the entry of a multi-token-prediction module.
-#include "sim/workload/passes.h"
+#include "sim/workload/apart.h"
 
 namespace trillion {
 
@@ -84,7 +84,7 @@ Passes output_head(const BlockContext& c) {
   add_input_gradient(p.backward, projection);
   p.backward.insert(p.backward.end(), entry.after.begin(), entry.after.end());
   p.backward.push_back(norm_backward.back());
-  add_weight_gradient(p.weight, projection);
+  add_weight_gradient(p.weight, c, projection);
   return p;
 }
 
@@ -101,7 +101,7 @@ Passes mtp_projection(const BlockContext& c) {
   add_input_gradient(p.backward, projection);
   p.backward.insert(p.backward.end(), norms.backward.begin(), norms.backward.end());
   add_weight_operands(p.weight, projection);
-  add_weight_gradient(p.weight, projection);
+  add_weight_gradient(p.weight, c, projection);
   p.saved = norms.saved;
   return p;
 }

@@ -6,6 +6,7 @@
 
 #include "sim/moe/dispatch.h"
 #include "sim/moe/placement.h"
+#include "sim/workload/apart.h"
 #include "sim/workload/feed_forward.h"
 
 namespace trillion {
@@ -61,6 +62,15 @@ void add_across_channels(Operations& ops, const BlockContext& c, const char* lab
 constexpr auto kMove = Category::norm_and_elementwise;
 constexpr auto kCast = Category::cast_and_quantize;
 
+// Megatron-LM's alltoall dispatcher lays out one row per chosen expert before it sends, and adds up what comes back (fused_permute,
+// fused_unpermute); DeepEP's kernels do both on their way. `spreads`: from tokens to copies, or back.
+void add_copies(Operations& ops, const BlockContext& c, const char* label, bool spreads) {
+  if (c.plan.expert_exchange != ExpertExchange::all_to_all || c.plan.expert_parallel == 1) return;
+  const Bytes tokens = Sizes(c).residual(), copies = static_cast<double>(c.model.moe->num_experts_per_tok) * tokens;
+  ops.push_back(memory_operation(label, kMove, spreads ? MemoryKernel::permute : MemoryKernel::unpermute, spreads ? tokens : copies,
+                                 spreads ? copies : tokens));
+}
+
 // Shared and routed experts of one rank: their matrices and the tensors between them.
 struct Experts {
   explicit Experts(const BlockContext& c);
@@ -76,9 +86,15 @@ struct Experts {
     return routed_memory(label, kCast, MemoryKernel::cast_fp8_transpose, r.payload(kFp8Bytes), r.payload(kFp8Bytes));
   }
 
+  // Rows in BF16 that a grouped product takes, quantised along both directions in one kernel.
+  Operation quantise_both(const char* label, double values) const {
+    return routed_memory(label, kCast, MemoryKernel::cast_fp8, Bytes{2 * values}, Bytes{2 * kFp8Bytes * values});
+  }
+
   Sizes s;
   Routed r;
   bool fp8, has_shared;
+  bool late;            // FP8 only where the rows have arrived (workload/apart.h, expert_casts)
   Operand wide;         // how rows of `hidden` values reach a GEMM: the dispatch has quantised what it sends
   double dispatched;    // bytes of one value on the wire and in the expert's input
   std::int64_t up_out;  // channels that an expert's first matrix writes
@@ -92,8 +108,9 @@ Experts::Experts(const BlockContext& c)
       r(c),
       fp8(s.fp8()),
       has_shared(c.model.moe->shared_intermediate_size / s.tensor > 0),
-      wide(fp8 ? Operand::quantised : Operand::bf16),
-      dispatched(fp8 ? kFp8Bytes : 2),
+      late(fp8 && c.apart.expert_casts),
+      wide(fp8 && !late ? Operand::quantised : Operand::bf16),
+      dispatched(fp8 && !late ? kFp8Bytes : 2),
       up_out(up_factor(c.model) * r.width),
       rows(static_cast<double>(r.rows)),
       activated(rows * static_cast<double>(r.width)),
@@ -129,13 +146,17 @@ void add_routed_forward(Operations& ops, const BlockContext& c, const Experts& e
   ops.push_back(routed_memory("count tokens of experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * e.rows}, Bytes{32 * e.rows}));
   ops.push_back(routed_memory("map tokens to experts", kMove, MemoryKernel::expert_mapping, Bytes{64 * e.rows}, Bytes{36 * e.rows}));
   ops.push_back(e.moved("permute tokens to experts", MemoryKernel::permute, e.dispatched));
-  if (e.fp8) {
+  if (e.late) {
+    ops.push_back(e.quantise_both("experts up quantise input", e.hidden_rows));
+  } else if (e.fp8) {
     ops.push_back(e.transpose_weights("experts up transpose weights", e.s.hidden, e.up_out));
     ops.push_back(scaled(scales_operation("experts up scales", e.hidden_rows)));
   }
   ops.push_back(grouped_gemm(c, "experts up", e.up_out, e.s.hidden, GemmLayout::forward));
-  ops.push_back(activation_forward(e.routed, c, Bytes{e.fp8 ? kFp8Bytes : 2}));
-  if (e.fp8) {
+  ops.push_back(activation_forward(e.routed, c, Bytes{e.fp8 && !e.late ? kFp8Bytes : 2}));
+  if (e.late) {
+    ops.push_back(e.quantise_both("experts down quantise input", e.activated));
+  } else if (e.fp8) {
     ops.push_back(e.transpose_weights("experts down transpose weights", e.r.width, e.s.hidden));
     ops.push_back(scaled(scales_operation("experts down scales", e.activated)));
   }
@@ -150,7 +171,7 @@ void add_experts_forward(Operations& ops, const BlockContext& c, const Experts& 
   if (e.has_shared) {
     append(ops, wires.in);
     add_forward(ops, e.shared_up, e.wide);
-    ops.push_back(activation_forward(e.shared, c, Bytes{e.fp8 ? kFp8Bytes : 2}));
+    ops.push_back(activation_forward(e.shared, c, Bytes{e.fp8 && !e.late ? kFp8Bytes : 2}));
   }
   add_routed_forward(ops, c, e);
   if (e.has_shared) {
@@ -167,7 +188,7 @@ Operations shared_again(const BlockContext& c, const Experts& e) {
   const SharedWires wires(c);
   Operations ops = wires.in;
   add_forward(ops, e.shared_up, e.wide);
-  ops.push_back(activation_forward(e.shared, c, Bytes{e.fp8 ? kFp8Bytes : 2}));
+  ops.push_back(activation_forward(e.shared, c, Bytes{e.fp8 && !e.late ? kFp8Bytes : 2}));
   add_forward(ops, e.shared_down, e.wide);
   append(ops, wires.out);
   return again(ops);
@@ -178,7 +199,9 @@ void add_shared_backward_to_activation(Operations& ops, const BlockContext& c, c
   append(ops, SharedWires(c).gradient_in);
   if (keeps_input_in_fp8(e.shared, c)) ops.push_back(restore_input(e.shared, c));
   add_input_gradient(ops, e.shared_down, e.wide);
-  if (e.fp8) {
+  if (e.late) {
+    add_weight_operands(ops, e.shared_down);
+  } else if (e.fp8) {
     ops.push_back(output_again_as_operand(e.shared, c));
     ops.push_back(cast_transpose_operation("shared expert down quantise gradient for wgrad", static_cast<double>(e.s.tokens * e.s.hidden)));
   }
@@ -189,13 +212,19 @@ void add_routed_backward_to_activation(Operations& ops, const BlockContext& c, c
   if (keeps_input_in_fp8(e.routed, c)) ops.push_back(restore_input(e.routed, c));
   add_across_channels(ops, c, "experts gather gradients", CollectiveKind::all_gather, e.dispatched);
   ops.push_back(e.moved("permute gradients to experts", MemoryKernel::permute, e.dispatched));
-  if (e.fp8) ops.push_back(scaled(scales_operation("experts down dgrad scales", e.hidden_rows)));
+  if (e.late) {
+    ops.push_back(e.quantise_both("experts down quantise gradient", e.hidden_rows));
+  } else if (e.fp8) {
+    ops.push_back(scaled(scales_operation("experts down dgrad scales", e.hidden_rows)));
+  }
   ops.push_back(grouped_gemm(c, "experts down dgrad", e.r.width, e.s.hidden, GemmLayout::input_gradient));
   // Beside the input's gradient: the output again, and its product with the routing weights.
   ops.push_back(activation_backward(e.routed, c, Bytes{4}));
   ops.push_back(
       routed_memory("gradient of routing weights", kMove, MemoryKernel::swiglu_backward, Bytes{4 * e.activated}, Bytes{28 * e.rows}));
-  if (e.fp8) {
+  if (e.late) {
+    ops.push_back(e.quantise_both("experts up quantise gradient", e.up_rows));
+  } else if (e.fp8) {
     ops.push_back(scaled(cast_transpose_operation("experts quantise activation for wgrad", e.activated)));
     ops.push_back(scaled(cast_operation("experts quantise gradient", e.up_rows)));
     ops.push_back(scaled(scales_operation("experts up dgrad scales", e.up_rows)));
@@ -206,16 +235,17 @@ void add_routed_backward_to_activation(Operations& ops, const BlockContext& c, c
 void add_norm_again(Operations& ops, const BlockContext& c, const Experts& e) {
   if (!c.plan.recomputes(RecomputeModule::norm) || runs_again(e.routed, c)) return;
   ops.push_back(norm_again(c, "ffn norm"));
-  if (e.fp8) ops.push_back(cast_operation("quantise normed tokens again", static_cast<double>(e.s.residual_tokens * e.s.hidden)));
+  if (e.fp8 && !e.late)
+    ops.push_back(cast_operation("quantise normed tokens again", static_cast<double>(e.s.residual_tokens * e.s.hidden)));
 }
 
 void add_backward_to_input(Operations& ops, const BlockContext& c, const Experts& e) {
   ops.push_back(grouped_gemm(c, "experts up dgrad", e.s.hidden, e.up_out, GemmLayout::input_gradient));
   ops.push_back(e.moved("unpermute gradients", MemoryKernel::unpermute, 2));
   add_across_channels(ops, c, "experts sum gradients", CollectiveKind::reduce_scatter, 2);
-  if (e.fp8) ops.push_back(scaled(cast_transpose_operation("experts quantise gradient for wgrad", e.up_rows)));
+  if (e.fp8 && !e.late) ops.push_back(scaled(cast_transpose_operation("experts quantise gradient for wgrad", e.up_rows)));
   if (!e.has_shared) return;
-  if (e.fp8) {
+  if (e.fp8 && !e.late) {
     // Kept in FP8 by rows; the weight gradient wants it by columns (DeepSeek-V3 report, section 3.3.3).
     const Bytes input = e.s.bf16(e.s.hidden);
     ops.push_back(memory_operation("shared expert restore input", kCast, MemoryKernel::cast_bf16, (kFp8Bytes / 2) * input, input));
@@ -228,12 +258,12 @@ void add_backward_to_input(Operations& ops, const BlockContext& c, const Experts
 }
 
 void add_experts_weight(Operations& ops, const BlockContext& c, const Experts& e) {
-  if (e.has_shared) add_weight_gradient(ops, e.shared_down);
-  if (e.fp8) ops.push_back(e.gather_rows("experts gather output gradient for wgrad"));
+  if (e.has_shared) add_weight_gradient(ops, c, e.shared_down);
+  if (e.fp8 && !e.late) ops.push_back(e.gather_rows("experts gather output gradient for wgrad"));
   ops.push_back(grouped_gemm(c, "experts down wgrad", e.r.width, e.s.hidden, GemmLayout::weight_gradient));
-  if (e.fp8) ops.push_back(e.gather_rows("experts gather input for wgrad"));
+  if (e.fp8 && !e.late) ops.push_back(e.gather_rows("experts gather input for wgrad"));
   ops.push_back(grouped_gemm(c, "experts up wgrad", e.s.hidden, e.up_out, GemmLayout::weight_gradient));
-  if (e.has_shared) add_weight_gradient(ops, e.shared_up);
+  if (e.has_shared) add_weight_gradient(ops, c, e.shared_up);
 }
 
 }  // namespace
@@ -319,15 +349,18 @@ Passes gate(const BlockContext& c) {
     p.forward.push_back(memory_operation(label, Category::gate, MemoryKernel::gate_topk, scores, 0.1 * scores));
   }
   p.forward.push_back(memory_operation("gate scores", Category::gate, MemoryKernel::gate_topk, 8.6 * scores, 7.15 * scores));
-  if (s.fp8()) p.forward.push_back(cast_operation("quantise for dispatch", static_cast<double>(s.residual_tokens * s.hidden)));
+  if (s.fp8() && !c.apart.expert_casts)
+    p.forward.push_back(cast_operation("quantise for dispatch", static_cast<double>(s.residual_tokens * s.hidden)));
 
+  add_copies(p.forward, c, "copy tokens for their experts", true);
+  add_copies(p.backward, c, "sum gradients of copies", false);
   p.backward.push_back(
       memory_operation("gate top-k backward", Category::gate, MemoryKernel::gate_topk_backward, 14.3 * scores, 10.7 * scores));
   add_input_gradient(p.backward, router);
-  add_weight_gradient(p.backward, router);
+  add_weight_gradient(p.backward, c, router);
   p.backward.push_back(
       memory_operation("ffn add gradients", Category::norm_and_elementwise, MemoryKernel::add, 2 * s.residual(), s.residual()));
-  p.backward.push_back(norm_backward.back());
+  add_norm_backward(p.backward, c, norm_backward.back());
   if (!c.plan.recomputes(RecomputeModule::moe)) p.saved.push_back({"gate scores", scores});
   return p;
 }
@@ -336,6 +369,8 @@ Passes routed_feed_forward(const BlockContext& c) {
   const Experts e(c);
   Passes p;
   add_experts_forward(p.forward, c, e);
+  add_copies(p.forward, c, "sum experts' outputs", false);
+  add_copies(p.backward, c, "copy gradients for experts", true);
   add_shared_backward_to_activation(p.backward, c, e);
   add_routed_backward_to_activation(p.backward, c, e);
   add_norm_again(p.backward, c, e);
@@ -351,12 +386,13 @@ Passes routed_feed_forward(const BlockContext& c) {
 Exchanges exchanges(const BlockContext& c) {
   if (c.plan.expert_parallel == 1) return {};
   const Sizes s(c);
-  const Payload dispatched = dispatch_payload(s.hidden, c.model.moe->num_experts_per_tok, s.fp8()), combined = combine_payload(s.hidden);
+  const bool quantised = s.fp8() && !c.apart.expert_casts;
+  const Payload dispatched = dispatch_payload(s.hidden, c.model.moe->num_experts_per_tok, quantised), combined = combine_payload(s.hidden);
   Exchanges e{exchange(c, "dispatch", CollectiveKind::expert_dispatch, dispatched),
               exchange(c, "combine", CollectiveKind::expert_combine, combined), std::nullopt,
               exchange(c, "combine backward", CollectiveKind::expert_dispatch, dispatched),
               exchange(c, "dispatch backward", CollectiveKind::expert_combine, combined)};
-  if (s.fp8()) {
+  if (quantised) {
     e.combine_backward_cast = cast_operation("quantise gradient for dispatch", static_cast<double>(s.residual_tokens * s.hidden));
     e.combine_backward_cast->lane = Lane::expert;  // it runs on the communication stream, beside the weight gradients before it
   }

@@ -1,6 +1,8 @@
 // Feed-forward modules without routing: the dense network of a layer, and what shared experts have in common with it.
 #include "sim/workload/feed_forward.h"
 
+#include "sim/workload/apart.h"
+
 namespace trillion {
 
 namespace {
@@ -93,10 +95,11 @@ Passes dense_feed_forward(const BlockContext& c) {
   const EntryBackward entry = add_tensor_entry(p, c, "ffn");
 
   // In FP8 the activation kernel quantises what it writes, unless the scale waits for the largest value of it.
-  const bool quantises = s.fp8() && !c.unfused_maximum;
+  const ActivationPieces pieces = activation_pieces(c, f.name, values(f));
+  const bool quantises = s.fp8() && !c.unfused_maximum && pieces.forward.empty();
   const Operand activated = quantises ? Operand::quantised : Operand::bf16;
   add_forward(p.forward, up);
-  p.forward.push_back(activation_forward(f, c, Bytes{quantises ? kFp8Bytes : 2}));
+  append(p.forward, pieces.forward.empty() ? Operations{activation_forward(f, c, Bytes{quantises ? kFp8Bytes : 2})} : pieces.forward);
   add_forward(p.forward, down, activated);
   if (keeps_input_in_fp8(f, c)) p.forward.push_back(keep_input(f, c));
   add_tensor_exit(p, c, "ffn");
@@ -110,16 +113,20 @@ Passes dense_feed_forward(const BlockContext& c) {
   add_input_gradient(p.backward, down);
   if (keeps_input_in_fp8(f, c)) p.backward.push_back(restore_input(f, c));
   const bool again_in_bf16 = activation_again(f, c) && !s.fp8();
-  p.backward.push_back(activation_backward(f, c, Bytes{again_in_bf16 ? 2.0 : 0.0}));
+  append(p.backward, pieces.backward.empty() ? Operations{activation_backward(f, c, Bytes{again_in_bf16 ? 2.0 : 0.0})} : pieces.backward);
   if (norm_runs_again && !runs_again(f, c)) p.backward.push_back(norm_backward.front());
   p.backward.insert(p.backward.end(), entry.before.begin(), entry.before.end());
   add_input_gradient(p.backward, up);
   p.backward.insert(p.backward.end(), entry.after.begin(), entry.after.end());
-  p.backward.push_back(norm_backward.back());
+  add_norm_backward(p.backward, c, norm_backward.back());
 
   for (const Linear& l : {down, up}) {
     add_weight_operands(p.weight, l);
-    add_weight_gradient(p.weight, l);
+    add_weight_gradient(p.weight, c, l);
+  }
+  if (c.model.mlp_bias) {
+    add_bias_sum(p.weight, c, down.name, s.residual());
+    add_bias_sum(p.weight, c, up.name, s.bf16(up.out));
   }
   add_saved_activation(p, f, c);
   return p;

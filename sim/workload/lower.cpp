@@ -183,7 +183,8 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
           .micro_batches = std::max<std::int64_t>(1, scenario.training.global_batch_size / replicas),
           .unfused_attention = stack.has_unfused_attention(),
           .unfused_maximum = stack.fp8.value == DType::fp8 && stack.runs_apart("maximum"),
-          .unfused_loss = stack.runs_apart("cross_entropy")};
+          .unfused_loss = stack.runs_apart("cross_entropy"),
+          .apart = apart(stack)};
 }
 
 bool alternates_chunks(const Plan& p) {

@@ -122,6 +122,7 @@ void Lowering::end_step(std::int32_t gpu, RendezvousId norm) {
   const OptimizerKernels k = optimizer_kernels(held, world, in_.scenario);
   const TaskId reduced = reduced_[static_cast<std::size_t>(gpu)];
   Chain chain{reduced, reduced.valid() ? stream(gpu, Lane::reduce) : stream(gpu, Lane::compute), {}};
+  for (const Operation& op : k.before) push(gpu, resolved(gpu, op), chain);
   if (k.gradient_norm) push(gpu, resolved(gpu, *k.gradient_norm), chain);
   if (k.norm_exchange) {
     chain = {
@@ -129,7 +130,10 @@ void Lowering::end_step(std::int32_t gpu, RendezvousId norm) {
   }
   const bool on_host = in_.scenario.plan.offloads(Offload::optimizer);
   const TaskId clipped = chain.last;
-  if (!on_host) push(gpu, resolved(gpu, k.update), chain);
+  if (!on_host) {
+    push(gpu, resolved(gpu, k.update), chain);
+    for (const Operation& op : k.after) push(gpu, resolved(gpu, op), chain);
+  }
   TaskId updated = chain.last;
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     if (on_host) {

@@ -318,13 +318,7 @@ const BlockMemory::Of& BlockMemory::of(BlockKind kind) {
   std::optional<Of>& made = made_[static_cast<std::size_t>(kind)];
   if (made) return *made;
   const BlockContext& c = context_;
-  BlockContext keeping{c.model,  without_,  c.training, c.routing,      c.fp8_type, c.fuses_residual_with_norm,
-                       c.tensor, c.context, c.expert,   c.expert_tensor};
-  keeping.framework = c.framework;
-  keeping.micro_batches = c.micro_batches;
-  keeping.unfused_attention = c.unfused_attention;
-  keeping.unfused_maximum = c.unfused_maximum;
-  keeping.unfused_loss = c.unfused_loss;
+  const BlockContext keeping = with_plan(c, without_);
   made.emplace();
   made->block = make_block(kind, c);
   made->saved = saved_by_module(made->block, c.routing);

@@ -62,6 +62,8 @@ double step_clock_mhz(const LoweringInput& in) {
     const OptimizerKernels end = optimizer_kernels(held, {}, s);
     if (end.gradient_norm) loads.add(*end.gradient_norm, 1);
     loads.add(end.update, 1);
+    loads.add(end.before, 1);
+    loads.add(end.after, 1);
     if (end.quantise) loads.add(*end.quantise, 1);
   }
   return step_clock(s.calibration.power, loads.loads());

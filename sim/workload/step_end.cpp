@@ -86,6 +86,30 @@ Operation torch_update(double parameters, const OptimizerState& state) {
 
 }  // namespace
 
+namespace {
+
+Operation pass_over(const char* label, MemoryKernel kernel, double read, double written) {
+  return memory_operation(label, Category::optimizer, kernel, Bytes{read}, Bytes{written});
+}
+
+void add_passes_apart(OptimizerKernels& k, const HeldParameters& held, const Scenario& scenario) {
+  const Stack& stack = scenario.calibration.stack;
+  const double gradient = static_cast<double>(scenario.training.optimizer_state.gradient_bytes);
+  if (stack.runs_apart("optimizer")) {
+    k.before.push_back(pass_over("zero gradients", MemoryKernel::zero, 0, gradient * held.whole));
+    const std::int64_t model_parallel = scenario.plan.tensor_parallel * scenario.plan.context_parallel * scenario.plan.pipeline_parallel;
+    if (model_parallel < scenario.cluster.gpus())
+      k.before.push_back(pass_over("divide gradients", MemoryKernel::copy, gradient * held.whole, gradient * held.whole));
+    k.after.push_back(pass_over("copy parameters", MemoryKernel::cast_bf16, 4 * held.shard, 2 * held.shard));
+  }
+  if (stack.runs_apart("loss_scaling")) {
+    if (gradient < 4) k.before.push_back(pass_over("gradients to FP32", MemoryKernel::cast_fp32, gradient * held.shard, 4 * held.shard));
+    k.before.push_back(pass_over("unscale gradients", MemoryKernel::copy, 4 * held.shard, 4 * held.shard));
+  }
+}
+
+}  // namespace
+
 OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& world, const Scenario& scenario) {
   const Plan& plan = scenario.plan;
   const OptimizerState& state = scenario.training.optimizer_state;
@@ -105,6 +129,7 @@ OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& worl
       memory_operation("optimizer update", Category::optimizer, MemoryKernel::adam, Bytes{(gradient + kept) * held.shard},
                        Bytes{(kept + 2) * held.shard}),
       std::nullopt};
+  add_passes_apart(k, held, scenario);
   if (plan.precision == Precision::fp8) {
     k.quantise = cast_operation("quantise weights", held.whole);
     k.quantise->category = Category::optimizer;

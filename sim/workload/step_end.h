@@ -54,10 +54,18 @@ struct HeldParameters {
 
 // Kernels of clipping, update and, in FP8, quantisation of the weights for the next step. `world`: all GPUs of the run.
 // PyTorch's AdamW is one fused kernel over parameters of one type, and its scripts clip only where they say so: no norm.
+//
+// stack.unfused `optimizer`: with g bytes a gradient, p parameters of the rank and q whose state it holds, Megatron-LM
+//   before  zeroes the gradients (writes g p), divides them by the replicas (reads and writes g p;
+//   core/distributed/param_and_grad_buffer.py) after   copies the updated master weights to BF16 (reads 4 q, writes 2 q; optimizer.py,
+//   _copy_main_params_to_model_params)
+// `loss_scaling`, of FP16: before, it copies gradients to FP32 (reads g q, writes 4 q) and unscales and checks them (reads and writes
+// 4 q; _unscale_main_grads_and_check_for_nan). Scaling by the clipped norm runs only where the norm is above the limit: left out.
 struct OptimizerKernels {
   std::optional<Operation> gradient_norm, norm_exchange;
   Operation update;
   std::optional<Operation> quantise;
+  Operations before = {}, after = {};  // of the gradient's norm, of the update
 };
 OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& world, const Scenario& scenario);
 
