@@ -266,10 +266,6 @@ void add_experts_weight(Operations& ops, const BlockContext& c, const Experts& e
   if (e.has_shared) add_weight_gradient(ops, c, e.shared_up);
 }
 
-}  // namespace
-
-namespace {
-
 // Of the standard normal distribution, to 3e-3.
 double normal_quantile(double p) {
   const double t = std::sqrt(-2 * std::log(std::min(p, 1 - p)));
@@ -376,7 +372,7 @@ Passes routed_feed_forward(const BlockContext& c) {
   add_norm_again(p.backward, c, e);
   add_backward_to_input(p.backward, c, e);
   add_experts_weight(p.weight, c, e);
-  if (!runs_again(e.routed, c)) p.saved.push_back({"expert inputs", e.r.payload(e.dispatched), LoadScale::rank_load});
+  if (!runs_again(e.routed, c)) p.saved.push_back({"expert inputs", e.r.payload(e.fp8 ? kFp8Bytes : 2), LoadScale::rank_load});
   add_saved_activation(p, e.routed, c);
   if (e.has_shared) add_saved_activation(p, e.shared, c);
   p.recompute = shared_again(c, e);

@@ -27,6 +27,8 @@ struct BlockSetting {
     all.unfused_attention = unfused_attention;
     all.unfused_maximum = unfused_maximum;
     all.unfused_loss = unfused_loss;
+    all.apart = apart;
+    all.micro_batches = micro_batches;
     return all;
   }
   Block block(BlockKind kind) const { return make_block(kind, context()); }
@@ -41,6 +43,8 @@ struct BlockSetting {
   DType fp8_type = DType::fp8_block;
   bool fuses_residual_with_norm = false;
   bool unfused_attention = false, unfused_maximum = false, unfused_loss = false;
+  Apart apart = {};
+  std::int64_t micro_batches = 1;
 };
 
 // The kernels of one type, in order.

@@ -150,6 +150,28 @@ TEST(Experts, DispatchTravelsInFP8AndCombineInBF16) {
   EXPECT_EQ(std::get<Collective>(e.dispatch_backward->what).kind, CollectiveKind::expert_combine);
 }
 
+// Megatron-LM's alltoall dispatcher: every token is laid out for each of its 8 experts and summed back, in both passes.
+TEST(Experts, CopiesOfTheAllToAllDispatcherAreLaidOutAndSummed) {
+  BlockSetting setting = deepseek_v3(64);
+  const auto moved = [&] {
+    const Passes g = gate(setting.context()), f = routed_feed_forward(setting.context());
+    double sum = 0;
+    for (const Operations* ops : {&g.forward, &g.backward, &f.forward, &f.backward}) {
+      for (const MemoryBound& m : of_type<MemoryBound>(*ops)) {
+        if (m.kernel == MemoryKernel::permute || m.kernel == MemoryKernel::unpermute) sum += (m.read + m.written).value();
+      }
+    }
+    return sum;
+  };
+  const double once = moved();
+  setting.plan.expert_exchange = ExpertExchange::all_to_all;
+  EXPECT_NEAR(moved() - once, 4 * (1 + 8) * 2.0 * 4096 * 7168, 1);
+  setting.plan.expert_parallel = 1;  // nothing is sent
+  const double alone = moved();
+  setting.plan.expert_exchange = ExpertExchange::deduplicated;
+  EXPECT_DOUBLE_EQ(alone, moved());
+}
+
 TEST(Experts, GradientsAreCastOnTheCommunicationStreamInFP8Only) {
   BlockSetting setting = deepseek_v3(64);
   ASSERT_TRUE(exchanges(setting.context()).combine_backward_cast);

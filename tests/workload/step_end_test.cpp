@@ -137,6 +137,31 @@ TEST(StepEnd, InFP8AllWeightsAreQuantisedForTheNextStep) {
   EXPECT_EQ(k.quantise->category, Category::optimizer);
 }
 
+// g bytes a gradient, p parameters, q of the shard: zeroes g p, divides g p, copies 4 q to 2 q; FP16: g q to 4 q, unscales 4 q.
+TEST(StepEnd, MegatronsPassesAroundTheUpdate) {
+  Scenario s;
+  s.cluster.nodes = 8;
+  s.cluster.gpus_per_node = 8;
+  s.training.optimizer_state.gradient_bytes = 2;
+  s.calibration.stack.unfused.value = {"optimizer"};
+  const auto bytes = [](const Operations& ops) {
+    double sum = 0;
+    for (const Operation& op : ops) sum += std::get<MemoryBound>(op.what).read.value() + std::get<MemoryBound>(op.what).written.value();
+    return sum;
+  };
+  const HeldParameters held{1e6, 8e6};
+  EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).before), 2 * 8e6 + 2 * 2 * 8e6);
+  EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).after), (4 + 2) * 1e6);
+  s.plan.pipeline_parallel = 64;  // one replica: nothing to divide by
+  EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).before), 2 * 8e6);
+  s.calibration.stack.unfused.value = {"loss_scaling"};
+  EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).before), (2 + 4 + 4 + 4) * 1e6);
+  s.training.optimizer_state.gradient_bytes = 4;  // FP32 already
+  EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).before), (4 + 4) * 1e6);
+  s.calibration.stack.unfused.value = {};
+  EXPECT_TRUE(optimizer_kernels(held, {64, 1, 8}, s).before.empty() && optimizer_kernels(held, {64, 1, 8}, s).after.empty());
+}
+
 // torch.optim.AdamW(fused=True): reads parameter, gradient and both moments, writes all but the gradient; no clipping.
 TEST(StepEnd, PyTorchUpdatesInOneKernelOfTheParametersType) {
   Scenario s;
