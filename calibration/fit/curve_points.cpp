@@ -4,6 +4,9 @@
 #include <cmath>
 #include <set>
 
+#include "sim/spec/nccl.h"
+#include "sim/spec/node_facts.h"
+
 namespace trillion {
 namespace {
 
@@ -67,6 +70,27 @@ double work_of(const Shape& shape) {
 
 bool is_measured(const Point& point) { return point.provenance.origin == Origin::measured; }
 
+std::int64_t ranks_of(const Point& point) {
+  const auto* c = std::get_if<Collective>(&point.query.shape);
+  return c == nullptr ? 0 : c->ranks;
+}
+
+// A measurement replaces what others published of the same; of a group of another size it says little.
+void drop_what_was_measured_here(Points& points) {
+  std::set<std::int64_t> measured;
+  for (const Point& p : points) {
+    if (is_measured(p)) measured.insert(ranks_of(p));
+  }
+  std::erase_if(points, [&](const Point& p) { return !is_measured(p) && measured.count(ranks_of(p)) > 0; });
+}
+
+// By NCCL's own estimate, where the rows do not say.
+bool left_to_the_switch(const RawRow& row, const RawFile& file, const Chip& chip) {
+  const auto* c = std::get_if<Collective>(&row.query.shape);
+  if (c == nullptr || c->ranks < 2 || c->ranks_per_node < c->ranks) return false;
+  return takes_nvls(c->kind, c->bytes, c->ranks, nccl_links(chip.nvlink, compute_capability_of(file.gpu), file.nvls));
+}
+
 // Geometric mean of time over work on the shapes that two paths share; on all shapes when they share none.
 double cost_beside(const Points& points, const Points& others) {
   std::set<std::uint64_t> shared;
@@ -103,7 +127,7 @@ Points fastest_path(const std::string& name, const PointsByPath& paths, std::vec
 
 Points chosen_points(const std::string& name, const PointsByPath& paths, std::vector<std::string>& notes) {
   Points points = fastest_path(name, paths, notes);
-  if (std::any_of(points.begin(), points.end(), is_measured)) std::erase_if(points, [](const Point& p) { return !is_measured(p); });
+  drop_what_was_measured_here(points);
   const auto own = std::count_if(points.begin(), points.end(), [](const Point& p) { return !p.borrowed; });
   if (static_cast<std::size_t>(own) >= kEnoughOwnRows) std::erase_if(points, [](const Point& p) { return p.borrowed; });
   return points;
@@ -122,6 +146,7 @@ SortedPoints sort_points(const std::vector<RawFile>& files, const Chip& chip) {
       if (!row.path.empty()) point.provenance.source += " (" + row.path + ")";
       point.borrowed = file.borrowed;
       point.channels = row.channels;
+      point.in_switch = left_to_the_switch(row, file, chip);
       if (file.borrowed) point.provenance.source = "borrowed from " + file.gpu + ": " + point.provenance.source;
       ShapeQuery identity = row.query;
       identity.sms = 0;

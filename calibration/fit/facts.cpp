@@ -30,6 +30,8 @@ struct FigureReader {
       figure.value = reader->choices<AllocatorSetting>("value", kAllocatorSettingNames).value_or(T{});
     } else if constexpr (std::is_same_v<T, Framework>) {
       figure.value = reader->choice<Framework>("value", kFrameworkNames);
+    } else if constexpr (std::is_same_v<T, Nvls>) {
+      figure.value = reader->choice<Nvls>("value", kNvlsNames);
     } else if constexpr (std::is_same_v<T, AttentionLibrary>) {
       figure.value = reader->choice<AttentionLibrary>("value", kAttentionLibraryNames);
     } else if constexpr (std::is_same_v<T, DType>) {

@@ -163,8 +163,10 @@ double predict(const ExpertCurve& curve, const Point& point) {
   return evaluate(curve, std::get<Collective>(point.query.shape), {curve.nvlink, curve.nic}).value();
 }
 
-CollectiveCurve fit_collective(const CollectiveCurve& key, const Points& points, const Chip& chip,
-                               const std::optional<AchievedLinks>& links) {
+CollectiveCurve fit_collective(const CollectiveCurve& key, const Points& all, const Chip& chip, const std::optional<AchievedLinks>& links) {
+  Points points = all, in_switch = all;
+  std::erase_if(points, [](const Point& p) { return p.in_switch; });
+  std::erase_if(in_switch, [](const Point& p) { return !p.in_switch; });
   const CurveModel<CollectiveCurve> model = collective_model(key, link_priors(chip, links), group_sizes(points) > 1);
   const auto form = [&](const Points& train) { return fit_model(model, train); };
   const auto with_knots = [&](const Points& train) {
@@ -179,8 +181,9 @@ CollectiveCurve fit_collective(const CollectiveCurve& key, const Points& points,
     curve = with_knots(points);
     curve.info.residuals = residuals;
   }
+  curve.switch_knots = knots_of(in_switch);
   curve.sms = channels_of(points);
-  for (const auto& point : points) {
+  for (const auto& point : all) {
     const auto& c = std::get<Collective>(point.query.shape);
     widen(curve.bytes, c.bytes.value());
     widen(curve.ranks, static_cast<double>(c.ranks));

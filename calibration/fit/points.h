@@ -21,6 +21,7 @@ struct Point {
   bool borrowed = false;
   std::uint64_t hash = 0;     // of the shape: draws the fold
   std::int64_t channels = 0;  // RawRow::channels
+  bool in_switch = false;     // an all-reduce that NCCL left to the switch (sim/spec/nccl.h)
 };
 
 using Points = std::vector<Point>;

@@ -65,6 +65,12 @@ void read_header(const JsonLine& line, RawFile& file) {
   file.sms = static_cast<std::int64_t>(number_member(line, "sms", 0));
   file.power_limit_w = number_member(line, "power_limit_w", 0);
   file.clock_max_mhz = number_member(line, "clock_max_mhz", 0);
+  if (const JsonValue* nvls = line.find("nvls"); nvls != nullptr) {
+    if (nvls->text != kNvlsNames[0] && nvls->text != kNvlsNames[1]) {
+      throw InputError(line.diagnostic(nvls->column, "nvls must be enabled or disabled"));
+    }
+    file.nvls = nvls->text == kNvlsNames[1] ? Nvls::enabled : Nvls::disabled;
+  }
 }
 
 // Why a row is set aside; empty: it is a point.

@@ -41,6 +41,7 @@ struct RawFile {
   Provenance provenance;
   std::int64_t sms = 0;                         // of the chip; 0 where the format does not say
   double power_limit_w = 0, clock_max_mhz = 0;  // of the chip; 0 where the format does not say
+  Nvls nvls = Nvls::disabled;                   // of the collectives: the header's "nvls"; left out: disabled
   std::vector<RawRow> rows;
   std::vector<JsonLine> others;    // rows that are no shape: "launch", "host_copy", "interference", "power"
   std::optional<Facts> facts;      // of a facts.yaml

@@ -25,8 +25,8 @@ struct TimedShape {
   ShapeLine shape;
   KernelTime answer;
   CurveInfo curve;
-  std::int64_t sms = 0;  // that the kernel had, or that the collective held
-  std::string protocol;  // of a ring on one node, as NCCL chooses; empty elsewhere
+  std::int64_t sms = 0;   // that the kernel had, or that the collective held
+  std::string algorithm;  // of a collective, as NCCL chooses; empty elsewhere
 };
 
 // The calibrated machine as a cluster: curves then speak unscaled.
@@ -47,20 +47,13 @@ Cluster calibrated_machine(const Calibration& calibration) {
   return cluster;
 }
 
-std::string protocol_of(const Collective& c, const NcclLinks& links) {
-  constexpr std::array kNames = {"LL", "LL128", "Simple"};
-  const bool ring =
-      c.kind == CollectiveKind::all_reduce || c.kind == CollectiveKind::all_gather || c.kind == CollectiveKind::reduce_scatter;
-  if (!ring || c.ranks < 2 || c.ranks_per_node < c.ranks || !links.known()) return {};
-  return kNames[static_cast<std::size_t>(nccl_protocol(c.kind, c.bytes, c.ranks, links))];
-}
-
 TimedShape timed(const ShapeLine& shape, const Timing& timing, std::int64_t all_sms) {
   TimedShape result;
   result.shape = shape;
   const ShapeQuery& query = shape.query;
   if (const auto* collective = std::get_if<Collective>(&query.shape)) {
     result.answer = timing.time(*collective, query.load);
+    result.algorithm = timing.algorithm(*collective);
     result.sms = timing.sms_held(collective->kind);
   } else {
     Kernel kernel;
@@ -99,7 +92,7 @@ std::string json_line(const TimedShape& timed) {
                                                              {"curve", json_quoted(timed.curve.name)},
                                                              {"source", json_quoted(timed.curve.provenance.source)},
                                                              {"extrapolated", timed.answer.extrapolated ? "true" : "false"}};
-  if (!timed.protocol.empty()) answer.emplace_back("protocol", json_quoted(timed.protocol));
+  if (!timed.algorithm.empty()) answer.emplace_back("algorithm", json_quoted(timed.algorithm));
   std::string text;
   const auto add = [&](const std::string& key, const std::string& value) {
     text += (text.empty() ? "{" : ",") + json_quoted(key) + ":" + value;
@@ -154,11 +147,7 @@ int run_time(const TimeOptions& options, const Streams& streams) {
   const Calibration calibration = load_calibration(options.calibration);
   const Cluster cluster = options.cluster.empty() ? calibrated_machine(calibration) : load_cluster(options.cluster);
   const Timing timing(calibration, cluster);
-  std::vector<TimedShape> all = timed_all(read_shapes(options.shapes, streams.in), timing, cluster.gpu.sms);
-  const NcclLinks nvlinks = nccl_links(cluster.scale_up.bandwidth, compute_capability_of(calibration.gpu));
-  for (TimedShape& one : all) {
-    if (const auto* collective = std::get_if<Collective>(&one.shape.query.shape)) one.protocol = protocol_of(*collective, nvlinks);
-  }
+  const std::vector<TimedShape> all = timed_all(read_shapes(options.shapes, streams.in), timing, cluster.gpu.sms);
   std::string json;
   for (const TimedShape& one : all) json += json_line(one);
   const bool to_file = !options.json.empty() && options.json != "-";

@@ -86,6 +86,17 @@ void judge(const MemoryCurve& c, Judge& j) {
   }
 }
 
+void judge(const std::vector<CollectiveKnots>& groups, Judge& j) {
+  for (const auto& knots : groups) {
+    if (knots.ranks < 2) j.say("knots: a group has at least two ranks");
+    if (knots.bytes.size() < 2 || knots.bytes.size() != knots.seconds.size())
+      j.say("knots: needs two sizes or more, and one time per size");
+    j.ascending("knots: bytes", knots.bytes);
+    if (!knots.seconds.empty()) j.positive("knots: seconds", knots.seconds.front());
+    if (!std::is_sorted(knots.seconds.begin(), knots.seconds.end())) j.say("knots: time must not fall with size");
+  }
+}
+
 void judge(const CollectiveCurve& c, Judge& j) {
   j.positive("nvlink", c.nvlink.value());
   j.positive("nic", c.nic.value());
@@ -95,14 +106,9 @@ void judge(const CollectiveCurve& c, Judge& j) {
   j.not_negative("pipeline", c.pipeline.value());
   j.not_negative("local", c.local.value());
   if (c.sms < 0) j.say("sms must not be negative");
-  for (const auto& knots : c.knots) {
-    if (knots.ranks < 2) j.say("knots: a group has at least two ranks");
-    if (knots.bytes.size() < 2 || knots.bytes.size() != knots.seconds.size())
-      j.say("knots: needs two sizes or more, and one time per size");
-    j.ascending("knots: bytes", knots.bytes);
-    if (!knots.seconds.empty()) j.positive("knots: seconds", knots.seconds.front());
-    if (!std::is_sorted(knots.seconds.begin(), knots.seconds.end())) j.say("knots: time must not fall with size");
-  }
+  judge(c.knots, j);
+  judge(c.switch_knots, j);
+  if (!c.switch_knots.empty() && c.kind != CollectiveKind::all_reduce) j.say("switch_knots: only an all_reduce is added by the switch");
 }
 
 void judge(const ExpertCurve& c, Judge& j) {

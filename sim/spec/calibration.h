@@ -69,6 +69,8 @@ struct Stack {
   Figure<double> beside_communication_gemm, beside_communication_attention, beside_communication_memory;
   Figure<double> beside_compute_communication;  // the same for the communication
   Figure<std::int64_t> collective_sms;          // that a collective of the library holds
+  // Whether all-reduces may be left to the switch, where it can add (spec/nccl.h).
+  Figure<Nvls> nvls{Nvls::enabled, {Origin::vendor, "NCCL's default since 2.17 (NCCL_NVLS_ENABLE)"}};
 
   // Memory of a process beyond its tensors.
   Figure<Bytes> context;             // CUDA context and kernels' code
@@ -116,6 +118,7 @@ void for_each_figure(StackType& stack, Visitor&& visit) {
   visit("beside_communication_memory", stack.beside_communication_memory);
   visit("beside_compute_communication", stack.beside_compute_communication);
   visit("collective_sms", stack.collective_sms);
+  visit("nvls", stack.nvls);
   visit("context", stack.context);
   visit("collective_buffers", stack.collective_buffers);
   visit("expert_buffers", stack.expert_buffers);

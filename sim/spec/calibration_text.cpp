@@ -4,6 +4,7 @@
 
 #include "sim/spec/json_line.h"
 #include "sim/spec/load_calibration.h"
+#include "sim/spec/node_facts.h"
 #include "sim/spec/unit_text.h"
 
 namespace trillion {
@@ -139,6 +140,15 @@ void write(Writer& w, const MemoryCurve& c) {
   w.range("measured_bytes", c.measured);
 }
 
+void write_knots(Writer& w, const char* key, const std::vector<CollectiveKnots>& groups) {
+  if (!groups.empty()) w.raw(key, "");
+  for (const auto& knots : groups) {
+    w.line("      - ranks: " + std::to_string(knots.ranks));
+    w.line("        bytes: " + list_text(knots.bytes, 12));
+    w.line("        seconds: " + list_text(knots.seconds, 12));
+  }
+}
+
 void write(Writer& w, const CollectiveCurve& c) {
   w.choice("kind", kCollectiveKindNames, c.kind);
   w.quantity("base", c.base);
@@ -149,12 +159,8 @@ void write(Writer& w, const CollectiveCurve& c) {
   w.quantity("nic", c.nic);
   if (c.local.value() > 0) w.quantity("local", c.local);
   if (c.sms > 0) w.integer("sms", c.sms);
-  if (!c.knots.empty()) w.raw("knots", "");
-  for (const auto& knots : c.knots) {
-    w.line("      - ranks: " + std::to_string(knots.ranks));
-    w.line("        bytes: " + list_text(knots.bytes, 12));
-    w.line("        seconds: " + list_text(knots.seconds, 12));
-  }
+  write_knots(w, "knots", c.knots);
+  write_knots(w, "switch_knots", c.switch_knots);
   w.range("measured_bytes", c.bytes);
   w.range("measured_ranks", c.ranks);
   w.range("measured_nodes", c.nodes);
@@ -184,6 +190,7 @@ void write_all(Writer& w, const std::string& heading, const std::vector<Curve>& 
 
 std::string value_text(double value) { return exact_number_text(value); }
 std::string value_text(std::int64_t value) { return std::to_string(value); }
+std::string value_text(Nvls value) { return std::string(kNvlsNames[static_cast<std::size_t>(value)]); }
 std::string value_text(Framework value) { return std::string(kFrameworkNames[static_cast<std::size_t>(value)]); }
 std::string value_text(AttentionLibrary value) { return std::string(kAttentionLibraryNames[static_cast<std::size_t>(value)]); }
 std::string value_text(DType value) { return std::string(kDTypeNames[static_cast<std::size_t>(value)]); }
@@ -251,6 +258,9 @@ std::string calibration_text(const Calibration& calibration) {
   for_each_figure(calibration.stack, [&](const char* name, const auto& figure) {
     if constexpr (std::is_same_v<std::decay_t<decltype(figure)>, Figure<std::vector<AllocatorSetting>>>) {
       if (figure.value.empty()) return;
+    }
+    if constexpr (std::is_same_v<std::decay_t<decltype(figure)>, Figure<Nvls>>) {
+      if (compute_capability_of(calibration.gpu) < 90) return;  // no switch that adds
     }
     w.line("  " + std::string(name) + ": {value: " + value_text(figure.value) + ", " + provenance_text(figure.provenance) + "}");
   });

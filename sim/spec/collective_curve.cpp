@@ -1,11 +1,13 @@
 #include "sim/spec/collective_curve.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
 #include "sim/base/error.h"
 #include "sim/spec/knots.h"
+#include "sim/spec/nccl_between_nodes.h"
 
 namespace trillion {
 namespace {
@@ -105,17 +107,41 @@ double along_knots(const CollectiveKnots& knots, double bytes) {
   return knots.seconds[i] * std::pow(knots.seconds[i + 1] / knots.seconds[i], along);
 }
 
+// REQUIRES: some knots.
+const CollectiveKnots& nearest_group(const std::vector<CollectiveKnots>& knots, std::int64_t ranks) {
+  const auto distance = [&](const CollectiveKnots& k) {
+    return std::abs(std::log(static_cast<double>(k.ranks) / static_cast<double>(ranks)));
+  };
+  return *std::min_element(knots.begin(), knots.end(), [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
+}
+
+double within(const CollectiveKnots& knots, Bytes bytes) { return std::clamp(bytes.value(), knots.bytes.front(), knots.bytes.back()); }
+
 // Measured over closed form, at the nearest measured group size.
 double measured_ratio(const CollectiveCurve& curve, const Collective& c) {
-  const auto distance = [&](const CollectiveKnots& k) {
-    return std::abs(std::log(static_cast<double>(k.ranks) / static_cast<double>(c.ranks)));
-  };
-  const auto knots =
-      std::min_element(curve.knots.begin(), curve.knots.end(), [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
+  const CollectiveKnots& knots = nearest_group(curve.knots, c.ranks);
   Collective measured = c;
-  measured.ranks = measured.ranks_per_node = knots->ranks;
-  measured.bytes = Bytes{std::clamp(c.bytes.value(), knots->bytes.front(), knots->bytes.back())};
-  return along_knots(*knots, measured.bytes.value()) / closed_form(curve, measured, {curve.nvlink, curve.nic});
+  measured.ranks = measured.ranks_per_node = knots.ranks;
+  measured.bytes = Bytes{within(knots, c.bytes)};
+  return along_knots(knots, measured.bytes.value()) / closed_form(curve, measured, {curve.nvlink, curve.nic});
+}
+
+// Of an all_reduce that the switch adds.
+Seconds switch_seconds(const CollectiveCurve& curve, const Collective& c, const GroupLinks& links) {
+  const Seconds time = nvls_seconds(c.bytes, c.ranks, links.nccl);
+  if (curve.switch_knots.empty()) return time;
+  const CollectiveKnots& knots = nearest_group(curve.switch_knots, c.ranks);
+  const double bytes = within(knots, c.bytes);
+  NcclLinks calibrated = links.nccl;
+  calibrated.bus = links.nccl.bus * (curve.nvlink / links.nvlink);
+  return time * (along_knots(knots, bytes) / nvls_seconds(Bytes{bytes}, knots.ranks, calibrated).value());
+}
+
+// All of the group's NICs on a node, and no more of NVLink than NCCL's own figure: `links.nvlink` is what endless messages would reach.
+NcclChoice between_nodes(const Collective& c, const GroupLinks& links) {
+  const std::int64_t per_node = std::clamp<std::int64_t>(c.ranks_per_node, 1, c.ranks);
+  const NodeGroup group{c.ranks, per_node, std::min(links.nvlink, links.nccl.bus), links.nic * static_cast<double>(per_node)};
+  return nccl_between_nodes(c.kind, c.bytes, group, links.nccl);
 }
 
 bool is_ring(CollectiveKind kind) {
@@ -156,12 +182,36 @@ bool was_measured(const CollectiveCurve& curve, std::int64_t ranks) {
 Seconds evaluate(const CollectiveCurve& curve, const Collective& c, const GroupLinks& links) {
   if (c.ranks <= 1) return Seconds{};
   const bool one_node = c.ranks_per_node >= c.ranks, by_protocol = links.nccl.known() && is_ring(c.kind) && c.bytes.value() > 0;
+  if (!one_node && by_protocol) return curve.info.scale * between_nodes(c, links).time;
+  if (one_node && by_protocol && takes_nvls(c.kind, c.bytes, c.ranks, links.nccl)) {
+    return curve.info.scale * switch_seconds(curve, c, links);
+  }
   if (one_node && by_protocol && !curve.knots.empty() && !was_measured(curve, c.ranks)) {
     const NcclProtocol protocol = nccl_protocol(c.kind, c.bytes, c.ranks, links.nccl);
     return curve.info.scale * Seconds{seconds_with(protocol, curve, c, links) * protocol_ratio(protocol, curve, c, links)};
   }
   const double ratio = one_node && !curve.knots.empty() ? measured_ratio(curve, c) : 1.0;
   return curve.info.scale * Seconds{closed_form(curve, c, links) * ratio};
+}
+
+std::string algorithm_of(const Collective& c, const GroupLinks& links) {
+  if (c.ranks <= 1 || !links.nccl.known() || !is_ring(c.kind) || c.bytes.value() <= 0) return {};
+  constexpr std::array kProtocols = {"LL", "LL128", "Simple"};
+  const auto with = [&](const char* algorithm, NcclProtocol p) {
+    return algorithm + std::string(" ") + kProtocols[static_cast<std::size_t>(p)];
+  };
+  if (c.ranks_per_node >= c.ranks) {
+    if (takes_nvls(c.kind, c.bytes, c.ranks, links.nccl)) return "NVLS";
+    return with("ring", nccl_protocol(c.kind, c.bytes, c.ranks, links.nccl));
+  }
+  const NcclChoice choice = between_nodes(c, links);
+  switch (choice.algorithm) {
+    case NcclAlgorithm::ring: return with("ring", choice.protocol);
+    case NcclAlgorithm::tree: return with("tree", choice.protocol);
+    case NcclAlgorithm::pat: return "PAT";
+    case NcclAlgorithm::nvls_tree: return "NVLS tree";
+  }
+  return {};
 }
 
 Seconds evaluate(const ExpertCurve& curve, const Collective& c, const GroupLinks& links) {

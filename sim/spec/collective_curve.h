@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "sim/base/quantity.h"
@@ -40,6 +41,10 @@ struct GroupLinks {
 // so that a measured size is what was measured and another cluster's links scale it as the closed form says. The library changes
 // protocols on the way, and for another group size elsewhere (spec/nccl.h): where `links.nccl` is known, a ring of another size takes the
 // protocol's own estimate (closed form for Simple) times what was measured over it where the measured group took that protocol.
+//
+// Where `links.nccl` is known, collectives over several nodes take what spec/nccl_between_nodes.h says of all_reduce, all_gather and
+// reduce_scatter at these rates, and an all_reduce that NCCL leaves to the switch takes nvls_seconds (spec/nccl.h) times what was
+// measured over it with `switch_knots`, of the group nearest in size.
 struct CollectiveKnots {
   std::int64_t ranks = 0;              // m
   std::vector<double> bytes, seconds;  // both ascending
@@ -56,9 +61,12 @@ struct CollectiveCurve {
   BytesPerSecond local;        // 0: costs nothing
   std::int64_t sms = 0;        // that it holds meanwhile; 0: not measured
   std::vector<CollectiveKnots> knots;
-  Range bytes, ranks, nodes;  // measured
+  std::vector<CollectiveKnots> switch_knots;  // all_reduce in the switch (NVLS)
+  Range bytes, ranks, nodes;                  // measured
 };
 Seconds evaluate(const CollectiveCurve& curve, const Collective& collective, const GroupLinks& links);
+// "ring LL", "tree Simple", "NVLS", "NVLS tree", "PAT": what NCCL chooses; empty where that is not known.
+std::string algorithm_of(const Collective& collective, const GroupLinks& links);
 
 // Expert-parallel dispatch and combine of a library that sends a token to each node once and fans out over NVLink (DeepEP):
 //

@@ -128,9 +128,9 @@ MemoryCurve read_memory(YamlReader& reader) {
   return curve;
 }
 
-std::vector<CollectiveKnots> read_collective_knots(YamlReader& reader) {
+std::vector<CollectiveKnots> read_collective_knots(YamlReader& reader, const char* key) {
   std::vector<CollectiveKnots> all;
-  for (YamlReader& group : reader.mappings("knots")) {
+  for (YamlReader& group : reader.mappings(key)) {
     CollectiveKnots knots;
     knots.ranks = group.integer("ranks");
     knots.bytes = group.numbers("bytes").value_or(std::vector<double>{});
@@ -151,7 +151,8 @@ CollectiveCurve read_collective(YamlReader& reader) {
   curve.nic = reader.quantity<BytesPerSecond>("nic");
   curve.local = reader.quantity<BytesPerSecond>("local", BytesPerSecond{});
   curve.sms = reader.integer("sms", 0);
-  curve.knots = read_collective_knots(reader);
+  curve.knots = read_collective_knots(reader, "knots");
+  curve.switch_knots = read_collective_knots(reader, "switch_knots");
   curve.bytes = read_range(reader, "measured_bytes");
   curve.ranks = read_range(reader, "measured_ranks");
   curve.nodes = read_range(reader, "measured_nodes");
@@ -220,7 +221,12 @@ struct FigureReader {
     figure.value = reader.choice<AttentionLibrary>("value", kAttentionLibraryNames);
     figure.provenance = reader.provenance();
   }
-
+  void operator()(const char* name, Figure<Nvls>& figure) const {
+    std::optional<YamlReader> reader = stack.optional_mapping(name);
+    if (!reader) return;
+    figure.value = reader->choice<Nvls>("value", kNvlsNames);
+    figure.provenance = reader->provenance();
+  }
   void operator()(const char* name, Figure<std::vector<std::string>>& figure) const {
     YamlReader reader = stack.mapping(name);
     figure.value = reader.texts("value").value_or(std::vector<std::string>{});

@@ -229,6 +229,13 @@ KernelTime Timing::time(const Collective& c, Load load) const {
                 outside);
 }
 
+std::string Timing::algorithm(const Collective& c) const {
+  const auto place = collective_table_[static_cast<std::size_t>(c.kind)];
+  if (place < 0) return {};
+  const auto& curve = collectives_.curves[static_cast<std::size_t>(place)];
+  return algorithm_of(c, links(curve.nvlink, curve.nic * c.nic_share));
+}
+
 std::int64_t Timing::sms_held(CollectiveKind kind) const {
   if (kind != CollectiveKind::expert_dispatch && kind != CollectiveKind::expert_combine) {
     const auto place = collective_table_[static_cast<std::size_t>(kind)];
@@ -327,7 +334,7 @@ GroupLinks Timing::links(BytesPerSecond nvlink, BytesPerSecond nic) const {
   const double own_nic = cluster_.scale_out.nic_bandwidth.value() * nics;
   const std::int64_t generation = compute_capability_of(calibration_.gpu);
   return {nvlink * (cluster_.scale_up.bandwidth / calibration_.chip.nvlink), nic * (own_nic / calibration_.chip.nic.value()),
-          nccl_links(cluster_.scale_up.bandwidth, generation)};
+          nccl_links(cluster_.scale_up.bandwidth, generation, calibration_.stack.nvls.value)};
 }
 
 // Beyond the measured range the interval doubles.

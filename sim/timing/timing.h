@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "sim/base/quantity.h"
@@ -53,6 +54,8 @@ class Timing {
   // The group alone on an idle fabric. `load` matters to expert_dispatch and expert_combine only: burst is the library alone,
   // sustained is the library overlapped with computation, as in a training step.
   KernelTime time(const Collective& collective, Load load = Load::sustained) const;
+  // How the library does it (spec/collective_curve.h); empty where that is not known.
+  std::string algorithm(const Collective& collective) const;
 
   // A copy engine's copy to a GPU of the same scale-up domain: a message's latency and the rate of NCCL's largest sends, without the
   // protocol in between.
