@@ -14,6 +14,51 @@ double sum_of(const std::vector<double>& values) { return std::accumulate(values
 
 Payload aligned(double values, double metadata) { return {values, std::ceil((values + metadata) / 16) * 16 - values}; }
 
+// One sender's tokens. Whether a token meets a rank or node for the first time is as good as random: it decides a sum, never a branch.
+class Sender {
+ public:
+  Sender(const Placement& placement, const ExpertGroup& group)
+      : placement_(placement), load_(placement.homes.size()), rank_(static_cast<std::size_t>(group.ranks)) {
+    for (std::int64_t r = 0; r < group.ranks; ++r) node_of_rank_.push_back(static_cast<std::size_t>(node_of(r, group)));
+    node_.resize(static_cast<std::size_t>(node_count(group)));
+  }
+
+  struct Place {
+    std::uint32_t copies = 0, pairs = 0;
+    std::int64_t last = -1;  // token that came here
+  };
+
+  void send(const TokenChoices& choices) {
+    std::fill(load_.begin(), load_.end(), 0);
+    std::fill(rank_.begin(), rank_.end(), Place{});
+    std::fill(node_.begin(), node_.end(), Place{});
+    for (std::int64_t t = 0; t < choices.tokens(); ++t) {
+      for (const std::uint16_t e : choices.of(t)) {
+        if (e == CapacityResult::kDropped) continue;
+        const std::size_t rank = placement_.home(e, t);
+        ++load_[e];
+        meet(rank_[rank], t);
+        meet(node_[node_of_rank_[rank]], t);
+      }
+    }
+  }
+  const std::vector<std::uint32_t>& load() const { return load_; }
+  const std::vector<Place>& ranks() const { return rank_; }
+  const std::vector<Place>& nodes() const { return node_; }
+
+ private:
+  static void meet(Place& place, std::int64_t token) {
+    place.copies += place.last != token ? 1 : 0;
+    place.last = token;
+    ++place.pairs;
+  }
+
+  const Placement& placement_;
+  std::vector<std::uint32_t> load_;  // [expert]
+  std::vector<std::size_t> node_of_rank_;
+  std::vector<Place> rank_, node_;
+};
+
 }  // namespace
 
 Traffic dispatch(const std::vector<TokenChoices>& choices, const Placement& placement, const ExpertGroup& group) {
@@ -23,24 +68,19 @@ Traffic dispatch(const std::vector<TokenChoices>& choices, const Placement& plac
   traffic.rank_load.assign(choices.size(), 0.0);
   traffic.rank_copies = Table(group.ranks, group.ranks);
   traffic.node_copies = Table(group.ranks, node_count(group));
-  Footprint footprint(placement, group);
+  Sender sender(placement, group);
   for (std::int64_t s = 0; s < group.ranks; ++s) {
     const TokenChoices& mine = choices[static_cast<std::size_t>(s)];
     if (mine.expert.empty()) continue;
     traffic.tokens += static_cast<double>(mine.tokens());
     traffic.asked += static_cast<double>(mine.expert.size());
-    double* to_rank = &traffic.rank_copies.at(s, 0);
-    double* to_node = &traffic.node_copies.at(s, 0);
-    for (std::int64_t t = 0; t < mine.tokens(); ++t) {
-      footprint.visit(mine.of(t), t);
-      for (const std::uint16_t e : mine.of(t))
-        if (e != CapacityResult::kDropped) traffic.expert_load[e] += 1;
-      for (const std::size_t r : footprint.ranks()) {
-        to_rank[r] += 1;
-        traffic.rank_load[r] += static_cast<double>(footprint.pairs_on_rank(r));
-      }
-      for (const std::size_t n : footprint.nodes()) to_node[n] += 1;
+    sender.send(mine);
+    for (std::size_t e = 0; e < sender.load().size(); ++e) traffic.expert_load[e] += sender.load()[e];
+    for (std::size_t r = 0; r < choices.size(); ++r) {
+      traffic.rank_copies.at(s, static_cast<std::int64_t>(r)) = sender.ranks()[r].copies;
+      traffic.rank_load[r] += sender.ranks()[r].pairs;
     }
+    for (std::int64_t n = 0; n < node_count(group); ++n) traffic.node_copies.at(s, n) = sender.nodes()[static_cast<std::size_t>(n)].copies;
   }
   return traffic;
 }

@@ -84,6 +84,28 @@ TRILLION_INLINE void choose_groups(const GateKernel& gate, const typename Set::F
   }
 }
 
+// Sorts eight keys into falling order: Batcher's odd-even merge, 19 exchanges.
+template <class Floats>
+TRILLION_INLINE void sort_eight(Floats* k) {
+  constexpr std::uint8_t kPairs[19][2] = {{0, 1}, {2, 3}, {4, 5}, {6, 7}, {0, 2}, {1, 3}, {4, 6}, {5, 7}, {1, 2}, {5, 6},
+                                          {0, 4}, {1, 5}, {2, 6}, {3, 7}, {2, 4}, {3, 5}, {1, 2}, {3, 4}, {5, 6}};
+#pragma GCC unroll 19
+  for (const auto& pair : kPairs) exchange(k[pair[0]], k[pair[1]]);
+}
+
+// The best eight of two falling rows of eight, falling, into `kept`: the larger of opposite ends rise and fall once, three rounds sort
+// that.
+template <class Floats>
+TRILLION_INLINE void keep_best_eight(Floats* kept, const Floats* others) {
+#pragma GCC unroll 8
+  for (std::uint32_t m = 0; m < 8; ++m) kept[m] = kept[m] > others[7 - m] ? kept[m] : others[7 - m];
+#pragma GCC unroll 4
+  for (std::uint32_t m = 0; m < 4; ++m) exchange(kept[m], kept[m + 4]);
+  constexpr std::uint8_t kPairs[8][2] = {{0, 2}, {1, 3}, {4, 6}, {5, 7}, {0, 1}, {2, 3}, {4, 5}, {6, 7}};
+#pragma GCC unroll 8
+  for (const auto& pair : kPairs) exchange(kept[pair[0]], kept[pair[1]]);
+}
+
 // The best kCount keys of the chosen groups in falling order.
 template <class Set, std::uint32_t kCount>
 TRILLION_INLINE void choose_experts(const GateKernel& gate, const typename Set::Floats* keys, const typename Set::Integers* chosen,
@@ -93,12 +115,28 @@ TRILLION_INLINE void choose_experts(const GateKernel& gate, const typename Set::
   Floats kept[kCount];
   for (std::uint32_t m = 0; m < kCount; ++m) kept[m] = Floats{};
   const std::uint32_t per_group = gate.experts / gate.groups;
-  for (std::uint32_t g = 0; g < gate.groups; ++g)
-    for (std::uint32_t e = g * per_group; e < (g + 1) * per_group; ++e) {
-      Floats key = reinterpret_cast<Floats>(reinterpret_cast<Integers>(keys[e]) & chosen[g]);
+  const auto key_of = [&](std::uint32_t g, std::uint32_t e, Floats& key) {
+    key = reinterpret_cast<Floats>(reinterpret_cast<Integers>(keys[e]) & chosen[g]);
+  };
+  for (std::uint32_t g = 0; g < gate.groups; ++g) {
+    std::uint32_t e = g * per_group;
+    const std::uint32_t end = e + per_group;
+    if constexpr (kCount == 8) {  // eight at once: half the exchanges of one after the other
+      for (; e + 8 <= end; e += 8) {
+        Floats next[8];
+#pragma GCC unroll 8
+        for (std::uint32_t m = 0; m < 8; ++m) key_of(g, e + m, next[m]);
+        sort_eight(next);
+        keep_best_eight(kept, next);
+      }
+    }
+    for (; e < end; ++e) {
+      Floats key;
+      key_of(g, e, key);
 #pragma GCC unroll 64
       for (std::uint32_t m = 0; m < kCount; ++m) exchange(kept[m], key);
     }
+  }
   for (std::uint32_t m = 0; m < kCount; ++m) best[m] = kept[m];
 }
 
