@@ -20,21 +20,6 @@ constexpr std::array<ProtocolRow, 3> kRows = {{{6.6e-6, 1.0e-6, 2.7e-6, 0.5, 6.8
 constexpr double kPlateau = 1.4;  // of a ring all-reduce's latency with Simple
 constexpr double kLlTwoNodes = 39e9, kLlMoreNodes = 20.4e9;
 
-// What trees reach of their rate, by the power of two of 64-byte lines.
-constexpr std::array<std::array<double, 24>, 3> kTreeReaches = {
-    {{1, 1, 1, 1, .9, .8, .7, .7, .7, .7, .6, .5, .4, .4, .5, .6, .7, .8, .9, 1, 1, 1, 1, 1},
-     {1, 1, 1, 1, 1, .9, .8, .8, .8, .7, .6, .6, .6, .6, .6, .6, .8, .9, .9, .9, .9, 1, 1, 1},
-     {.9, .9, .9, .9, .9, .9, .9, .8, .7, .6, .6, .5, .5, .5, .5, .6, .7, .8, .7, .7, .8, .9, .9, .9}}};
-
-// The table is one of steps; between its entries it is taken as straight, so that more bytes never take less time by it.
-double tree_reaches(NcclProtocol protocol, double bytes) {
-  const auto& row = kTreeReaches[static_cast<std::size_t>(protocol)];
-  const double place = std::log2(std::max(1.0, bytes / 64));
-  if (place >= static_cast<double>(row.size() - 1)) return 1;
-  const auto i = static_cast<std::size_t>(place);
-  return row[i] + (place - static_cast<double>(i)) * (row[i + 1] - row[i]);
-}
-
 struct Extent {
   double n, g, nodes, hops;  // hops: of a tree, up or down
   double bytes;
@@ -61,9 +46,7 @@ double tree_bytes(const Extent& s) { return (s.nodes > 2 ? 2 : 1) * s.bytes; }
 double tree_seconds(NcclProtocol protocol, const Extent& s, const NodeGroup& group) {
   const ProtocolRow& row = kRows[static_cast<std::size_t>(protocol)];
   const double latency = row.tree_start + 2 * ((s.g - 1) * row.tree_step + s.hops * row.tree_hop);
-  const auto seconds = [&](double bytes, double rate) {
-    return bytes / limited(protocol, row.tree_share * rate * tree_reaches(protocol, s.bytes), s);
-  };
+  const auto seconds = [&](double bytes, double rate) { return bytes / limited(protocol, row.tree_share * rate, s); };
   const double near = s.g > 1 ? seconds(2 * s.bytes, group.nvlink.value()) : 0;
   return latency + std::max(near, seconds(tree_bytes(s), group.nics.value()));
 }
@@ -80,9 +63,7 @@ double nvls_tree_seconds(const Extent& s, const NodeGroup& group, const NcclLink
   return 25e-6 + 2 * s.hops * 20.9e-6 + std::max({near, channels, tree_bytes(s) / group.nics.value()});
 }
 
-}  // namespace
-
-NcclChoice nccl_between_nodes(CollectiveKind kind, Bytes bytes, const NodeGroup& group, const NcclLinks& links) {
+Extent extent_of(CollectiveKind kind, Bytes bytes, const NodeGroup& group) {
   Extent s{};
   s.n = static_cast<double>(group.ranks);
   s.g = static_cast<double>(std::max<std::int64_t>(1, group.ranks_per_node));
@@ -90,17 +71,44 @@ NcclChoice nccl_between_nodes(CollectiveKind kind, Bytes bytes, const NodeGroup&
   s.hops = std::log2(s.nodes);
   s.bytes = bytes.value();
   s.all_reduce = kind == CollectiveKind::all_reduce;
-  NcclChoice best{NcclAlgorithm::ring, NcclProtocol::simple, Seconds{ring_seconds(NcclProtocol::simple, s, group)}};
-  const auto offer = [&](NcclAlgorithm algorithm, NcclProtocol protocol, double seconds) {
-    if (Seconds{seconds} < best.time) best = {algorithm, protocol, Seconds{seconds}};
-  };
-  for (const NcclProtocol p : {NcclProtocol::ll, NcclProtocol::ll128, NcclProtocol::simple}) {
-    offer(NcclAlgorithm::ring, p, ring_seconds(p, s, group));
-    if (s.all_reduce) offer(NcclAlgorithm::tree, p, tree_seconds(p, s, group));
+  return s;
+}
+
+// `seconds(protocol)`, the least.
+template <class SecondsOf>
+NcclChoice best_protocol(NcclAlgorithm algorithm, const SecondsOf& seconds) {
+  NcclChoice best{algorithm, NcclProtocol::simple, Seconds{seconds(NcclProtocol::simple)}};
+  for (const NcclProtocol p : {NcclProtocol::ll, NcclProtocol::ll128}) {
+    if (const Seconds time{seconds(p)}; time < best.time) best.protocol = p, best.time = time;
   }
-  if (!s.all_reduce && s.g <= 1) offer(NcclAlgorithm::pat, NcclProtocol::simple, pat_seconds(s, group));
-  const bool adds = s.all_reduce && s.g > 1 && links.nvls_share > 0;
-  if (adds) offer(NcclAlgorithm::nvls_tree, NcclProtocol::simple, nvls_tree_seconds(s, group, links));
+  return best;
+}
+
+}  // namespace
+
+std::optional<NcclChoice> nccl_between_nodes(NcclAlgorithm algorithm, CollectiveKind kind, Bytes bytes, const NodeGroup& group,
+                                             const NcclLinks& links) {
+  const Extent s = extent_of(kind, bytes, group);
+  switch (algorithm) {
+    case NcclAlgorithm::ring: return best_protocol(algorithm, [&](NcclProtocol p) { return ring_seconds(p, s, group); });
+    case NcclAlgorithm::tree:
+      if (!s.all_reduce) return std::nullopt;
+      return best_protocol(algorithm, [&](NcclProtocol p) { return tree_seconds(p, s, group); });
+    case NcclAlgorithm::pat:
+      if (s.all_reduce || s.g > 1) return std::nullopt;
+      return NcclChoice{algorithm, NcclProtocol::simple, Seconds{pat_seconds(s, group)}};
+    case NcclAlgorithm::nvls_tree:
+      if (!s.all_reduce || s.g <= 1 || links.nvls_share <= 0) return std::nullopt;
+      return NcclChoice{algorithm, NcclProtocol::simple, Seconds{nvls_tree_seconds(s, group, links)}};
+  }
+  return std::nullopt;
+}
+
+NcclChoice nccl_between_nodes(CollectiveKind kind, Bytes bytes, const NodeGroup& group, const NcclLinks& links) {
+  NcclChoice best = *nccl_between_nodes(NcclAlgorithm::ring, kind, bytes, group, links);
+  for (const NcclAlgorithm a : {NcclAlgorithm::tree, NcclAlgorithm::pat, NcclAlgorithm::nvls_tree}) {
+    if (const auto other = nccl_between_nodes(a, kind, bytes, group, links); other && other->time < best.time) best = *other;
+  }
   return best;
 }
 

@@ -9,16 +9,18 @@
 //   ring        start + steps, N - 1 of them hops + (n - 1) / n S / (share rate);  all_reduce: twice the steps, the hops and the bytes,
 //               and 1.4 x the latency of Simple.  rate = min(NVLink, the g NICs together)
 //   tree        all_reduce: start + 2 ((g - 1) NVLink steps + log2 N hops) + max(2 S / NVLink, 2 S / NICs) / share;  two nodes exchange
-//               halves: S / NICs.  A tree's hops: 5, 8.5, 14 us. Middling messages get 0.4 to 0.9 of the rate, by NCCL's own table
+//               halves: S / NICs.  A tree's hops: 5, 8.5, 14 us
 //   PAT         gather and scatter with g = 1: 8 us + log2 N x 4 us + 2.8 us n + (n - 1) / n S / (0.75 NIC)
 //   NVLS tree   all_reduce where the switch adds: 25 us + 2 log2 N x 20.9 us + max((g + 1) / g S / (e bus), 2 S / NICs), two nodes S / NICs
 //
-// The least is taken, as NCCL does. With one rank a node the hops of a ring are as slow as a tree's: nothing hides them.
+// The least is taken, as NCCL does, but for its table that marks trees down for middling messages: a log of two nodes shows nothing of
+// it (tests/validation). With one rank a node the hops of a ring are as slow as a tree's: nothing hides them.
 //
 // Example: 512 MiB over 248 nodes of eight H200s go by NVLS trees in 3.3 ms.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "sim/spec/nccl.h"
 
@@ -37,7 +39,12 @@ struct NcclChoice {
   Seconds time;
 };
 
+// What one algorithm takes with its best protocol; nothing if it does not do that.
 // REQUIRES: kind is all_reduce, all_gather or reduce_scatter; more ranks than ranks_per_node.
+std::optional<NcclChoice> nccl_between_nodes(NcclAlgorithm algorithm, CollectiveKind kind, Bytes bytes, const NodeGroup& group,
+                                             const NcclLinks& links);
+
+// What NCCL chooses. REQUIRES: the same.
 NcclChoice nccl_between_nodes(CollectiveKind kind, Bytes bytes, const NodeGroup& group, const NcclLinks& links);
 
 }  // namespace trillion

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "calibration/fit/chips.h"
+#include "calibration/fit/curve_points.h"
 #include "calibration/fit/least_squares.h"
 #include "sim/spec/load_calibration.h"
 #include "tests/fit/bench_points.h"
@@ -83,6 +84,34 @@ TEST(FitCollective, TimeNeverFallsWithSizeForAnyGroup) {
       before = time;
     }
   }
+}
+
+// Eight ranks that nobody here measured, from a file that says that the switch was on.
+TEST(FitCollective, PublishedRowsOfOtherGroupsJoinAndThoseOfTheSwitchStandApart) {
+  const RawFile own = one_node_file();
+  RawFile published = bench_file();
+  published.provenance = {Origin::vendor, "a vendor"};
+  published.nvls = Nvls::enabled;
+  published.gpu = "H200";
+  for (const std::int64_t ranks : {4, 8}) {
+    for (double bytes = 65536; bytes < 1e9; bytes *= 2) {
+      add(published, Collective{CollectiveKind::all_reduce, Bytes{bytes}, ranks, ranks, {}}, 3 * (30e-6 + bytes / 250e9));
+      published.rows.back().provenance = published.provenance;
+    }
+  }
+  SortedPoints sorted = sort_points({own, published}, *vendor_chip("H200"));
+  ASSERT_EQ(sorted.collectives.size(), 1u);
+  std::vector<std::string> notes;
+  const Points points = chosen_points("all_reduce", sorted.collectives.begin()->second.second, notes);
+  EXPECT_EQ(std::count_if(
+                points.begin(), points.end(),
+                [](const Point& p) { return std::get<Collective>(p.query.shape).ranks == 4 && p.provenance.origin != Origin::measured; }),
+            0);
+  const CollectiveCurve curve = fit_collective({}, points, *vendor_chip("H200"), std::nullopt);
+  ASSERT_EQ(curve.switch_knots.size(), 1u);
+  EXPECT_EQ(curve.switch_knots[0].ranks, 8);
+  EXPECT_GE(curve.switch_knots[0].bytes.front(), 1048576);
+  for (const CollectiveKnots& knots : curve.knots) EXPECT_NE(knots.ranks, 8);
 }
 
 // Another tool on another machine: what nccl-tests says of two H200s, which the profile has not seen.

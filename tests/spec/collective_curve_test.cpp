@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "sim/spec/nccl_between_nodes.h"
+
 namespace trillion {
 namespace {
 
@@ -70,6 +72,34 @@ TEST(CollectiveCurve, CollectiveKnotsAreWhatWasMeasuredAndScaleAsTheClosedFormDo
   EXPECT_NEAR(time(c, 4e6, 2, 2, 50e9) / time(form, 4e6, 2, 2, 50e9), 8e-5 / time(form, 4e6, 2, 2, 100e9), 1e-9);
   // Between nodes nothing was measured.
   EXPECT_EQ(time(c, 4e6, 16, 8, 100e9), time(form, 4e6, 16, 8, 100e9));
+}
+
+TEST(CollectiveCurve, WhatTheSwitchAddsIsWhatWasMeasuredThereAndScalesAsItsFormDoes) {
+  CollectiveCurve c = plain_collective(CollectiveKind::all_reduce);
+  c.nvlink = BytesPerSecond{370e9};
+  c.switch_knots = {{8, {16e6, 256e6}, {130e-6, 1e-3}}};
+  const auto time = [&](double bytes, std::int64_t ranks, double links, Nvls nvls) {
+    return evaluate(c, {c.kind, Bytes{bytes}, ranks, ranks, {}},
+                    {c.nvlink * links, c.nic, nccl_links(BytesPerSecond{450e9} * links, 90, nvls)})
+        .value();
+  };
+  const auto form = [](double bytes, std::int64_t ranks, double links) {
+    return nvls_seconds(Bytes{bytes}, ranks, nccl_links(BytesPerSecond{450e9} * links, 90, Nvls::enabled)).value();
+  };
+  EXPECT_NEAR(time(256e6, 8, 1, Nvls::enabled), 1e-3, 1e-15);
+  EXPECT_NEAR(time(1e9, 8, 1, Nvls::enabled) / form(1e9, 8, 1), 1e-3 / form(256e6, 8, 1), 1e-12);
+  EXPECT_NEAR(time(256e6, 8, 0.5, Nvls::enabled) / form(256e6, 8, 0.5), 1e-3 / form(256e6, 8, 1), 1e-12);
+  EXPECT_GT(time(256e6, 8, 1, Nvls::disabled), 1.1e-3);
+}
+
+TEST(CollectiveCurve, BetweenNodesNcclsOwnModelSpeaksWhereItIsKnown) {
+  const CollectiveCurve c = plain_collective(CollectiveKind::all_gather);
+  const NcclLinks nccl = nccl_links(BytesPerSecond{450e9}, 90);
+  const Collective gather{c.kind, Bytes{16e9}, 16, 8, {}};
+  const NodeGroup group{16, 8, c.nvlink, c.nic * 8.0};
+  EXPECT_EQ(evaluate(c, gather, {c.nvlink, c.nic, nccl}), nccl_between_nodes(c.kind, gather.bytes, group, nccl).time);
+  EXPECT_EQ(algorithm_of(gather, {c.nvlink, c.nic, nccl}), "ring Simple");
+  EXPECT_EQ(algorithm_of(gather, {c.nvlink, c.nic}), "");
 }
 
 TEST(CollectiveCurve, ExpertsWaitForNicOrNvlinkWhicheverIsLater) {

@@ -45,5 +45,25 @@ TEST(Nccl, SlowNvlinkHalvesLlBeforeItsLimitDoes) {
   EXPECT_FALSE(nccl_links(BytesPerSecond{150e9}, 70).known());
 }
 
+// 8 ranks: 9/8 of the bytes in and out of a GPU at 85 % of the bus, and two loops of 64 KiB chunks, 128 of them.
+TEST(Nccl, TheSwitchAddsByHand) {
+  const NcclLinks links = nccl_links(BytesPerSecond{450e9}, 90, Nvls::enabled);
+  const double rate = 0.85 * 370.8e9 * 8 / 9;
+  EXPECT_NEAR(nvls_seconds(Bytes{256 * kMiB}, 8, links).value(), 25e-6 + (256 * kMiB + 2 * 128 * 65536) / rate, 1e-12);
+  EXPECT_NEAR(nvls_seconds(Bytes{2048 * kMiB}, 8, links).value(), 25e-6 + (2048 * kMiB + 2 * 128 * 131072) / rate, 1e-12);
+}
+
+TEST(Nccl, EightRanksLeaveSumsToTheSwitchAndFourDoNot) {
+  const NcclLinks links = nccl_links(BytesPerSecond{450e9}, 90, Nvls::enabled);
+  for (double bytes = 2 * kMiB; bytes < 1e10; bytes *= 2) {
+    EXPECT_TRUE(takes_nvls(CollectiveKind::all_reduce, Bytes{bytes}, 8, links));
+    EXPECT_FALSE(takes_nvls(CollectiveKind::all_reduce, Bytes{bytes}, 8, kH100)) << "off";
+    EXPECT_FALSE(takes_nvls(CollectiveKind::all_gather, Bytes{bytes}, 8, links));
+    EXPECT_FALSE(takes_nvls(CollectiveKind::all_reduce, Bytes{bytes}, 4, links));
+  }
+  EXPECT_FALSE(takes_nvls(CollectiveKind::all_reduce, Bytes{65536}, 8, links));
+  EXPECT_EQ(nccl_links(BytesPerSecond{300e9}, 80, Nvls::enabled).nvls_share, 0) << "an A100's switch does not add";
+}
+
 }  // namespace
 }  // namespace trillion

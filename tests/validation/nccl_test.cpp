@@ -8,7 +8,10 @@
 #include <map>
 #include <sstream>
 
+#include "sim/base/error.h"
 #include "sim/spec/load_calibration.h"
+#include "sim/spec/nccl_between_nodes.h"
+#include "sim/spec/node_facts.h"
 #include "sim/timing/timing.h"
 
 namespace trillion {
@@ -44,6 +47,21 @@ std::vector<Row> rows() {
 double number(const Row& row, const char* key) { return std::stod(row.at(key)); }
 std::int64_t integer(const Row& row, const char* key) { return std::stoll(row.at(key)); }
 
+// By the algorithm that the run was told to use; by the library's choice where it was told nothing.
+Seconds time_of(const std::string& algorithm, const Collective& c, const Calibration& calibration, const Cluster& cluster) {
+  if (algorithm.empty()) return Timing(calibration, cluster).time(c).time;
+  for (const CollectiveCurve& curve : calibration.collectives) {
+    if (curve.kind != c.kind) continue;
+    const NcclLinks links = nccl_links(calibration.chip.nvlink, compute_capability_of(calibration.gpu));
+    const double nics =
+        static_cast<double>(cluster.scale_out.nics_per_node * c.ranks_per_node) / static_cast<double>(cluster.gpus_per_node);
+    const BytesPerSecond nic = curve.nic * (cluster.scale_out.nic_bandwidth / calibration.chip.nic);
+    const NodeGroup group{c.ranks, c.ranks_per_node, std::min(curve.nvlink, links.bus), nic * nics};
+    return nccl_between_nodes(algorithm == "ring" ? NcclAlgorithm::ring : NcclAlgorithm::tree, c.kind, c.bytes, group, links)->time;
+  }
+  throw InputError("no such collective in the profile");
+}
+
 double predicted_busbw(const Row& row, const Calibration& calibration) {
   Cluster cluster;
   cluster.nodes = 1;
@@ -60,7 +78,7 @@ double predicted_busbw(const Row& row, const Calibration& calibration) {
   c.bytes = Bytes{bytes};
   c.ranks = integer(row, "ranks");
   c.ranks_per_node = integer(row, "ranks_per_node");
-  const Seconds time = Timing(calibration, cluster).time(c).time;
+  const Seconds time = time_of(row.at("algorithm"), c, calibration, cluster);
   return bytes / time.value() * (c.kind == CollectiveKind::all_reduce ? 2 : 1) * (n - 1) / n / 1e9;
 }
 
