@@ -20,6 +20,21 @@ constexpr std::array<ProtocolRow, 3> kRows = {{{6.6e-6, 1.0e-6, 2.7e-6, 0.5, 6.8
 constexpr double kPlateau = 1.4;  // of a ring all-reduce's latency with Simple
 constexpr double kLlTwoNodes = 39e9, kLlMoreNodes = 20.4e9;
 
+// What trees reach of their rate, by the power of two of 64-byte lines.
+constexpr std::array<std::array<double, 24>, 3> kTreeReaches = {
+    {{1, 1, 1, 1, .9, .8, .7, .7, .7, .7, .6, .5, .4, .4, .5, .6, .7, .8, .9, 1, 1, 1, 1, 1},
+     {1, 1, 1, 1, 1, .9, .8, .8, .8, .7, .6, .6, .6, .6, .6, .6, .8, .9, .9, .9, .9, 1, 1, 1},
+     {.9, .9, .9, .9, .9, .9, .9, .8, .7, .6, .6, .5, .5, .5, .5, .6, .7, .8, .7, .7, .8, .9, .9, .9}}};
+
+// The table is one of steps; between its entries it is taken as straight.
+double tree_reaches(NcclProtocol protocol, double bytes) {
+  const auto& row = kTreeReaches[static_cast<std::size_t>(protocol)];
+  const double place = std::log2(std::max(1.0, bytes / 64));
+  if (place >= static_cast<double>(row.size() - 1)) return 1;
+  const auto i = static_cast<std::size_t>(place);
+  return row[i] + (place - static_cast<double>(i)) * (row[i + 1] - row[i]);
+}
+
 struct Extent {
   double n, g, nodes, hops;  // hops: of a tree, up or down
   double bytes;
@@ -41,14 +56,15 @@ double ring_seconds(NcclProtocol protocol, const Extent& s, const NodeGroup& gro
 }
 
 // Each way over a node's NICs: between two nodes one half of the trees is the other's way back.
-double tree_bytes(const Extent& s) { return (s.nodes > 2 ? 2 : 1) * s.bytes; }
+double tree_bytes(const Extent& s, bool pairs_halve) { return (s.nodes <= 2 && pairs_halve ? 1 : 2) * s.bytes; }
 
 double tree_seconds(NcclProtocol protocol, const Extent& s, const NodeGroup& group) {
   const ProtocolRow& row = kRows[static_cast<std::size_t>(protocol)];
   const double latency = row.tree_start + 2 * ((s.g - 1) * row.tree_step + s.hops * row.tree_hop);
-  const auto seconds = [&](double bytes, double rate) { return bytes / limited(protocol, row.tree_share * rate, s); };
+  const double reached = s.g > 1 ? tree_reaches(protocol, s.bytes) : 1;
+  const auto seconds = [&](double bytes, double rate) { return bytes / limited(protocol, row.tree_share * rate * reached, s); };
   const double near = s.g > 1 ? seconds(2 * s.bytes, group.nvlink.value()) : 0;
-  return latency + std::max(near, seconds(tree_bytes(s), group.nics.value()));
+  return latency + std::max(near, seconds(tree_bytes(s, s.g <= 1), group.nics.value()));
 }
 
 double pat_seconds(const Extent& s, const NodeGroup& group) {
@@ -60,7 +76,7 @@ double nvls_tree_seconds(const Extent& s, const NodeGroup& group, const NcclLink
   const double near = s.bytes / (part * s.g * links.nvls_share);
   const double bus = s.g * (s.nodes > 2 ? links.nvls_tree_many : links.nvls_tree_pair).value();
   const double channels = 2 * (s.n - 1) / s.n * s.bytes / bus;
-  return 25e-6 + 2 * s.hops * 20.9e-6 + std::max({near, channels, tree_bytes(s) / group.nics.value()});
+  return 25e-6 + 2 * s.hops * 20.9e-6 + std::max({near, channels, tree_bytes(s, true) / group.nics.value()});
 }
 
 Extent extent_of(CollectiveKind kind, Bytes bytes, const NodeGroup& group) {

@@ -8,13 +8,14 @@
 //
 //   ring        start + steps, N - 1 of them hops + (n - 1) / n S / (share rate);  all_reduce: twice the steps, the hops and the bytes,
 //               and 1.4 x the latency of Simple.  rate = min(NVLink, the g NICs together)
-//   tree        all_reduce: start + 2 ((g - 1) NVLink steps + log2 N hops) + max(2 S / NVLink, 2 S / NICs) / share;  two nodes exchange
-//               halves: S / NICs.  A tree's hops: 5, 8.5, 14 us
+//   tree        all_reduce: start + 2 ((g - 1) NVLink steps + log2 N hops) + max(2 S / NVLink, 2 S / NICs) / share;  a tree's hops: 5, 8.5,
+//               14 us. Two nodes of one rank exchange halves, S / NICs; of more ranks logs show no more than a ring's rate (NVIDIA/nccl
+//               issue 1048: 86 of 100 GB/s)
 //   PAT         gather and scatter with g = 1: 8 us + log2 N x 4 us + 2.8 us n + (n - 1) / n S / (0.75 NIC)
 //   NVLS tree   all_reduce where the switch adds: 25 us + 2 log2 N x 20.9 us + max((g + 1) / g S / (e bus), 2 S / NICs), two nodes S / NICs
 //
-// The least is taken, as NCCL does, but for its table that marks trees down for middling messages: a log of two nodes shows nothing of
-// it (tests/validation). With one rank a node the hops of a ring are as slow as a tree's: nothing hides them.
+// The least is taken, as NCCL does. Middling messages get 0.4 to 0.9 of a tree's rate, by NCCL's own table; not with one rank a node, where
+// a log shows nothing of it (tests/validation). There the hops of a ring are as slow as a tree's: nothing hides them.
 //
 // Example: 512 MiB over 248 nodes of eight H200s go by NVLS trees in 3.3 ms.
 #pragma once
