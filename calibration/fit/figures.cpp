@@ -164,6 +164,7 @@ Stack assumed_stack() {
   s.beside_communication_memory = assumed(1.05, why);
   s.beside_compute_communication = assumed(1.0, why);
   s.collective_sms = assumed(std::int64_t{16}, "NCCL on NVSwitch systems opens 16 to 24 channels of one block each");
+  s.nvls = assumed(Nvls::enabled, "NCCL's default since 2.17 (NCCL_NVLS_ENABLE); a stack may turn it off");
   s.context = assumed(600 * kMiB, "CUDA context and loaded kernels of a PyTorch process");
   s.collective_buffers = assumed(1536 * kMiB, "NCCL: some communicators of 16 to 24 channels, 4 to 8 MiB each per peer");
   s.expert_buffers = assumed(1024 * kMiB, "DeepEP: NVLink and RDMA staging buffers");
