@@ -9,9 +9,9 @@ void ignore_costless_keys(YamlReader& r) {
       "attn_implementation", "_attn_implementation", "_attn_implementation_autoset", "model_type", "name", "assumed", "is_decoder",
       "is_encoder_decoder", "use_cache", "torchscript", "use_bfloat16", "tokenizer_class", "id2label", "label2id", "problem_type",
       "finetuning_task", "gradient_checkpointing", "use_flash_attn", "use_return_dict", "return_dict", "output_attentions",
-      "output_hidden_states", "chunk_size_feed_forward", "pruned_heads", "tf_legacy_loss", "add_cross_attention",
-      "cross_attention_hidden_size", "cross_attention_heads", "tie_encoder_decoder", "fused_norm", "unsloth_fixed", "use_mamba_kernels",
-      "use_mrope", "mrope_section",
+      "output_hidden_states", "chunk_size_feed_forward", "pruned_heads", "tf_legacy_loss", "add_cross_attention", "output_past",
+      "num_labels", "_num_labels", "cross_attention_hidden_size", "cross_attention_heads", "tie_encoder_decoder", "fused_norm",
+      "unsloth_fixed", "use_mamba_kernels", "use_mrope", "mrope_section",
       // Tokens and generation.
       "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "bos_token", "eos_token", "temperature",
       "top_k", "top_p", "do_sample", "max_length", "min_length", "max_new_tokens", "num_beams", "num_return_sequences",

@@ -45,7 +45,15 @@ void Lowering::gather(Chunk& c, const BlockParameters& parameters) {
     c.chain.parameters =
         out_.graph.add(stream(c.gpu, Lane::gather), kinds_.kind_on_links(*op, links(c.gpu), links(c.gpu), Company::shared), after);
   }
-  previous = TaskId{static_cast<std::uint32_t>(out_.graph.task_count())};
+  previous = next_task();
+  if (const auto& op = shard_copies(parameters, groups_, in_.scenario).gathered) copy_shards(c, *op);
+}
+
+TaskId Lowering::copy_shards(Chunk& c, const Operation& op) {
+  const Runner& who = runner(c.gpu);
+  const KindId kind = kinds_.kind(op, kinds_.timed(op, {}, who.expert_rank, c.company), who.slowdown);
+  push(c.gpu, {kind, op.lane, op.order, kinds_.launch_of(op), op.host_waits}, c.chain);
+  return c.chain.last;
 }
 
 TaskId Lowering::push_shared(std::int32_t gpu, const Operation& op, TaskId after, RendezvousId meeting) {
@@ -70,13 +78,13 @@ TaskId Lowering::reduce(std::int32_t gpu, const Reduction& r, TaskId after) {
 }
 
 // Blocks fill a bucket from the last to the first; it is reduced when it is full, and at the stage's first block.
-void Lowering::reduce_gradients(const Chunk& c, std::size_t i) {
+void Lowering::reduce_gradients(Chunk& c, std::size_t i) {
   const Plan& plan = in_.scenario.plan;
   const bool every_micro_batch = reduces_every_micro_batch(plan);
   const bool last = weights_left_[{rank(c.gpu), c.pass.stage}] == 1;
   if (!reduces_beside(c.gpu) || !(last || every_micro_batch)) return;
   const auto gpu = static_cast<std::size_t>(c.gpu);
-  last_weight_[gpu] = c.last_weight.valid() ? c.last_weight : TaskId{static_cast<std::uint32_t>(out_.graph.task_count() - 1)};
+  last_weight_[gpu] = c.last_weight.valid() ? c.last_weight : TaskId{next_task().value - 1};
   unreduced_[gpu] += resolver_->block(kind(c, i)).parameters;
   for (const bool expert : {false, true}) {
     double& waiting = expert ? unreduced_[gpu].expert : unreduced_[gpu].dense;
@@ -91,6 +99,7 @@ void Lowering::reduce_gradients(const Chunk& c, std::size_t i) {
       if (op) reduction.steps.push_back(*op);
     }
     if (reduction.steps.empty()) continue;
+    if (const auto& op = shard_copies(bucket, groups_, in_.scenario).reduced) last_weight_[gpu] = copy_shards(c, *op);
     reduction.meeting = reduction_meeting(c, i, expert);
     if (plan.overlap_gradient_reduce || every_micro_batch) {
       reduced_[gpu] = reduce(c.gpu, reduction, last_weight_[gpu]);

@@ -114,7 +114,8 @@ class Lowering {
   void gather_first(Chunk& chunk, std::size_t i);
   void gather(Chunk& chunk, const BlockParameters& parameters);
   TaskId reduce(std::int32_t gpu, const Reduction& reduction, TaskId after);
-  void reduce_gradients(const Chunk& chunk, std::size_t i);
+  void reduce_gradients(Chunk& chunk, std::size_t i);
+  TaskId copy_shards(Chunk& chunk, const Operation& op);
   void end_step(std::int32_t gpu, RendezvousId norm);
   TaskId push_shared(std::int32_t gpu, const Operation& op, TaskId after, RendezvousId meeting = {});
 

@@ -69,6 +69,18 @@ BlockReduction parameter_gather(const BlockParameters& p, const GradientGroups& 
                  groups.expert)};
 }
 
+ShardCopies shard_copies(const BlockParameters& p, const GradientGroups& groups, const Scenario& scenario) {
+  if (scenario.plan.sharding != Sharding::zero_3 || scenario.calibration.stack.framework.value == Framework::fused) return {};
+  const double shared = (groups.dense.size > 1 ? p.dense : 0) + (groups.expert.size > 1 ? p.expert : 0);
+  if (shared == 0) return {};
+  const auto reduced = static_cast<double>(scenario.training.optimizer_state.gradient_reduce_bytes);
+  const auto copy = [&](const char* label, MemoryKernel kernel, double written) {
+    return memory_operation(label, Category::norm_and_elementwise, kernel, Bytes{2 * shared}, Bytes{written * shared});
+  };
+  return {copy("take gathered parameters apart", MemoryKernel::copy, 2),
+          copy("cut gradients into chunks", reduced == 4 ? MemoryKernel::torch_cast_fp32 : MemoryKernel::copy, reduced)};
+}
+
 double optimizer_shard(const BlockParameters& p, const GradientGroups& groups, const Plan& plan) {
   if (plan.sharding == Sharding::none) return p.total();
   return p.dense / static_cast<double>(groups.dense.size) + p.expert / static_cast<double>(groups.expert.size);

@@ -41,6 +41,16 @@ BlockReduction gradient_reduction(const BlockParameters& p, const GradientGroups
 // Parameters of one block, gathered in BF16.
 BlockReduction parameter_gather(const BlockParameters& p, const GradientGroups& groups, const Plan& plan);
 
+// PyTorch's FSDP2 (framework torch-*, zero-3) copies on the compute stream: what was gathered lies rank after rank and is taken apart
+// into parameters, BF16 read and written; gradients are cut into the ranks' chunks in the type of their reduction
+// (torch/distributed/fsdp/_fully_shard/_fsdp_collectives.py: foreach_all_gather_copy_out, foreach_reduce_scatter_copy_in). Empty
+// elsewhere and where nothing is shared. The copy of the shards into a gather's input, one group-size-th of this on a stream of its
+// own, is left out.
+struct ShardCopies {
+  std::optional<Operation> gathered, reduced;
+};
+ShardCopies shard_copies(const BlockParameters& p, const GradientGroups& groups, const Scenario& scenario);
+
 // Parameters that are reduced or gathered in one collective at least.
 double bucket_parameters(const Plan& plan, const Group& group);
 
