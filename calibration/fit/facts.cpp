@@ -28,6 +28,8 @@ struct FigureReader {
       figure.value = reader->texts("value").value_or(T{});
     } else if constexpr (std::is_same_v<T, std::vector<AllocatorSetting>>) {
       figure.value = reader->choices<AllocatorSetting>("value", kAllocatorSettingNames).value_or(T{});
+    } else if constexpr (std::is_same_v<T, std::vector<UnfusedPart>>) {
+      figure.value = reader->choices<UnfusedPart>("value", kUnfusedPartNames).value_or(T{});
     } else if constexpr (std::is_same_v<T, Framework>) {
       figure.value = reader->choice<Framework>("value", kFrameworkNames);
     } else if constexpr (std::is_same_v<T, Nvls>) {

@@ -174,7 +174,7 @@ Stack assumed_stack() {
   s.device_to_host = assumed(BytesPerSecond{52e9}, "85 % of PCIe Gen5 x16");
   s.fp8 = assumed(DType::fp8, "tensor-wide scales, Transformer Engine's default recipe");
   s.fused = assumed(std::vector<std::string>{}, "nothing is fused beyond what one named kernel does");
-  s.unfused = assumed(std::vector<std::string>{}, "attention is FlashAttention or its kin in every stack since 2023");
+  s.unfused = assumed(std::vector<UnfusedPart>{}, "attention is FlashAttention or its kin in every stack since 2023");
   return s;
 }
 

@@ -138,7 +138,7 @@ Bytes peak(const std::vector<StageMemory>& memory) {
 std::vector<std::string> what_would_help(const Scenario& scenario, const Timing& timing, const PreparedStep& too_large) {
   const Bytes now = peak(too_large.memory);
   std::vector<std::string> help;
-  for (auto& [what, plan] : smaller_plans(scenario.plan, scenario.model, scenario.calibration.stack.has_unfused_attention())) {
+  for (auto& [what, plan] : smaller_plans(scenario.plan, scenario.model, scenario.calibration.stack.runs_apart(UnfusedPart::attention))) {
     Scenario s = scenario;
     s.plan = plan;
     const bool same_tokens = plan.expert_parallel == scenario.plan.expert_parallel &&

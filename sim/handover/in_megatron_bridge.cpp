@@ -84,7 +84,8 @@ void add_recompute(Settings& s, const Plan& p) {
 std::string mixed_precision(const Scenario& s) {
   if (s.plan.precision == Precision::bf16) return "bf16_mixed";
   if (s.calibration.stack.fp8.value == DType::fp8_block) return "bf16_with_fp8_subchannel_scaling_mixed";
-  return s.calibration.stack.runs_apart("maximum") ? "bf16_with_fp8_current_scaling_mixed" : "bf16_with_fp8_delayed_scaling_mixed";
+  return s.calibration.stack.runs_apart(UnfusedPart::maximum) ? "bf16_with_fp8_current_scaling_mixed"
+                                                              : "bf16_with_fp8_delayed_scaling_mixed";
 }
 
 Settings settings_of(const Scenario& scenario, const Plan& p) {

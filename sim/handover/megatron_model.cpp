@@ -133,7 +133,7 @@ FlagGroup precision_flags(const Scenario& s) {
   if (s.plan.precision == Precision::fp8) {
     const bool blocks = s.calibration.stack.fp8.value == DType::fp8_block;
     add(g, "--fp8-format", blocks ? "e4m3" : "hybrid");
-    add(g, "--fp8-recipe", blocks ? "blockwise" : s.calibration.stack.runs_apart("maximum") ? "tensorwise" : "delayed");
+    add(g, "--fp8-recipe", blocks ? "blockwise" : s.calibration.stack.runs_apart(UnfusedPart::maximum) ? "tensorwise" : "delayed");
   }
   return g;
 }

@@ -100,8 +100,8 @@ std::vector<Recompute> recomputations(const Scenario& s) {
   std::vector<Recompute> all;
   for (std::size_t i = 0; i < kRecomputeAmountNames.size(); ++i) {
     const auto amount = static_cast<RecomputeAmount>(i);
-    all.push_back(
-        {"plan.recompute=" + std::string(kRecomputeAmountNames[i]), modules_of(amount, s.calibration.stack.has_unfused_attention())});
+    all.push_back({"plan.recompute=" + std::string(kRecomputeAmountNames[i]),
+                   modules_of(amount, s.calibration.stack.runs_apart(UnfusedPart::attention))});
   }
   if (s.model.moe && s.calibration.stack.framework.value == Framework::fused) {
     all.push_back({"plan.recompute=[moe_activation]", {moe_activation}});

@@ -34,7 +34,7 @@ class Enumeration {
  public:
   Enumeration(const Scenario& s, std::size_t cluster) : s_(s), tried_(s), q_(s.search), cluster_(cluster) {
     for (const auto amount : {RecomputeAmount::none, RecomputeAmount::selective, RecomputeAmount::full}) {
-      amounts_.push_back(modules_of(amount, s_.calibration.stack.has_unfused_attention()));
+      amounts_.push_back(modules_of(amount, s_.calibration.stack.runs_apart(UnfusedPart::attention)));
     }
     using enum RecomputeModule;
     if (s_.model.mla) amounts_.push_back({norm, mla_up_projection, activation});

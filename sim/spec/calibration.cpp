@@ -131,8 +131,8 @@ struct FigureJudge {
       check(name, figure.value.value());
     }
   }
-  void operator()(const char*, const Figure<std::vector<std::string>>&) const {}
-  void operator()(const char*, const Figure<std::vector<AllocatorSetting>>&) const {}
+  template <class T>
+  void operator()(const char*, const Figure<std::vector<T>>&) const {}
   void operator()(const char* name, const Figure<DType>& figure) const {
     if (figure.value != DType::fp8 && figure.value != DType::fp8_block) {
       complaints.push_back(std::string("stack: ") + name + " must be fp8 or fp8_block");
@@ -194,12 +194,6 @@ std::vector<std::string> Calibration::validate() const {
     if (!(power.idle < power.limit)) power_judge.say("idle must be below the limit");
   }
   for_each_figure(stack, FigureJudge{complaints});
-  for (const std::string& name : stack.unfused.value) {
-    if (std::find(kUnfusedNames.begin(), kUnfusedNames.end(), name) != kUnfusedNames.end()) continue;
-    std::string accepted;
-    for (const std::string_view word : kUnfusedNames) accepted += (accepted.empty() ? "" : ", ") + std::string(word);
-    complaints.push_back("stack.unfused: '" + name + "' is not known; accepted are " + accepted);
-  }
   std::set<std::string> seen;
   for_each_curve(*this, [&](const auto& curve) {
     const std::string name = curve_name(curve);
@@ -211,10 +205,6 @@ std::vector<std::string> Calibration::validate() const {
     judge(curve, curve_judge);
   });
   return complaints;
-}
-
-bool Stack::runs_apart(std::string_view part) const {
-  return std::find(unfused.value.begin(), unfused.value.end(), part) != unfused.value.end();
 }
 
 Calibration redraw(const Calibration& calibration, std::uint64_t seed) {

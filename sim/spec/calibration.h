@@ -5,6 +5,7 @@
 // they were achieved on, so that timing/ can scale NVLink and NIC rates to another cluster's links.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -46,9 +47,32 @@ inline constexpr std::array<std::string_view, 3> kFrameworkNames = {"fused", "to
 enum class AllocatorSetting { expandable_segments };
 inline constexpr std::array<std::string_view, 1> kAllocatorSettingNames = {"expandable_segments"};
 
-inline constexpr std::array<std::string_view, 11> kUnfusedNames = {"attention",    "maximum",       "cross_entropy", "bias",
-                                                                   "layouts",      "gradient_sums", "squared_relu",  "accumulation",
-                                                                   "expert_casts", "optimizer",     "loss_scaling"};
+// What a stack runs as kernels of its own though others fuse it, or leave it out.
+enum class UnfusedPart {
+  attention,      // no FlashAttention (workload/unfused_attention.h)
+  maximum,        // a pass over a tensor for its largest value before it is cast to FP8 (Transformer Engine's current scaling)
+  cross_entropy,  // the loss in FP32, operation by operation (Megatron-LM without --cross-entropy-loss-fusion; workload/ends.cpp; of
+                  // torch-compiled: the loss is not compiled)
+  // Of framework: fused, workload/apart.h.
+  bias,
+  layouts,
+  gradient_sums,
+  squared_relu,
+  accumulation,
+  expert_casts,
+  // Passes over gradients and parameters around the update, workload/step_end.h.
+  optimizer,
+  loss_scaling,
+  rms_norm,        // of torch-eager: written out in FP32 (workload/torch_written_out.h)
+  rotation,        // of torch-*: rotary embedding as a product of complex numbers, which inductor does not compile
+  repeated_heads,  // of torch-*: keys and values are copied out to every query head before attention
+  // Sequence parallelism of DTensors: pieces of sequences are gathered and scattered along the second dimension, which a copy before
+  // or after the collective makes the first (torch/distributed/_functional_collectives.py, all_gather_tensor, reduce_scatter_tensor).
+  sequence_copies,
+};
+inline constexpr std::array<std::string_view, 15> kUnfusedPartNames = {
+    "attention",    "maximum",   "cross_entropy", "bias",     "layouts",  "gradient_sums",  "squared_relu",   "accumulation",
+    "expert_casts", "optimizer", "loss_scaling",  "rms_norm", "rotation", "repeated_heads", "sequence_copies"};
 
 // What the software stack does around the kernels.
 struct Stack {
@@ -90,14 +114,9 @@ struct Stack {
 
   // Chains of elementwise kernels that the stack runs as one: "swiglu+cast_fp8", "add+rms_norm".
   Figure<std::vector<std::string>> fused;
-  // What the stack runs as kernels of its own though others fuse it, words of kUnfusedNames: "attention" (workload/unfused_attention.h);
-  // "maximum", the pass over a tensor for its largest value before it is cast to FP8 (Transformer Engine's current scaling; delayed
-  // scaling has none); "cross_entropy", the loss in FP32, operation by operation (Megatron-LM without --cross-entropy-loss-fusion;
-  // workload/ends.cpp; of torch-compiled: the loss is not compiled); "optimizer" and "loss_scaling", passes over gradients and
-  // parameters around the update (workload/step_end.h); the others in workload/apart.h, of framework: fused.
-  Figure<std::vector<std::string>> unfused;
-  bool runs_apart(std::string_view part) const;
-  bool has_unfused_attention() const { return runs_apart("attention"); }
+  // What the stack runs as kernels of its own though others fuse it.
+  Figure<std::vector<UnfusedPart>> unfused;
+  bool runs_apart(UnfusedPart part) const { return std::find(unfused.value.begin(), unfused.value.end(), part) != unfused.value.end(); }
 };
 
 // Calls visit(name, figure) for each figure of a (const) Stack, in the order of the profile file.

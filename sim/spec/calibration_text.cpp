@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <span>
 
+#include "sim/base/enum_name.h"
 #include "sim/spec/json_line.h"
 #include "sim/spec/load_calibration.h"
 #include "sim/spec/node_facts.h"
@@ -199,11 +200,8 @@ std::string value_text(const std::vector<std::string>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) text += (i > 0 ? ", " : "") + json_quoted(values[i]);
   return text + "]";
 }
-std::string value_text(const std::vector<AllocatorSetting>& values) {
-  std::vector<std::string> names;
-  for (const AllocatorSetting value : values) names.emplace_back(kAllocatorSettingNames[static_cast<std::size_t>(value)]);
-  return value_text(names);
-}
+std::string value_text(const std::vector<AllocatorSetting>& values) { return value_text(names_of(kAllocatorSettingNames, values)); }
+std::string value_text(const std::vector<UnfusedPart>& values) { return value_text(names_of(kUnfusedPartNames, values)); }
 template <int kT, int kD, int kW, int kM, int kE>
 std::string value_text(Quantity<kT, kD, kW, kM, kE> value) {
   return quantity_text(value);

@@ -238,6 +238,11 @@ struct FigureReader {
     figure.value = reader->choices<AllocatorSetting>("value", kAllocatorSettingNames).value_or(std::vector<AllocatorSetting>{});
     figure.provenance = reader->provenance();
   }
+  void operator()(const char* name, Figure<std::vector<UnfusedPart>>& figure) const {
+    YamlReader reader = stack.mapping(name);
+    figure.value = reader.choices<UnfusedPart>("value", kUnfusedPartNames).value_or(std::vector<UnfusedPart>{});
+    figure.provenance = reader.provenance();
+  }
   void operator()(const char* name, Figure<DType>& figure) const {
     YamlReader reader = stack.mapping(name);
     figure.value = reader.choice<DType>("value", kDTypeNames);

@@ -301,13 +301,13 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   }
   YamlReader training = root.mapping("training"), plan = root.mapping("plan");
   s.training = read_training(training);
-  s.plan = read_plan(plan, s.calibration.stack.has_unfused_attention());
+  s.plan = read_plan(plan, s.calibration.stack.runs_apart(UnfusedPart::attention));
   read_schedule_file(plan, s.plan, file);
   s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
   if (s.extent == Extent::overlapped_pair || root.has("pair_layers")) s.pair_layers = root.integer("pair_layers");
   root.ignore({"pair_layers"});
   if (auto search = root.optional_mapping("search")) {
-    s.search = read_search(*search, s.calibration.stack.has_unfused_attention());
+    s.search = read_search(*search, s.calibration.stack.runs_apart(UnfusedPart::attention));
     const std::size_t before = diagnostics.size();
     read_clusters(s, *search, file);
     if (diagnostics.size() == before) {  // a cluster that cannot be read has no price either

@@ -13,7 +13,7 @@ namespace trillion {
 enum class RecomputeAmount { none, selective, full };
 inline constexpr std::array<std::string_view, 3> kRecomputeAmountNames = {"none", "selective", "full"};
 
-// `unfused_attention`: the stack's, Stack::has_unfused_attention().
+// `unfused_attention`: the stack's, Stack::runs_apart.
 std::vector<RecomputeModule> modules_of(RecomputeAmount amount, bool unfused_attention);
 
 }  // namespace trillion

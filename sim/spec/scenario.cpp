@@ -73,7 +73,7 @@ std::vector<std::string> Scenario::validate() const {
     p.require(plan.expert_tensor_parallel == 1, "plan.expert_tensor_parallel",
               "the model has no experts; accepted is 1, found " + std::to_string(plan.expert_tensor_parallel));
   }
-  p.require(!calibration.stack.has_unfused_attention() || plan.context_parallel == 1, "plan.context_parallel",
+  p.require(!calibration.stack.runs_apart(UnfusedPart::attention) || plan.context_parallel == 1, "plan.context_parallel",
             "a stack without FlashAttention (stack.unfused of the calibration) does not split the sequence");
   check_recompute(*this, p);
   p.require(extent == Extent::step || perturbations.none(), "perturbations", "extent: overlapped_pair looks at one undisturbed GPU");

@@ -8,22 +8,14 @@ constexpr auto kPart = Category::norm_and_elementwise;
 
 }  // namespace
 
-Apart apart(const Stack& stack) {
-  return {.bias = stack.runs_apart("bias"),
-          .layouts = stack.runs_apart("layouts"),
-          .gradient_sums = stack.runs_apart("gradient_sums"),
-          .squared_relu = stack.runs_apart("squared_relu"),
-          .accumulation = stack.runs_apart("accumulation"),
-          .expert_casts = stack.runs_apart("expert_casts")};
-}
-
 void add_bias_sum(Operations& weight, const BlockContext& c, const std::string& name, Bytes gradient) {
-  if (c.apart.bias) weight.push_back(memory_operation(name + " bias gradient", kPart, MemoryKernel::column_sum, gradient, Bytes{}));
+  if (c.runs_apart(UnfusedPart::bias))
+    weight.push_back(memory_operation(name + " bias gradient", kPart, MemoryKernel::column_sum, gradient, Bytes{}));
 }
 
 void add_norm_backward(Operations& ops, const BlockContext& c, const Operation& norm) {
   ops.push_back(norm);
-  if (!c.apart.gradient_sums) return;
+  if (!c.runs_apart(UnfusedPart::gradient_sums)) return;
   const Bytes residual = Sizes(c).residual();
   std::get<MemoryBound>(ops.back().what).read = 2 * residual;
   ops.push_back(memory_operation(norm.label + ": sum of gradients", kPart, MemoryKernel::add, 2 * residual, residual));
@@ -31,8 +23,8 @@ void add_norm_backward(Operations& ops, const BlockContext& c, const Operation& 
 
 void add_weight_gradient(Operations& ops, const BlockContext& c, const Linear& linear) {
   Linear l = linear;
-  const bool adds = c.apart.accumulation && c.micro_batches > 1;
-  if (c.apart.accumulation) l.fp32_gradient = false;
+  const bool adds = c.runs_apart(UnfusedPart::accumulation) && c.micro_batches > 1;
+  if (c.runs_apart(UnfusedPart::accumulation)) l.fp32_gradient = false;
   add_weight_gradient(ops, l);
   if (!adds) return;
   const double weights = static_cast<double>(l.in) * static_cast<double>(l.out);
@@ -42,10 +34,10 @@ void add_weight_gradient(Operations& ops, const BlockContext& c, const Linear& l
 }
 
 Layouts layouts(const BlockContext& c, Bytes q, Bytes kv) {
-  if (!c.apart.layouts) return {};
+  if (!c.runs_apart(UnfusedPart::layouts)) return {};
   const auto copy = [](const char* label, Bytes bytes) { return memory_operation(label, kPart, MemoryKernel::copy, bytes, bytes); };
   Layouts l;
-  if (c.unfused_attention) {
+  if (c.runs_apart(UnfusedPart::attention)) {
     l.after = {copy("attention output to rows", q)};
   } else if (c.model.position_encoding == PositionEncoding::rope) {
     if (c.model.num_key_value_heads < c.model.num_attention_heads) l.before.push_back(copy("queries out of their groups", q));
@@ -58,7 +50,7 @@ Layouts layouts(const BlockContext& c, Bytes q, Bytes kv) {
 }
 
 ActivationPieces activation_pieces(const BlockContext& c, const std::string& name, double values) {
-  if (!c.apart.squared_relu || c.model.activation != Activation::squared_relu) return {};
+  if (!c.runs_apart(UnfusedPart::squared_relu) || c.model.activation != Activation::squared_relu) return {};
   const auto piece = [&](const char* what, double reads) {
     return memory_operation(name + " " + what, kPart, MemoryKernel::torch_mul, Bytes{2 * reads * values}, Bytes{2 * values});
   };

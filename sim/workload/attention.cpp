@@ -24,12 +24,12 @@ Entry enter(Passes& p, const BlockContext& c) {
   Entry entry;
   add_norm(p, c, "attention norm");
   entry.norm = std::exchange(p.backward, {});
-  entry.tensor = add_tensor_entry(p, c, "attention");
+  entry.tensor = add_tensor_entry(p, c, "attention", Sizes(c).linear_type);
   return entry;
 }
 
 void leave(Passes& p, const BlockContext& c) {
-  add_tensor_exit(p, c, "attention");
+  add_tensor_exit(p, c, "attention", Sizes(c).linear_type);
   if (c.fuses_residual_with_norm) return;
   add_residual(p, c, "attention");
 }
@@ -165,7 +165,9 @@ struct Grouped {
         o_projection{"o projection", s.tokens, heads * dim, s.hidden, Category::attention, s.linear_type},
         q(s.bf16(heads * dim)),
         kv(s.bf16(kv_heads * dim)),
-        rotated(c.model.position_encoding == PositionEncoding::rope ? q + kv : Bytes{}) {}
+        rotated(c.model.position_encoding == PositionEncoding::rope ? q + kv : Bytes{}) {
+    qkv.own_input = o_projection.own_gradient = s.shard();
+  }
 
   Sizes s;
   std::int64_t heads, kv_heads, dim;
@@ -177,14 +179,14 @@ void add_grouped_forward(Passes& p, const BlockContext& c, const Grouped& g) {
   const Bytes normed = g.q + g.kv, joint = g.q + 2 * g.kv;
   const Layouts moves = layouts(c, g.q, g.kv);
   add_forward(p.forward, g.qkv);
-  if (c.apart.bias && c.model.attention_bias)
+  if (c.runs_apart(UnfusedPart::bias) && c.model.attention_bias)
     p.forward.push_back(memory_operation("qkv bias", kElementwise, MemoryKernel::add, joint, joint));
   append(p.forward, moves.before);
   if (c.model.qk_norm) p.forward.push_back(memory_operation("q and k norm", kElementwise, MemoryKernel::rms_norm, normed, normed));
   if (g.rotated.value() > 0) {
     p.forward.push_back(memory_operation("rotary embedding", kElementwise, MemoryKernel::rope, g.rotated, g.rotated));
   }
-  append(p.forward, c.unfused_attention ? unfused_attention_forward(c) : core_forward(c, core_attention(c, g.dim, g.dim)));
+  append(p.forward, c.runs_apart(UnfusedPart::attention) ? unfused_attention_forward(c) : core_forward(c, core_attention(c, g.dim, g.dim)));
   append(p.forward, moves.after);
   add_forward(p.forward, g.o_projection);
   leave(p, c);
@@ -193,7 +195,7 @@ void add_grouped_forward(Passes& p, const BlockContext& c, const Grouped& g) {
 void add_grouped_backward(Operations& ops, const BlockContext& c, const Grouped& g, const Entry& entry) {
   const Bytes normed = g.q + g.kv;
   add_input_gradient(ops, g.o_projection);
-  if (c.unfused_attention) {
+  if (c.runs_apart(UnfusedPart::attention)) {
     append(ops, unfused_attention_backward(c));
   } else {
     const CoreAttention core = core_attention(c, g.dim, g.dim);
@@ -244,7 +246,7 @@ Passes grouped_query_attention(const BlockContext& c) {
   p.saved.push_back({"queries, keys, values", g.q + 2 * g.kv});
   if (c.model.qk_norm) p.saved.push_back({"q and k before their norm", g.q + g.kv});
   p.saved.push_back({"attention output", g.q});
-  if (c.unfused_attention) {
+  if (c.runs_apart(UnfusedPart::attention)) {
     for (const SavedTensor& tensor : unfused_attention_saved(c)) p.saved.push_back(tensor);
   } else {
     p.saved.push_back(log_sum_exp(g.s, g.heads));

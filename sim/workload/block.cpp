@@ -14,6 +14,8 @@ namespace trillion {
 
 namespace {
 
+constexpr std::string_view kMaximum = ": maximum";  // what search_maxima() puts before a cast
+
 // Norms stay what they are, whatever they stand before.
 void append(std::vector<SavedTensor>& to, const std::vector<SavedTensor>& from, Module module) {
   for (SavedTensor tensor : from) {
@@ -83,7 +85,9 @@ void recompute_everything(Block& b, const BlockContext& c) {
   b.saved = {{"layer input", Sizes(c).residual() * (c.autocast() ? 2.0 : 1.0), LoadScale::none, Module::layer_inputs}};
 }
 
-// plan.recompute: [products]. Outputs of attention and of the first, third ... product stay; all else runs again.
+// plan.recompute: [products]. Outputs of attention and of the first, third ... product stay; all else runs again. FP8 products are not
+// among those that are kept (pytorch/torchtitan@e7c0cae torchtitan/models/llama3/infra/parallelize.py, _save_list: aten.mm only), but what
+// they read is, in FP8 (pytorch/pytorch issue 128730).
 void recompute_between_products(Block& b, const BlockContext& c) {
   std::vector<SavedTensor> kept;
   for (const SavedTensor& t : b.saved) {
@@ -93,8 +97,11 @@ void recompute_between_products(Block& b, const BlockContext& c) {
   int products = 0;
   for (const Operation& op : routed_network(b, b.before_exchange)) {
     const auto* gemm = std::get_if<Gemm>(&op.what);
-    const bool odd = gemm != nullptr && ++products % 2 == 1;
-    stays.push_back(odd || std::holds_alternative<Attention>(op.what));
+    const bool odd = gemm != nullptr && gemm->dtype == DType::bf16 && ++products % 2 == 1;
+    const auto* memory = std::get_if<MemoryBound>(&op.what);
+    const bool cast = memory != nullptr && memory->kernel == MemoryKernel::cast_fp8;
+    stays.push_back(odd || cast || op.label.ends_with(kMaximum) || std::holds_alternative<Attention>(op.what));
+    if (cast) kept.push_back({op.label + " output", memory->written});
     if (odd) kept.push_back({op.label + " output", Bytes{2.0 * static_cast<double>(gemm->m) * static_cast<double>(gemm->n)}});
   }
   recompute_everything(b, c);
@@ -120,7 +127,7 @@ Operations with_maxima(const Operations& ops) {
     const auto* cast = std::get_if<MemoryBound>(&op.what);
     if (cast != nullptr && cast->kernel == MemoryKernel::cast_fp8) {
       Operation maximum = op;
-      maximum.label += ": maximum";
+      maximum.label += kMaximum;
       maximum.what = MemoryBound{MemoryKernel::gradient_norm, cast->read, Bytes{}};
       out.push_back(maximum);
     }
@@ -163,7 +170,7 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   append(b.before_exchange_backward, a.backward);
   append(b.before_exchange_weight, a.weight);
   add_layer_share(b, c, moe_layer);
-  if (c.unfused_maximum) search_maxima(b);
+  if (c.runs_apart(UnfusedPart::maximum)) search_maxima(b);
   // Three gradients of the largest tensors are alive at once: of the activation's output and of its two inputs.
   for (const SavedTensor& t : b.saved) b.transient = std::max(b.transient, 3 * t.bytes);
   if (c.plan.recomputes(RecomputeModule::layer)) recompute_everything(b, c);
@@ -197,23 +204,8 @@ bool is_layer(BlockKind k) {
 }
 
 BlockContext with_plan(const BlockContext& c, const Plan& plan) {
-  return {c.model,
-          plan,
-          c.training,
-          c.routing,
-          c.fp8_type,
-          c.fuses_residual_with_norm,
-          c.tensor,
-          c.context,
-          c.expert,
-          c.expert_tensor,
-          c.framework,
-          c.attention,
-          c.micro_batches,
-          c.unfused_attention,
-          c.unfused_maximum,
-          c.unfused_loss,
-          c.apart};
+  return {c.model,         plan,        c.training,  c.routing,       c.fp8_type, c.fuses_residual_with_norm, c.tensor, c.context, c.expert,
+          c.expert_tensor, c.framework, c.attention, c.micro_batches, c.unfused};
 }
 
 Block make_block(BlockKind kind, const BlockContext& c) {

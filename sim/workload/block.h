@@ -12,6 +12,7 @@
 // calibration/raw/h800/deepseek-trace.jsonl; a BF16 block is the same without quantisation.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -91,12 +92,6 @@ struct Block {
   std::array<BlockParameters, kModuleCount> parameters_of{};  // the same by module
 };
 
-// Which kernels the stack runs apart: stack.unfused, see workload/apart.h.
-struct Apart {
-  bool bias = false, layouts = false, gradient_sums = false, squared_relu = false, accumulation = false, expert_casts = false;
-};
-Apart apart(const Stack& stack);
-
 // What a block's kernels depend on besides the model.
 struct BlockContext {
   const Model& model;
@@ -110,11 +105,8 @@ struct BlockContext {
   Framework framework = Framework::fused;
   AttentionLibrary attention = AttentionLibrary::fastest;
   std::int64_t micro_batches = 1;  // per replica and step
-  bool unfused_attention = false;  // the stack has no FlashAttention (workload/unfused_attention.h)
-  bool unfused_maximum = false;    // tensors are searched for their largest value before they are cast to FP8 as a whole
-
-  bool unfused_loss = false;  // the loss in FP32, operation by operation
-  Apart apart = {};
+  std::vector<UnfusedPart> unfused = {};
+  bool runs_apart(UnfusedPart part) const { return std::find(unfused.begin(), unfused.end(), part) != unfused.end(); }
 
   // PyTorch with FP32 parameters computes under autocast: each use casts to BF16. Without master weights all is BF16, and so is what
   // FSDP gathers.
@@ -123,10 +115,10 @@ struct BlockContext {
   }
 };
 
-Block make_block(BlockKind kind, const BlockContext& context);
-
-// The same context with another plan, which must outlive it.
+// The same under another plan. `plan` outlives the result.
 BlockContext with_plan(const BlockContext& context, const Plan& plan);
+
+Block make_block(BlockKind kind, const BlockContext& context);
 
 // What one micro-batch leaves behind in a block, on the busiest rank.
 Bytes saved_bytes(const Block& block, const LayerRouting& routing);

@@ -10,7 +10,7 @@ Passes embedding(const BlockContext& c) {
   // A rank with a part of the vocabulary looks all tokens up, finds its own, and the parts are added up.
   const Bytes rows = s.bf16(s.hidden);
   p.forward.push_back(memory_operation("embedding", kPart, MemoryKernel::embedding, rows, rows));
-  add_tensor_exit(p, c, "embedding");
+  add_tensor_exit(p, c, "embedding", DType::bf16);
   // The gradient rows are added to the FP32 gradient of the table.
   p.weight.push_back(memory_operation("embedding backward", kPart, MemoryKernel::embedding_backward, 3 * rows, 2 * rows));
   return p;
@@ -72,9 +72,9 @@ Passes output_head(const BlockContext& c) {
   add_norm(p, c, "final norm");
   const Operations norm_backward = p.backward;
   p.backward.clear();
-  const EntryBackward entry = add_tensor_entry(p, c, "head");
+  const EntryBackward entry = add_tensor_entry(p, c, "head", DType::bf16);
   add_forward(p.forward, projection);
-  if (c.unfused_loss) {
+  if (c.runs_apart(UnfusedPart::cross_entropy)) {
     add_unfused_loss(p, c, logits);
   } else {
     add_fused_loss(p, logits);

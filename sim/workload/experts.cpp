@@ -108,7 +108,7 @@ Experts::Experts(const BlockContext& c)
       r(c),
       fp8(s.fp8()),
       has_shared(c.model.moe->shared_intermediate_size / s.tensor > 0),
-      late(fp8 && c.apart.expert_casts),
+      late(fp8 && c.runs_apart(UnfusedPart::expert_casts)),
       wide(fp8 && !late ? Operand::quantised : Operand::bf16),
       dispatched(fp8 && !late ? kFp8Bytes : 2),
       up_out(up_factor(c.model) * r.width),
@@ -126,8 +126,8 @@ struct SharedWires {
   explicit SharedWires(const BlockContext& c) {
     if (c.plan.tensor_parallel == 1) return;
     Passes entry, exit;
-    EntryBackward back = add_tensor_entry(entry, c, "shared expert");
-    add_tensor_exit(exit, c, "shared expert");
+    EntryBackward back = add_tensor_entry(entry, c, "shared expert", Sizes(c).linear_type);
+    add_tensor_exit(exit, c, "shared expert", Sizes(c).linear_type);
     // The exchanges around the experts are what runs beside them, so these stay in the chain.
     for (Operations* ops : {&back.before, &back.after}) {
       for (Operation& op : *ops) op.order = Order::chain;
@@ -345,7 +345,7 @@ Passes gate(const BlockContext& c) {
     p.forward.push_back(memory_operation(label, Category::gate, MemoryKernel::gate_topk, scores, 0.1 * scores));
   }
   p.forward.push_back(memory_operation("gate scores", Category::gate, MemoryKernel::gate_topk, 8.6 * scores, 7.15 * scores));
-  if (s.fp8() && !c.apart.expert_casts)
+  if (s.fp8() && !c.runs_apart(UnfusedPart::expert_casts))
     p.forward.push_back(cast_operation("quantise for dispatch", static_cast<double>(s.residual_tokens * s.hidden)));
 
   add_copies(p.forward, c, "copy tokens for their experts", true);
@@ -382,7 +382,7 @@ Passes routed_feed_forward(const BlockContext& c) {
 Exchanges exchanges(const BlockContext& c) {
   if (c.plan.expert_parallel == 1) return {};
   const Sizes s(c);
-  const bool quantised = s.fp8() && !c.apart.expert_casts;
+  const bool quantised = s.fp8() && !c.runs_apart(UnfusedPart::expert_casts);
   const Payload dispatched = dispatch_payload(s.hidden, c.model.moe->num_experts_per_tok, quantised), combined = combine_payload(s.hidden);
   Exchanges e{exchange(c, "dispatch", CollectiveKind::expert_dispatch, dispatched),
               exchange(c, "combine", CollectiveKind::expert_combine, combined), std::nullopt,

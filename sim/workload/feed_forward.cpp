@@ -82,8 +82,9 @@ void add_saved_activation(Passes& p, const FeedForward& f, const BlockContext& c
 Passes dense_feed_forward(const BlockContext& c) {
   const Sizes s(c);
   const std::int64_t width = c.model.intermediate_size / s.tensor;
-  const Linear up{"ffn up", s.tokens, s.hidden, up_factor(c.model) * width, Category::dense_ffn, s.linear_type};
-  const Linear down{"ffn down", s.tokens, width, s.hidden, Category::dense_ffn, s.linear_type};
+  Linear up{"ffn up", s.tokens, s.hidden, up_factor(c.model) * width, Category::dense_ffn, s.linear_type};
+  Linear down{"ffn down", s.tokens, width, s.hidden, Category::dense_ffn, s.linear_type};
+  up.own_input = down.own_gradient = s.shard();
   const FeedForward f{"ffn", s.tokens, width, LoadScale::none, RecomputeModule::mlp};
   const bool norm_runs_again = c.plan.recomputes(RecomputeModule::norm);
 
@@ -92,17 +93,17 @@ Passes dense_feed_forward(const BlockContext& c) {
   const Operations norm_backward = p.backward;
   p.backward.clear();
   const auto inside = static_cast<std::ptrdiff_t>(p.forward.size());
-  const EntryBackward entry = add_tensor_entry(p, c, "ffn");
+  const EntryBackward entry = add_tensor_entry(p, c, "ffn", s.linear_type);
 
   // In FP8 the activation kernel quantises what it writes, unless the scale waits for the largest value of it.
   const ActivationPieces pieces = activation_pieces(c, f.name, values(f));
-  const bool quantises = s.fp8() && !c.unfused_maximum && pieces.forward.empty();
+  const bool quantises = s.fp8() && !c.runs_apart(UnfusedPart::maximum) && pieces.forward.empty();
   const Operand activated = quantises ? Operand::quantised : Operand::bf16;
   add_forward(p.forward, up);
   append(p.forward, pieces.forward.empty() ? Operations{activation_forward(f, c, Bytes{quantises ? kFp8Bytes : 2})} : pieces.forward);
   add_forward(p.forward, down, activated);
   if (keeps_input_in_fp8(f, c)) p.forward.push_back(keep_input(f, c));
-  add_tensor_exit(p, c, "ffn");
+  add_tensor_exit(p, c, "ffn", s.linear_type);
   if (runs_again(f, c)) {
     if (norm_runs_again) p.recompute.push_back(norm_again(c, "ffn norm"));
     const Operations network = again({p.forward.begin() + inside, p.forward.end()});

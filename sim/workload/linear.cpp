@@ -42,7 +42,7 @@ Operation scales_operation(std::string label, double n) {
 
 void add_forward(Operations& ops, const Linear& l, Operand input) {
   const double values = elements(l.tokens, l.in);
-  if (is_fp8(l) && input == Operand::bf16) ops.push_back(cast_operation(l.name + " quantise input", values));
+  if (is_fp8(l) && input == Operand::bf16) ops.push_back(cast_operation(l.name + " quantise input", l.own_input * values));
   if (l.type == DType::fp8_block) ops.push_back(scales_operation(l.name + " scales", values));
   add_gemm(ops, l, GemmLayout::forward);
 }
@@ -50,7 +50,7 @@ void add_forward(Operations& ops, const Linear& l, Operand input) {
 void add_input_gradient(Operations& ops, const Linear& l, Operand gradient) {
   const double values = elements(l.tokens, l.out);
   if (is_fp8(l)) {
-    if (gradient == Operand::bf16) ops.push_back(cast_operation(l.name + " quantise gradient", values));
+    if (gradient == Operand::bf16) ops.push_back(cast_operation(l.name + " quantise gradient", l.own_gradient * values));
     const Bytes weight{elements(l.in, l.out)};
     ops.push_back(memory_operation(l.name + " transpose weight", Category::cast_and_quantize, MemoryKernel::transpose, weight, weight));
   }
@@ -58,9 +58,9 @@ void add_input_gradient(Operations& ops, const Linear& l, Operand gradient) {
   add_gemm(ops, l, GemmLayout::input_gradient);
 }
 
-void add_weight_operands(Operations& ops, const Linear& l) {
+void add_weight_operands(Operations& ops, const Linear& l, Operand input) {
   if (!is_fp8(l)) return;
-  ops.push_back(cast_transpose_operation(l.name + " quantise input for wgrad", elements(l.tokens, l.in)));
+  if (input == Operand::bf16) ops.push_back(cast_transpose_operation(l.name + " quantise input for wgrad", elements(l.tokens, l.in)));
   ops.push_back(cast_transpose_operation(l.name + " quantise gradient for wgrad", elements(l.tokens, l.out)));
 }
 

@@ -21,6 +21,8 @@ struct Linear {
   Category category = Category::attention;
   DType type = DType::bf16;   // of the three products
   bool fp32_gradient = true;  // the weight gradient is added up in FP32; false: written in BF16
+  // Of the rows that this rank quantises itself, of the input and of the output's gradient: the rest is gathered in FP8.
+  double own_input = 1, own_gradient = 1;
 };
 
 // Whether the operand that a product would quantise is in FP8 already, because a kernel before it wrote it so.
@@ -28,8 +30,8 @@ enum class Operand { bf16, quantised };
 
 void add_forward(Operations& ops, const Linear& linear, Operand input = Operand::bf16);
 void add_input_gradient(Operations& ops, const Linear& linear, Operand gradient = Operand::bf16);
-void add_weight_operands(Operations& ops, const Linear& linear);  // the casts of the weight gradient
-void add_weight_gradient(Operations& ops, const Linear& linear);  // its GEMM
+void add_weight_operands(Operations& ops, const Linear& linear, Operand input = Operand::bf16);  // the casts of the weight gradient
+void add_weight_gradient(Operations& ops, const Linear& linear);                                 // its GEMM
 
 // A kernel whose time is the bytes it moves.
 Operation memory_operation(std::string label, Category category, MemoryKernel kernel, Bytes read, Bytes written);

@@ -167,6 +167,8 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
   const std::vector<std::string>& fused = scenario.calibration.stack.fused.value;
   const bool joined = std::find(fused.begin(), fused.end(), "add+rms_norm") != fused.end();
   const Stack& stack = scenario.calibration.stack;
+  std::vector<UnfusedPart> unfused = stack.unfused.value;
+  if (stack.fp8.value != DType::fp8) std::erase(unfused, UnfusedPart::maximum);  // blocks have maxima of their own
   const std::int64_t replicas = mesh.data_parallel() * scenario.plan.micro_batch_size;
   return {.model = scenario.model,
           .plan = scenario.plan,
@@ -181,10 +183,7 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
           .framework = stack.framework.value,
           .attention = stack.attention.value,
           .micro_batches = std::max<std::int64_t>(1, scenario.training.global_batch_size / replicas),
-          .unfused_attention = stack.has_unfused_attention(),
-          .unfused_maximum = stack.fp8.value == DType::fp8 && stack.runs_apart("maximum"),
-          .unfused_loss = stack.runs_apart("cross_entropy"),
-          .apart = apart(stack)};
+          .unfused = std::move(unfused)};
 }
 
 bool alternates_chunks(const Plan& p) {

@@ -1,5 +1,7 @@
 #include "sim/workload/passes.h"
 
+#include <utility>
+
 namespace trillion {
 
 Sizes::Sizes(const BlockContext& c)
@@ -48,10 +50,10 @@ void add_norm(Passes& p, const BlockContext& c, const std::string& name, bool jo
 }
 
 void add_residual(Passes& p, const BlockContext& c, const std::string& name) {
-  const Bytes residual = Sizes(c).residual(), mask = c.unfused_attention ? 0.5 * residual : Bytes{};
+  const Bytes residual = Sizes(c).residual(), mask = c.runs_apart(UnfusedPart::attention) ? 0.5 * residual : Bytes{};
   constexpr auto kPart = Category::norm_and_elementwise;
   p.forward.push_back(memory_operation(name + " residual", kPart, MemoryKernel::add, 2 * residual, residual + mask));
-  if (!c.unfused_attention) return;
+  if (!c.runs_apart(UnfusedPart::attention)) return;
   p.backward.insert(p.backward.begin(),
                     memory_operation(name + " dropout backward", kPart, MemoryKernel::dropout, residual + mask, residual));
   p.saved.push_back({name + " dropout mask", mask, LoadScale::none, Module::norms});
@@ -59,42 +61,79 @@ void add_residual(Passes& p, const BlockContext& c, const std::string& name) {
 
 namespace {
 
-Operation tensor_collective(const BlockContext& c, const std::string& label, CollectiveKind kind) {
-  const Sizes s(c);
-  return {label, Category::tensor_parallel, Lane::tensor,
-          Collective{.kind = kind,
-                     .bytes = s.bf16(s.hidden),
-                     .ranks = c.tensor.size,
-                     .ranks_per_node = c.tensor.ranks_per_node,
-                     .scale_up_bytes = {},
-                     .nic_share = c.tensor.nic_share}};
-}
+// The collectives of one pair of layers, each with the copy that DTensor makes around it (UnfusedPart::sequence_copies).
+class TensorParallel {
+ public:
+  TensorParallel(const BlockContext& c, std::string name, DType products) : c_(c), name_(std::move(name)), products_(products) {}
+
+  Operations gather(const char* what) const {
+    const double value = products_ == DType::bf16 ? 2 : products_ == DType::fp8 ? 1 : kFp8Bytes;
+    Operations ops{collective(what, CollectiveKind::all_gather, value)};
+    if (copies()) ops.push_back(copy(what, value));
+    return ops;
+  }
+  Operations reduce_scatter(const char* what) const {
+    Operations ops;
+    if (copies()) ops.push_back(copy(what, 2));
+    ops.push_back(collective(what, CollectiveKind::reduce_scatter, 2));
+    return ops;
+  }
+  Operations all_reduce(const char* what) const { return {collective(what, CollectiveKind::all_reduce, 2)}; }
+
+ private:
+  // Pieces that run beside their own product are taken from where they lie.
+  bool copies() const { return c_.runs_apart(UnfusedPart::sequence_copies) && c_.plan.tensor_parallel_overlap != TensorOverlap::pipelined; }
+  Bytes bytes(double value) const {
+    const Sizes s(c_);
+    return Bytes{value * static_cast<double>(s.tokens) * static_cast<double>(s.hidden)};
+  }
+  Operation collective(const char* what, CollectiveKind kind, double value) const {
+    return {name_ + " " + what, Category::tensor_parallel, Lane::tensor,
+            Collective{.kind = kind,
+                       .bytes = bytes(value),
+                       .ranks = c_.tensor.size,
+                       .ranks_per_node = c_.tensor.ranks_per_node,
+                       .scale_up_bytes = {},
+                       .nic_share = c_.tensor.nic_share}};
+  }
+  Operation copy(const char* what, double value) const {
+    return memory_operation(name_ + " " + what + " copy", Category::norm_and_elementwise, MemoryKernel::torch_cat, bytes(value),
+                            bytes(value));
+  }
+
+  const BlockContext& c_;
+  std::string name_;
+  DType products_;
+};
 
 }  // namespace
 
-EntryBackward add_tensor_entry(Passes& p, const BlockContext& c, const std::string& name) {
+EntryBackward add_tensor_entry(Passes& p, const BlockContext& c, const std::string& name, DType products) {
   if (c.plan.tensor_parallel == 1) return {};
+  const TensorParallel tensor(c, name, products);
   const bool beside = c.plan.tensor_parallel_overlap != TensorOverlap::none;
   EntryBackward back;
   if (c.plan.sequence_parallel) {
-    p.forward.push_back(tensor_collective(c, name + " all-gather", CollectiveKind::all_gather));
-    back.before = {tensor_collective(c, name + " all-gather input again", CollectiveKind::all_gather)};
-    back.after = {tensor_collective(c, name + " reduce-scatter gradient", CollectiveKind::reduce_scatter)};
-    if (beside) back.before.back().order = Order::ahead;
+    append(p.forward, tensor.gather("all-gather"));
+    back.before = tensor.gather("all-gather input again");
+    back.after = tensor.reduce_scatter("reduce-scatter gradient");
+    if (beside) back.before.front().order = Order::ahead;
   } else {
-    back.after = {tensor_collective(c, name + " all-reduce gradient", CollectiveKind::all_reduce)};
+    back.after = tensor.all_reduce("all-reduce gradient");
   }
   if (beside) back.after.back().order = Order::before_weights;
   return back;
 }
 
-void add_tensor_exit(Passes& p, const BlockContext& c, const std::string& name) {
+void add_tensor_exit(Passes& p, const BlockContext& c, const std::string& name, DType products) {
   if (c.plan.tensor_parallel == 1) return;
+  const TensorParallel tensor(c, name, products);
   if (c.plan.sequence_parallel) {
-    p.forward.push_back(tensor_collective(c, name + " reduce-scatter", CollectiveKind::reduce_scatter));
-    p.backward.insert(p.backward.begin(), tensor_collective(c, name + " all-gather gradient", CollectiveKind::all_gather));
+    append(p.forward, tensor.reduce_scatter("reduce-scatter"));
+    const Operations gather = tensor.gather("all-gather gradient");
+    p.backward.insert(p.backward.begin(), gather.begin(), gather.end());
   } else {
-    p.forward.push_back(tensor_collective(c, name + " all-reduce", CollectiveKind::all_reduce));
+    append(p.forward, tensor.all_reduce("all-reduce"));
   }
 }
 

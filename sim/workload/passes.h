@@ -34,6 +34,8 @@ struct Sizes {
   // Bytes of a BF16 activation with so many channels.
   Bytes bf16(std::int64_t channels) const { return Bytes{2.0 * static_cast<double>(tokens) * static_cast<double>(channels)}; }
   Bytes residual() const { return Bytes{2.0 * static_cast<double>(residual_tokens) * static_cast<double>(hidden)}; }
+  // Of the tokens, what lies on one tensor-parallel rank between its modules.
+  double shard() const { return static_cast<double>(residual_tokens) / static_cast<double>(tokens); }
   bool fp8() const { return linear_type != DType::bf16; }
 };
 
@@ -62,11 +64,13 @@ void add_residual(Passes& passes, const BlockContext& context, const std::string
 // Tensor-parallel communication around a pair of column- and row-split layers: what enters and what leaves.
 // With sequence parallelism all-gather in and reduce-scatter out (Korthikanti et al. 2022), else an all-reduce out (Megatron-LM);
 // the backward pass mirrors it. Sequence parallelism keeps a shard of the input and gathers it again for the weight gradient.
+// What FP8 products read is gathered in FP8, going back too; sums travel in BF16 (Transformer Engine@d0067d0
+// transformer_engine/pytorch/distributed.py _all_gather_fp8; torchao float8/float8_tensor_parallel.py).
 // With plan.tensor_parallel_overlap: bulk the two collectives of the entry's backward pass run beside the products around them.
 struct EntryBackward {
   Operations before, after;  // the input gradient's GEMM
 };
-EntryBackward add_tensor_entry(Passes& passes, const BlockContext& context, const std::string& name);
-void add_tensor_exit(Passes& passes, const BlockContext& context, const std::string& name);
+EntryBackward add_tensor_entry(Passes& passes, const BlockContext& context, const std::string& name, DType products);
+void add_tensor_exit(Passes& passes, const BlockContext& context, const std::string& name, DType products);
 
 }  // namespace trillion

@@ -107,14 +107,14 @@ Operation pass_over(const char* label, MemoryKernel kernel, double read, double 
 void add_passes_apart(OptimizerKernels& k, const HeldParameters& held, const Scenario& scenario) {
   const Stack& stack = scenario.calibration.stack;
   const double gradient = static_cast<double>(scenario.training.optimizer_state.gradient_bytes);
-  if (stack.runs_apart("optimizer")) {
+  if (stack.runs_apart(UnfusedPart::optimizer)) {
     k.before.push_back(pass_over("zero gradients", MemoryKernel::zero, 0, gradient * held.whole));
     const std::int64_t model_parallel = scenario.plan.tensor_parallel * scenario.plan.context_parallel * scenario.plan.pipeline_parallel;
     if (model_parallel < scenario.cluster.gpus())
       k.before.push_back(pass_over("divide gradients", MemoryKernel::copy, gradient * held.whole, gradient * held.whole));
     k.after.push_back(pass_over("copy parameters", MemoryKernel::cast_bf16, 4 * held.shard, 2 * held.shard));
   }
-  if (stack.runs_apart("loss_scaling")) {
+  if (stack.runs_apart(UnfusedPart::loss_scaling)) {
     if (gradient < 4) k.before.push_back(pass_over("gradients to FP32", MemoryKernel::cast_fp32, gradient * held.shard, 4 * held.shard));
     k.before.push_back(pass_over("unscale gradients", MemoryKernel::copy, 4 * held.shard, 4 * held.shard));
   }

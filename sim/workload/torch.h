@@ -19,7 +19,9 @@ Passes torch_experts(const BlockContext& context);  // between the exchanges
 Passes torch_embedding(const BlockContext& context);
 Passes torch_head(const BlockContext& context);
 
-// A linear layer's products with what PyTorch does around them: casts under autocast, sums over micro-batches.
-void add_torch_linear(Passes& passes, const BlockContext& context, const Linear& linear);
+// A linear layer's products with what PyTorch does around them: casts under autocast, sums over micro-batches. Compiled code casts a
+// tensor to FP8 once for all who read it: for a `further` reader nothing is cast going forward, nor for its weight gradient.
+enum class Reader { first, further };
+void add_torch_linear(Passes& passes, const BlockContext& context, const Linear& linear, Reader reader = Reader::first);
 
 }  // namespace trillion

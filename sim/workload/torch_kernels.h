@@ -15,6 +15,7 @@ struct TorchSizes {
   double wide = 2;        // bytes of one: 4 under autocast, whose embedding and norms are FP32
   double first_read = 2;  // bytes of a rotation's input
   bool compiled = false;
+  bool norm_written_out = false, complex_rotation = false;  // workload/torch_written_out.h
   double micro_batches = 1;
 };
 

@@ -5,6 +5,7 @@
 
 #include "sim/workload/context_attention.h"
 #include "sim/workload/torch_kernels.h"
+#include "sim/workload/torch_written_out.h"
 
 namespace trillion {
 
@@ -21,6 +22,7 @@ double elements(const Linear& l) { return static_cast<double>(l.in) * static_cas
 // x cos + cat(-high, low) sin, of so many values; the backward pass runs the same five kernels.
 void add_rotation(Operations& ops, const TorchSizes& t, const std::string& name, double values) {
   const double wide = t.wide;
+  if (t.complex_rotation) return append(ops, complex_rotation(t, name, values));
   if (t.compiled) {
     ops.push_back(torch_kernel(name, MemoryKernel::rope, t.first_read * values, 2 * values));
     return;
@@ -50,6 +52,8 @@ TorchSizes::TorchSizes(const BlockContext& c)
       residual(static_cast<double>(s.residual_tokens) * static_cast<double>(s.hidden)),
       wide(c.autocast() ? 4 : 2),
       compiled(c.framework == Framework::torch_compiled),
+      norm_written_out(!compiled && c.runs_apart(UnfusedPart::rms_norm) && c.model.normalisation == Normalisation::rms_norm),
+      complex_rotation(c.runs_apart(UnfusedPart::rotation)),
       micro_batches(static_cast<double>(c.micro_batches)) {}
 
 Operation torch_kernel(std::string label, MemoryKernel kernel, double read, double written) {
@@ -61,7 +65,7 @@ Operation torch_unary(std::string label, double read, double written) {
 }
 
 void add_torch_norm(Passes& p, const TorchSizes& t, const std::string& name, int readers) {
-  p.saved.push_back({name + " input", Bytes{t.wide * t.residual}});
+  p.saved.push_back({name + " input", Bytes{(t.norm_written_out ? 4 : t.wide) * t.residual}});
   // As the products read it: with sequence parallelism gathered, since autograd saves what a function was given.
   p.saved.push_back({name + " output", Bytes{2.0 * static_cast<double>(t.s.tokens) * static_cast<double>(t.s.hidden)}});
   p.saved.push_back({name + " rows", Bytes{4.0 * static_cast<double>(t.s.residual_tokens)}});
@@ -72,6 +76,13 @@ void add_torch_norm(Passes& p, const TorchSizes& t, const std::string& name, int
     insert_front(p.backward, {torch_kernel(name + " backward", MemoryKernel::rms_norm_backward, (readers + 2) * t.wide * t.residual,
                                            t.wide * t.residual),
                               torch_kernel(name + " weight gradient", MemoryKernel::rms_norm_backward, 2 * t.wide * t.residual, 0)});
+    return;
+  }
+  if (t.norm_written_out) {
+    p.saved.push_back({name + " normalised", Bytes{t.wide * t.residual}});
+    append(p.forward, written_out_norm(t, name));
+    insert_front(p.backward, written_out_norm_backward(t, name));
+    add_sums(p.backward, name, readers - 1, t.residual, t.wide, true);
     return;
   }
   p.forward.push_back(torch_kernel(name, MemoryKernel::torch_rms_norm, t.wide * t.residual, t.wide * t.residual));
@@ -86,14 +97,16 @@ void add_torch_residual(Passes& p, const TorchSizes& t, const std::string& name)
   p.forward.back().host_calls = kModuleCall;
 }
 
-void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear) {
+void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear, Reader reader) {
   Linear l = linear;
   l.fp32_gradient = false;
   const double weights = elements(l), reached = 1.0 - 1.0 / static_cast<double>(c.micro_batches);
   if (c.autocast()) p.forward.push_back(torch_kernel(l.name + " cast weight", MemoryKernel::torch_cast_bf16, 4 * weights, 2 * weights));
-  add_forward(p.forward, l);
+  const bool there = reader == Reader::further && c.framework == Framework::torch_compiled;
+  const Operand input = there ? Operand::quantised : Operand::bf16;
+  add_forward(p.forward, l, input);
   add_input_gradient(p.backward, l);
-  add_weight_operands(p.weight, l);
+  add_weight_operands(p.weight, l, input);
   add_weight_gradient(p.weight, l);
   if (c.framework == Framework::torch_eager) p.forward.back().host_calls = p.weight.back().host_calls = kModuleCall;
   if (c.autocast()) {
@@ -151,16 +164,23 @@ Passes torch_attention(const BlockContext& c) {
   const auto linear = [&](const char* name, std::int64_t in, std::int64_t out) {
     return Linear{name, t.s.tokens, in, out, Category::attention, t.s.linear_type};
   };
-  const CoreAttention core = core_attention(c, dim, dim);
+  CoreAttention core = core_attention(c, dim, dim);
+  const bool repeats = c.runs_apart(UnfusedPart::repeated_heads) && kv_heads < heads;
+  const double copies = repeats ? static_cast<double>(heads / kv_heads) : 1;
+  if (repeats) core.kv_heads = heads;
 
   // Forward in order; the backward pass is put together after it.
   Passes norm, entry, products, o;
   add_torch_norm(norm, t, "attention norm", 3);
-  const EntryBackward entry_back = add_tensor_entry(entry, c, "attention");
+  const EntryBackward entry_back = add_tensor_entry(entry, c, "attention", t.s.linear_type);
   for (const auto& [name, width] : {std::pair{"q", heads * dim}, std::pair{"k", kv_heads * dim}, std::pair{"v", kv_heads * dim}}) {
-    add_torch_linear(products, c, linear(name, t.s.hidden, width));
+    Linear l = linear(name, t.s.hidden, width);
+    l.own_input = t.s.shard();
+    add_torch_linear(products, c, l, products.forward.empty() ? Reader::first : Reader::further);
   }
-  add_torch_linear(o, c, linear("o projection", heads * dim, t.s.hidden));
+  Linear o_projection = linear("o projection", heads * dim, t.s.hidden);
+  o_projection.own_gradient = t.s.shard();
+  add_torch_linear(o, c, o_projection);
   const Passes rotation = rotations(c, t, q, kv);
 
   Passes p;
@@ -173,9 +193,10 @@ Passes torch_attention(const BlockContext& c) {
   }
   append(p.forward, products.forward);
   append(p.forward, rotation.forward);
+  if (repeats) append(p.forward, {repeat_heads("keys", kv, copies), repeat_heads("values", kv, copies)});
   append(p.forward, sdpa(c, core_forward(c, core)));
   append(p.forward, o.forward);
-  add_tensor_exit(p, c, "attention");
+  add_tensor_exit(p, c, "attention", t.s.linear_type);
   if (!t.compiled) add_torch_residual(p, t, "attention residual");
 
   Operations mirrored = std::move(p.backward);  // of the tensor-parallel exit
@@ -183,6 +204,7 @@ Passes torch_attention(const BlockContext& c) {
   append(p.backward, mirrored);
   append(p.backward, o.backward);
   append(p.backward, sdpa(c, core_backward(c, core)));
+  if (repeats) append(p.backward, {repeat_heads_backward("keys", kv, copies), repeat_heads_backward("values", kv, copies)});
   append(p.backward, rotation.backward);
   append(p.backward, products.backward);
   append(p.backward, entry_back.after);
@@ -193,7 +215,7 @@ Passes torch_attention(const BlockContext& c) {
 
   for (const Passes* part : {&norm, &products, &o}) p.saved.insert(p.saved.end(), part->saved.begin(), part->saved.end());
   if (c.autocast()) p.saved.push_back({"BF16 copies of the input", Bytes{4 * t.residual}});
-  p.saved.push_back({"queries, keys, values", Bytes{2 * (q + 2 * kv)}});
+  p.saved.push_back({"queries, keys, values", Bytes{2 * (q + 2 * kv * copies)}});
   p.saved.push_back({"attention output", Bytes{2 * q}});
   p.saved.push_back({"attention log-sum-exp", Bytes{4 * tokens * static_cast<double>(heads)}});
   return p;
@@ -204,10 +226,15 @@ void add_torch_feed_forward(Passes& p, const BlockContext& c, const FeedForwardS
   const bool gated = c.model.activation == Activation::swiglu;
   Passes up, down;
   const std::string name = f.name;
-  const DType type = Sizes(c).linear_type;
-  if (gated) add_torch_linear(up, c, {name + " gate", f.rows, c.model.hidden_size, f.width, f.category, type});
-  add_torch_linear(up, c, {name + " up", f.rows, c.model.hidden_size, f.width, f.category, type});
-  add_torch_linear(down, c, {name + " down", f.rows, f.width, c.model.hidden_size, f.category, type});
+  const Sizes s(c);
+  const std::int64_t hidden = s.hidden;
+  Linear gate{name + " gate", f.rows, hidden, f.width, f.category, s.linear_type};
+  Linear widen{name + " up", f.rows, hidden, f.width, f.category, s.linear_type};
+  Linear narrow{name + " down", f.rows, f.width, hidden, f.category, s.linear_type};
+  gate.own_input = widen.own_input = narrow.own_gradient = s.shard();
+  if (gated) add_torch_linear(up, c, gate);
+  add_torch_linear(up, c, widen, gated ? Reader::further : Reader::first);
+  add_torch_linear(down, c, narrow);
   append(p.forward, up.forward);
   add_torch_activation(p, TorchSizes(c), {name, values, gated, LoadScale::none});
   append(p.forward, down.forward);
@@ -253,10 +280,10 @@ Passes torch_feed_forward(const BlockContext& c) {
   Passes norm, entry, p, exit;
   const bool gated = c.model.activation == Activation::swiglu;
   add_torch_norm(norm, t, "ffn norm", gated ? 2 : 1);
-  const EntryBackward entry_back = add_tensor_entry(entry, c, "ffn");
+  const EntryBackward entry_back = add_tensor_entry(entry, c, "ffn", t.s.linear_type);
   const std::int64_t width = c.model.intermediate_size / t.s.tensor;
   add_torch_feed_forward(p, c, {"ffn", t.s.tokens, width, Category::dense_ffn});
-  add_tensor_exit(exit, c, "ffn");
+  add_tensor_exit(exit, c, "ffn", t.s.linear_type);
 
   insert_front(p.forward, entry.forward);
   insert_front(p.forward, norm.forward);
@@ -301,19 +328,19 @@ namespace {
 double loss_transient_bytes(const BlockContext& c, bool compiled) {
   if (compiled) return 2;
   if (c.plan.tensor_parallel == 1) return 8;
-  return c.unfused_loss ? 12 : 2;
+  return c.runs_apart(UnfusedPart::cross_entropy) ? 12 : 2;
 }
 
 }  // namespace
 
 Passes torch_head(const BlockContext& c) {
   const TorchSizes t(c);
-  const bool compiled_loss = t.compiled && !c.unfused_loss;  // or only the layers are compiled
+  const bool compiled_loss = t.compiled && !c.runs_apart(UnfusedPart::cross_entropy);  // or only the layers are compiled
   const std::int64_t vocabulary = (c.model.vocab_size + t.s.tensor - 1) / t.s.tensor;
   const double logits = static_cast<double>(t.s.tokens) * static_cast<double>(vocabulary);
   Passes norm, entry, projection;
   add_torch_norm(norm, t, "final norm", 1);
-  const EntryBackward entry_back = add_tensor_entry(entry, c, "head");
+  const EntryBackward entry_back = add_tensor_entry(entry, c, "head", DType::bf16);
   add_torch_linear(projection, c, {"head", t.s.tokens, t.s.hidden, vocabulary, Category::embedding_and_head, DType::bf16});
   const auto loss = [&](const char* label, MemoryKernel kernel, double read, double written) {
     return memory_operation(label, Category::embedding_and_head, kernel, Bytes{read * logits}, Bytes{written * logits});

@@ -24,10 +24,7 @@ struct BlockSetting {
     const auto group = [](std::int64_t size) { return Group{size, 1, std::min<std::int64_t>(size, 8)}; };
     const Group tensor = group(plan.tensor_parallel), context = group(plan.context_parallel), expert = group(plan.expert_parallel);
     BlockContext all{model, plan, training, routing, fp8_type, fuses_residual_with_norm, tensor, context, expert};
-    all.unfused_attention = unfused_attention;
-    all.unfused_maximum = unfused_maximum;
-    all.unfused_loss = unfused_loss;
-    all.apart = apart;
+    all.unfused = unfused;
     all.micro_batches = micro_batches;
     return all;
   }
@@ -42,8 +39,7 @@ struct BlockSetting {
   LayerRouting routing;
   DType fp8_type = DType::fp8_block;
   bool fuses_residual_with_norm = false;
-  bool unfused_attention = false, unfused_maximum = false, unfused_loss = false;
-  Apart apart = {};
+  std::vector<UnfusedPart> unfused;
   std::int64_t micro_batches = 1;
 };
 

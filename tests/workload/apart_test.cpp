@@ -33,42 +33,33 @@ BlockSetting gpt() {
   return setting;
 }
 
-double bytes_more(BlockSetting setting, const Apart& apart, BlockKind kind = BlockKind::dense_layer) {
+double bytes_more(BlockSetting setting, UnfusedPart part, BlockKind kind = BlockKind::dense_layer) {
   const double before = moved(setting.block(kind));
-  setting.apart = apart;
+  setting.unfused.push_back(part);
   return moved(setting.block(kind)) - before;
-}
-
-TEST(Apart, WordsOfTheStackAreItsMembers) {
-  Stack stack;
-  EXPECT_FALSE(apart(stack).bias || apart(stack).layouts || apart(stack).gradient_sums || apart(stack).squared_relu ||
-               apart(stack).accumulation || apart(stack).expert_casts);
-  stack.unfused.value = {"bias", "layouts", "gradient_sums", "squared_relu", "accumulation", "expert_casts"};
-  EXPECT_TRUE(apart(stack).bias && apart(stack).layouts && apart(stack).gradient_sums && apart(stack).squared_relu &&
-              apart(stack).accumulation && apart(stack).expert_casts);
 }
 
 TEST(Apart, EachBiasIsSummedOnceAndThatOfQueriesKeysAndValuesAdded) {
   BlockSetting setting = gpt();
   const double t = setting.tokens(), h = 12288;
   // Gradients: outputs of qkv (3 h / 8), o (h), up (4 h / 8), down (h). The addition reads and writes 3 h / 8.
-  EXPECT_DOUBLE_EQ(bytes_more(setting, {.bias = true}), 2 * t * h * (3.0 / 8 + 1 + 0.5 + 1) + 4 * t * h * 3 / 8);
+  EXPECT_DOUBLE_EQ(bytes_more(setting, UnfusedPart::bias), 2 * t * h * (3.0 / 8 + 1 + 0.5 + 1) + 4 * t * h * 3 / 8);
   setting.plan.sequence_parallel = true;  // o and down add theirs on the residual stream
-  EXPECT_DOUBLE_EQ(bytes_more(setting, {.bias = true}), 2 * t * h * (3.0 / 8 + 1.0 / 8 + 0.5 + 1.0 / 8) + 4 * t * h * 3 / 8);
-  EXPECT_DOUBLE_EQ(bytes_more(BlockSetting(dense_model(1)), {.bias = true}), 0);  // Llama has none
+  EXPECT_DOUBLE_EQ(bytes_more(setting, UnfusedPart::bias), 2 * t * h * (3.0 / 8 + 1.0 / 8 + 0.5 + 1.0 / 8) + 4 * t * h * 3 / 8);
+  EXPECT_DOUBLE_EQ(bytes_more(BlockSetting(dense_model(1)), UnfusedPart::bias), 0);  // Llama has none
 }
 
 TEST(Apart, WhatAttentionTakesAndGivesIsMovedOnceMore) {
   const BlockSetting llama(dense_model(1));  // 32 heads, 8 of keys, 128 channels
   const double t = llama.tokens(), q = 32 * 128, kv = 8 * 128;
-  EXPECT_DOUBLE_EQ(bytes_more(llama, {.layouts = true}), 4 * t * (q + kv + (q + 2 * kv)));
+  EXPECT_DOUBLE_EQ(bytes_more(llama, UnfusedPart::layouts), 4 * t * (q + kv + (q + 2 * kv)));
   BlockSetting alone = llama;
   alone.model.num_key_value_heads = 32;  // queries need no regrouping
-  EXPECT_DOUBLE_EQ(bytes_more(alone, {.layouts = true}), 4 * t * (q + 3 * q));
+  EXPECT_DOUBLE_EQ(bytes_more(alone, UnfusedPart::layouts), 4 * t * (q + 3 * q));
   BlockSetting unfused = gpt();
-  EXPECT_DOUBLE_EQ(bytes_more(unfused, {.layouts = true}), 0);  // no rotation: one tensor, read in place
-  unfused.unfused_attention = true;
-  EXPECT_DOUBLE_EQ(bytes_more(unfused, {.layouts = true}), 4 * unfused.tokens() * 12288 / 8 * (1 + 3));
+  EXPECT_DOUBLE_EQ(bytes_more(unfused, UnfusedPart::layouts), 0);  // no rotation: one tensor, read in place
+  unfused.unfused = {UnfusedPart::attention};
+  EXPECT_DOUBLE_EQ(bytes_more(unfused, UnfusedPart::layouts), 4 * unfused.tokens() * 12288 / 8 * (1 + 3));
 }
 
 TEST(Apart, GradientsThatMeetAreAddedInAKernel) {
@@ -76,22 +67,22 @@ TEST(Apart, GradientsThatMeetAreAddedInAKernel) {
     BlockSetting setting = gpt();
     setting.plan.sequence_parallel = sequence_parallel;
     const double residual = 2 * setting.tokens() * 12288 / (sequence_parallel ? 8 : 1);
-    EXPECT_DOUBLE_EQ(bytes_more(setting, {.gradient_sums = true}), 2 * (3 - 1) * residual);  // both norms
+    EXPECT_DOUBLE_EQ(bytes_more(setting, UnfusedPart::gradient_sums), 2 * (3 - 1) * residual);  // both norms
   }
   BlockSetting head = gpt();
-  EXPECT_DOUBLE_EQ(bytes_more(head, {.gradient_sums = true}, BlockKind::head), 0);  // nothing meets before the last norm
+  EXPECT_DOUBLE_EQ(bytes_more(head, UnfusedPart::gradient_sums, BlockKind::head), 0);  // nothing meets before the last norm
 }
 
 TEST(Apart, AWeightGradientIsAddedToTheOthers) {
   BlockSetting setting = gpt();
   setting.training.optimizer_state.gradient_bytes = 2;
-  EXPECT_DOUBLE_EQ(bytes_more(setting, {.accumulation = true}), 0);  // one micro-batch
+  EXPECT_DOUBLE_EQ(bytes_more(setting, UnfusedPart::accumulation), 0);  // one micro-batch
   setting.micro_batches = 2;
   const double weights = 12.0 * 12288 * 12288 / 8;
-  EXPECT_DOUBLE_EQ(bytes_more(setting, {.accumulation = true}), (2 + 2 + 2) * weights);
+  EXPECT_DOUBLE_EQ(bytes_more(setting, UnfusedPart::accumulation), (2 + 2 + 2) * weights);
   setting.training.optimizer_state.gradient_bytes = 4;
-  EXPECT_DOUBLE_EQ(bytes_more(setting, {.accumulation = true}), (2 + 4 + 4) * weights);
-  setting.apart = {.accumulation = true};
+  EXPECT_DOUBLE_EQ(bytes_more(setting, UnfusedPart::accumulation), (2 + 4 + 4) * weights);
+  setting.unfused = {UnfusedPart::accumulation};
   for (const Gemm& g : of_type<Gemm>(setting.block(BlockKind::dense_layer).experts_weight)) EXPECT_FALSE(g.accumulate_fp32);
 }
 
@@ -99,8 +90,8 @@ TEST(Apart, ASquaredReluRunsInSixPieces) {
   BlockSetting setting(shipped_model("nemotron-4-340b"));
   const double values = setting.tokens() * 73728;
   // Fused: reads and writes one value | reads two, writes one. In pieces: 2 x (1 + 1) | (1 + 1) + (1 + 1) + (2 + 1) + (2 + 1).
-  EXPECT_DOUBLE_EQ(bytes_more(setting, {.squared_relu = true}), 2 * values * ((4 - 2) + (10 - 3)));
-  EXPECT_DOUBLE_EQ(bytes_more(gpt(), {.squared_relu = true}), 0);
+  EXPECT_DOUBLE_EQ(bytes_more(setting, UnfusedPart::squared_relu), 2 * values * ((4 - 2) + (10 - 3)));
+  EXPECT_DOUBLE_EQ(bytes_more(gpt(), UnfusedPart::squared_relu), 0);
 }
 
 // Rows arrive in BF16 and are quantised there: 2 bytes a value on the wire both ways, and one cast before each of the four products.
@@ -109,7 +100,7 @@ TEST(Apart, ExpertsQuantiseWhatArrives) {
   plan.precision = Precision::fp8;
   plan.expert_parallel = 8;
   BlockSetting setting(shipped_model("qwen3-30b-a3b"), plan);
-  setting.apart = {.expert_casts = true};
+  setting.unfused = {UnfusedPart::expert_casts};
   const Exchanges e = exchanges(setting.context());
   const auto bytes = [](const Operation& op) { return std::get<Collective>(op.what).scale_up_bytes; };
   EXPECT_EQ(bytes(*e.dispatch), bytes(*e.combine));
@@ -124,7 +115,8 @@ TEST(Apart, ProductsAndWhatIsKeptStay) {
   BlockSetting setting = gpt();
   setting.micro_batches = 4;
   const Block before = setting.block(BlockKind::dense_layer);
-  setting.apart = {.bias = true, .layouts = true, .gradient_sums = true, .squared_relu = true, .accumulation = true};
+  setting.unfused = {UnfusedPart::bias, UnfusedPart::layouts, UnfusedPart::gradient_sums, UnfusedPart::squared_relu,
+                     UnfusedPart::accumulation};
   const Block after = setting.block(BlockKind::dense_layer);
   const auto products = [](const Block& b) {
     return work<Gemm>(b.before_exchange) + work<Gemm>(b.experts) + work<Gemm>(b.experts_backward) + work<Gemm>(b.before_exchange_backward) +

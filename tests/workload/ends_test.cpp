@@ -74,11 +74,11 @@ TEST(Ends, TheLossComesBetweenTheProducts) {
 // 4 bytes a logit and pass, in and out: cast, two reductions, subtraction, exponential and division forward; product and cast backward.
 TEST(Ends, AnUnfusedLossPassesOverFp32LogitsAgainAndAgain) {
   BlockSetting setting = setting_with_vocabulary(128000);
-  setting.unfused_loss = true;
+  setting.unfused = {UnfusedPart::cross_entropy};
   setting.plan.tensor_parallel = 4;
   const Passes p = output_head(setting.context()), fused = [&] {
     BlockSetting other = setting;
-    other.unfused_loss = false;
+    other.unfused.clear();
     return output_head(other.context());
   }();
   const double logits = 4096.0 * 128000 / 4;

@@ -138,7 +138,7 @@ TEST(FeedForward, CurrentScalingSearchesEveryTensorBeforeItsCast) {
   };
   const Block delayed = setting.block(BlockKind::dense_layer);
   EXPECT_TRUE(kernels(delayed.experts, MemoryKernel::gradient_norm).empty());
-  setting.unfused_maximum = true;
+  setting.unfused = {UnfusedPart::maximum};
   const Block current = setting.block(BlockKind::dense_layer);
   for (const Operations* ops : {&current.experts, &current.experts_backward, &current.before_exchange, &current.before_exchange_backward}) {
     const auto casts = kernels(*ops, MemoryKernel::cast_fp8), maxima = kernels(*ops, MemoryKernel::gradient_norm);

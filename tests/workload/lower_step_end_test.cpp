@@ -66,6 +66,25 @@ TEST(LowerStepEnd, ShardedGradientsAreReducedEveryMicroBatchButUnderAPipeline) {
   }
 }
 
+TEST(LowerStepEnd, ShardedPyTorchCopiesBetweenGatherAndKernelsAndBeforeTheReduction) {
+  Scenario s = linear_pipeline(ScheduleKind::one_f_one_b, 1);
+  s.plan.sharding = Sharding::zero_3;
+  s.calibration.stack.framework.value = Framework::torch_compiled;
+  const LaidOutStep laid(s);
+  const LoweredStep step = laid.lowered();
+  std::size_t taken_apart = 0;
+  for (const TaskId t : step.graph.tasks_of(step.streams[0][static_cast<std::size_t>(Lane::compute)])) {
+    if (step.graph.kind_of(t).label != "take gathered parameters apart") continue;
+    ++taken_apart;
+    ASSERT_EQ(step.graph.dependencies(t).size(), 1u);
+    EXPECT_EQ(step.graph.kind_of(step.graph.dependencies(t)[0]).label, "gather parameters");
+  }
+  EXPECT_EQ(taken_apart, step.graph.tasks_of(step.streams[0][static_cast<std::size_t>(Lane::gather)]).size());
+  for (const TaskId t : reductions(step, 0)) {
+    EXPECT_EQ(step.graph.kind_of(step.graph.dependencies(t)[0]).label, "cut gradients into chunks");
+  }
+}
+
 TEST(LowerStepEnd, TheTwoCopiesOfAStageReduceTogether) {
   const LaidOutStep laid(unbucketed(linear_pipeline(ScheduleKind::dualpipe, 4)));
   const LoweredStep step = laid.lowered();

@@ -79,12 +79,12 @@ TEST(Passes, TheModelSaysWhichNorm) {
   EXPECT_EQ(of_type<MemoryBound>(p.backward).front().kernel, MemoryKernel::layer_norm_backward);
 }
 
-Passes entry_and_exit(const BlockSetting& setting) {
+Passes entry_and_exit(const BlockSetting& setting, DType products = DType::bf16) {
   Passes p;
-  const EntryBackward entry = add_tensor_entry(p, setting.context(), "ffn");
+  const EntryBackward entry = add_tensor_entry(p, setting.context(), "ffn", products);
   p.backward.insert(p.backward.end(), entry.before.begin(), entry.before.end());
   p.backward.insert(p.backward.end(), entry.after.begin(), entry.after.end());
-  add_tensor_exit(p, setting.context(), "ffn");
+  add_tensor_exit(p, setting.context(), "ffn", products);
   return p;
 }
 
@@ -115,6 +115,39 @@ TEST(Passes, TensorParallelismReducesOnceAPass) {
   for (const Operation& op : split.forward) EXPECT_EQ(op.lane, Lane::tensor);
 }
 
+TEST(Passes, WhatFp8ProductsReadIsGatheredInFp8AndSumsAreNot) {
+  BlockSetting setting(dense_model(1));
+  setting.plan.tensor_parallel = 4;
+  setting.plan.sequence_parallel = true;
+  const Passes wide = entry_and_exit(setting), narrow = entry_and_exit(setting, DType::fp8);
+  for (const auto& [before, after] : {std::pair{&wide.forward, &narrow.forward}, std::pair{&wide.backward, &narrow.backward}}) {
+    const auto collectives = of_type<Collective>(*before), fewer = of_type<Collective>(*after);
+    ASSERT_EQ(collectives.size(), fewer.size());
+    for (std::size_t i = 0; i < fewer.size(); ++i) {
+      const double share = fewer[i].kind == CollectiveKind::all_gather ? 0.5 : 1;
+      EXPECT_DOUBLE_EQ(fewer[i].bytes.value(), share * collectives[i].bytes.value());
+    }
+  }
+}
+
+TEST(Passes, GatheredSequencesAreCopiedWhereTheyAreNotTheFirstDimension) {
+  BlockSetting setting(dense_model(1));
+  setting.plan.tensor_parallel = 4;
+  setting.plan.sequence_parallel = true;
+  setting.plan.tensor_parallel_overlap = TensorOverlap::none;
+  setting.unfused = {UnfusedPart::sequence_copies};
+  const Passes p = entry_and_exit(setting);
+  EXPECT_THAT(labels(p.forward), ElementsAre("ffn all-gather", "ffn all-gather copy", "ffn reduce-scatter copy", "ffn reduce-scatter"));
+  for (std::size_t i = 0; i < p.forward.size(); ++i) {
+    const auto* copy = std::get_if<MemoryBound>(&p.forward[i].what);
+    if (copy == nullptr) continue;
+    EXPECT_EQ(copy->read, std::get<Collective>(p.forward[i == 1 ? 0 : 3].what).bytes);
+    EXPECT_EQ(copy->written, copy->read);
+  }
+  setting.plan.tensor_parallel_overlap = TensorOverlap::pipelined;
+  EXPECT_THAT(labels(entry_and_exit(setting).forward), ElementsAre("ffn all-gather", "ffn reduce-scatter")) << "pieces lie where they are";
+}
+
 TEST(Passes, CollectivesOfTheBackwardPassRunBesideProductsUnlessToldNotTo) {
   BlockSetting setting(dense_model(1));
   setting.plan.tensor_parallel = 4;
@@ -125,7 +158,7 @@ TEST(Passes, CollectivesOfTheBackwardPassRunBesideProductsUnlessToldNotTo) {
     setting.plan.tensor_parallel_overlap = overlap;
     Passes p;
     add_norm(p, setting.context(), "norm");
-    const EntryBackward entry = add_tensor_entry(p, setting.context(), "ffn");
+    const EntryBackward entry = add_tensor_entry(p, setting.context(), "ffn", DType::bf16);
     EXPECT_EQ(entry.before.front().order, before);
     EXPECT_EQ(entry.after.front().order, after);
     EXPECT_EQ(p.backward.back().order, norm);

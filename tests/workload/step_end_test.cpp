@@ -1,6 +1,7 @@
 // The end of a step. The algebra, for P parameters replicated over a group of d:
 //   reduce    none: all-reduce, ZeRO: reduce-scatter, of gradient_reduce_bytes P; nothing where d = 1 or P = 0
 //   gather    2 P bytes in BF16; none without sharding, where every rank updates everything
+//   copies    of PyTorch with sharded parameters: BF16 in and out of a gather, into the type of the reduction; nothing else has them
 //   shard     the shards of all members add up to P; without sharding each holds P
 //   update    reads gradient, master weight and two moments of the shard; writes the last three and the BF16 copy
 #include "sim/workload/step_end.h"
@@ -36,6 +37,30 @@ TEST(StepEnd, ASecondCopyOfEveryStageDoublesTheGroups) {
   EXPECT_EQ(two.dense.size, 64);
   EXPECT_EQ(two.expert.size, 8);
   EXPECT_EQ(two.dense.ranks_per_node, one.dense.ranks_per_node);  // the other copy lives on other nodes
+}
+
+TEST(StepEnd, OnlyShardedPyTorchCopiesWhatItGathersAndReduces) {
+  Scenario s = linear_pipeline(ScheduleKind::one_f_one_b, 1);
+  s.plan.sharding = Sharding::zero_3;
+  s.calibration.stack.framework.value = Framework::torch_compiled;
+  for (const std::int64_t reduced : {2, 4}) {
+    s.training.optimizer_state.gradient_reduce_bytes = reduced;
+    const ShardCopies copies = shard_copies(kParameters, kGroups, s);
+    EXPECT_EQ(std::get<MemoryBound>(copies.gathered->what).read, Bytes{2 * 4e6});
+    EXPECT_EQ(std::get<MemoryBound>(copies.gathered->what).written, Bytes{2 * 4e6});
+    EXPECT_EQ(std::get<MemoryBound>(copies.reduced->what).read, Bytes{2 * 4e6});
+    EXPECT_EQ(std::get<MemoryBound>(copies.reduced->what).written, Bytes{static_cast<double>(reduced) * 4e6});
+  }
+  GradientGroups experts_alone = kGroups;
+  experts_alone.expert.size = 1;
+  EXPECT_EQ(std::get<MemoryBound>(shard_copies(kParameters, experts_alone, s).gathered->what).read, Bytes{2 * 1e6});
+  Scenario fused = s, whole = s;
+  fused.calibration.stack.framework.value = Framework::fused;
+  whole.plan.sharding = Sharding::zero_2;
+  for (const Scenario& other : {fused, whole}) {
+    EXPECT_FALSE(shard_copies(kParameters, kGroups, other).gathered);
+    EXPECT_FALSE(shard_copies(kParameters, kGroups, other).reduced);
+  }
 }
 
 // The gradients of redundant experts and their originals are summed before all others' are reduced.
@@ -143,7 +168,7 @@ TEST(StepEnd, MegatronsPassesAroundTheUpdate) {
   s.cluster.nodes = 8;
   s.cluster.gpus_per_node = 8;
   s.training.optimizer_state.gradient_bytes = 2;
-  s.calibration.stack.unfused.value = {"optimizer"};
+  s.calibration.stack.unfused.value = {UnfusedPart::optimizer};
   const auto bytes = [](const Operations& ops) {
     double sum = 0;
     for (const Operation& op : ops) sum += std::get<MemoryBound>(op.what).read.value() + std::get<MemoryBound>(op.what).written.value();
@@ -154,7 +179,7 @@ TEST(StepEnd, MegatronsPassesAroundTheUpdate) {
   EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).after), (4 + 2) * 1e6);
   s.plan.pipeline_parallel = 64;  // one replica: nothing to divide by
   EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).before), 2 * 8e6);
-  s.calibration.stack.unfused.value = {"loss_scaling"};
+  s.calibration.stack.unfused.value = {UnfusedPart::loss_scaling};
   EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).before), (2 + 4 + 4 + 4) * 1e6);
   s.training.optimizer_state.gradient_bytes = 4;  // FP32 already
   EXPECT_DOUBLE_EQ(bytes(optimizer_kernels(held, {64, 1, 8}, s).before), (4 + 4) * 1e6);

@@ -69,6 +69,23 @@ TEST(TorchLayer, SavesWhatAutogradNeeds) {
   EXPECT_DOUBLE_EQ(total_bytes(compiled.saved), s.tokens() * (12 * h + 4 * kv + 4 * f + rows));
 }
 
+TEST(TorchLayer, OfSelectiveCheckpointingEverySecondBf16ProductStays) {
+  BlockSetting s = setting();
+  s.plan.recompute = {RecomputeModule::products};
+  const auto again = [&](Precision precision) {
+    s.plan.precision = precision;
+    return make_block(BlockKind::dense_layer, context(s, Framework::torch_compiled));
+  };
+  const Block wide = again(Precision::bf16), narrow = again(Precision::fp8);
+  EXPECT_EQ(of_type<Gemm>(wide.recompute).size(), 3u) << "of seven";
+  EXPECT_EQ(of_type<Gemm>(narrow.recompute).size(), 7u);
+  for (const Block* b : {&wide, &narrow}) {
+    EXPECT_TRUE(of_type<Attention>(b->recompute).empty());
+    EXPECT_TRUE(keeps(b->saved, "attention output"));
+  }
+  EXPECT_LT(total_bytes(narrow.saved), total_bytes(wide.saved));
+}
+
 TEST(TorchLayer, CompiledCodeLaunchesAThirdOfTheElementwiseKernels) {
   const BlockSetting s = setting();
   const std::size_t eager = elementwise(make_block(BlockKind::dense_layer, context(s, Framework::torch_eager)));
