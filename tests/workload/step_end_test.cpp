@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/laid_out_step.h"
 #include "tests/support/linear_machine.h"
 
 namespace trillion {
