@@ -65,7 +65,7 @@ TEST(Neighbours, MemoryIsExchangedForRecomputation) {
 TEST(Neighbours, SelectiveRecomputationIsTheStacks) {
   Plan plan;
   Scenario s = linear_scenario(dense_model(4), plan, 1, 16);
-  s.calibration.stack.unfused.value = {"attention"};
+  s.calibration.stack.unfused.value = {UnfusedPart::attention};
   bool found = false;
   for (const Change& change : neighbours(s)) {
     if (change.what != "--set plan.recompute=selective") continue;

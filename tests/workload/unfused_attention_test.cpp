@@ -20,7 +20,7 @@ BlockSetting megatron_22b() {
   setting.training.sequence_length = 2048;
   setting.plan.tensor_parallel = 8;
   setting.plan.micro_batch_size = 4;
-  setting.unfused_attention = true;
+  setting.unfused = {UnfusedPart::attention};
   return setting;
 }
 
@@ -61,7 +61,7 @@ TEST(UnfusedAttention, TakesThePlaceOfTheFusedKernel) {
   EXPECT_TRUE(of_type<Attention>(unfused.forward).empty());
   EXPECT_TRUE(of_type<Attention>(unfused.backward).empty());
   EXPECT_FALSE(keeps(unfused.saved, "attention log-sum-exp"));
-  setting.unfused_attention = false;
+  setting.unfused.clear();
   EXPECT_EQ(of_type<Attention>(grouped_query_attention(setting.context()).forward).size(), 1u);
 }
 
