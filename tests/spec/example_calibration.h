@@ -21,7 +21,7 @@ inline std::string example_calibration_text() {
   for_each_figure(c.stack, [](const char*, auto& figure) {
     using T = std::decay_t<decltype(figure.value)>;
     if constexpr (std::is_same_v<T, DType>) figure.value = DType::fp8;
-    constexpr bool kList = std::is_same_v<T, std::vector<std::string>> || std::is_same_v<T, std::vector<AllocatorSetting>>;
+    constexpr bool kList = requires { figure.value.push_back({}); };
     if constexpr (!std::is_enum_v<T> && !kList) figure.value = T{1};
     figure.provenance = {Origin::assumed, "a test"};
   });

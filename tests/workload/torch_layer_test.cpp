@@ -78,7 +78,7 @@ TEST(TorchLayer, OfSelectiveCheckpointingEverySecondBf16ProductStays) {
   };
   const Block wide = again(Precision::bf16), narrow = again(Precision::fp8);
   EXPECT_EQ(of_type<Gemm>(wide.recompute).size(), 3u) << "of seven";
-  EXPECT_EQ(of_type<Gemm>(narrow.recompute).size(), 7u);
+  EXPECT_EQ(of_type<Gemm>(narrow.recompute).size(), 6u) << "all but the last, whose output nobody needs";
   for (const Block* b : {&wide, &narrow}) {
     EXPECT_TRUE(of_type<Attention>(b->recompute).empty());
     EXPECT_TRUE(keeps(b->saved, "attention output"));

@@ -27,8 +27,10 @@ BlockContext context(const BlockSetting& setting, Framework framework, std::vect
 }
 
 TEST(TorchWrittenOut, ANormMovesWhatItsKernelsRead) {
-  const BlockSetting setting(dense_model(4));
+  BlockSetting setting(dense_model(4));
+  setting.training.optimizer_state.master_weight_bytes = 0;
   const TorchSizes t(context(setting, Framework::torch_eager));
+  ASSERT_EQ(t.wide, 2);
   const double row = 8 * setting.tokens();
   EXPECT_DOUBLE_EQ(bytes(written_out_norm(t, "norm")), 36 * t.residual + 2 * row);
   EXPECT_DOUBLE_EQ(bytes(written_out_norm_backward(t, "norm")), 92 * t.residual + 3 * row);
@@ -45,7 +47,8 @@ TEST(TorchWrittenOut, NothingIsCastWhereTheResidualIsWide) {
 }
 
 TEST(TorchWrittenOut, OnlyEagerCodeRunsANormPieceByPiece) {
-  const BlockSetting setting(dense_model(4));
+  BlockSetting setting(dense_model(4));
+  setting.training.optimizer_state.master_weight_bytes = 0;
   const auto layer = [&](Framework f, std::vector<UnfusedPart> unfused) {
     return make_block(BlockKind::dense_layer, context(setting, f, std::move(unfused)));
   };
