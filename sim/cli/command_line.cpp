@@ -130,7 +130,8 @@ void add_compare(CLI::App& app, CompareOptions& options) {
 
 void add_plan(CLI::App& app, PlanOptions& options) {
   CLI::App& verb = *app.add_subcommand("plan", "searches layouts, ranks them, shows the Pareto front");
-  verb.add_option("scenario", options.scenario, "a folder with scenario.yaml, or the file; its search: says what may change")
+  verb.add_option("scenario", options.scenario,
+                  "a folder with scenario.yaml, or the file; its search: says what may change (the axes are in scenarios/README.md)")
       ->required()
       ->type_name("SCENARIO");
   add_scenario_options(verb, options.how);

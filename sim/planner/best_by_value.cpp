@@ -14,7 +14,7 @@ namespace trillion {
 
 namespace {
 
-constexpr std::array<std::string_view, 23> kAxes = {"clusters",
+constexpr std::array<std::string_view, 24> kAxes = {"clusters",
                                                     "nodes",
                                                     "tensor_parallel",
                                                     "sequence_parallel",
@@ -32,6 +32,7 @@ constexpr std::array<std::string_view, 23> kAxes = {"clusters",
                                                     "offload",
                                                     "sharding",
                                                     "sharding_group",
+                                                    "bucket_parameters",
                                                     "overlap_gradient_reduce",
                                                     "overlap_parameter_gather",
                                                     "precision",
@@ -68,6 +69,7 @@ std::array<std::string, kAxes.size()> values_of(const Layout& l) {
           joined(p.offload, kOffloadNames),
           name_of(kShardingNames, p.sharding),
           p.sharding_group ? std::to_string(*p.sharding_group) : "",
+          p.bucket_parameters ? std::to_string(static_cast<std::int64_t>(*p.bucket_parameters)) : "",
           yes(p.overlap_gradient_reduce),
           yes(p.overlap_parameter_gather),
           name_of(kPrecisionNames, p.precision),

@@ -44,6 +44,7 @@ std::string kernel_key(const Layout& l, const Scenario& s) {
   // Elsewhere neighbours of a group lie as far apart whatever the pipeline.
   const bool fused = s.calibration.stack.framework.value == Framework::fused;
   if (p.rank_order.back() != RankAxis::pipeline || !fused) add(p.pipeline_parallel);
+  add(DeviceMesh(p, s.cluster).pipeline().ranks_per_node > 1);  // sends within a node hold SMs
   return key;
 }
 
@@ -296,7 +297,7 @@ Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<La
       s.cluster.nodes = l.nodes;
       sized = std::make_unique<Sized>(std::move(s));
     }
-    const auto [entry, fresh] = known.try_emplace(kernel_key(l, clusters[l.cluster]), groups_.size());
+    const auto [entry, fresh] = known.try_emplace(kernel_key(l, sized->scenario), groups_.size());
     if (fresh) groups_.emplace_back();
     groups_[entry->second].push_back(i);
   }

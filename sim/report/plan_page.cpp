@@ -136,7 +136,11 @@ std::string interval_text(const Lever& lever) {
 std::string sensitivity_text(const Scenario& s, const SensitivityAnalysis& analysis, const PlanSearch& search, const TextStyle& style) {
   constexpr std::size_t kRows = 8;
   std::string text =
-      page_heading("WHAT WOULD CHANGE THE CHOICE", "each alone, from halved to doubled; may cost: within the interval, or 10 %", style);
+      page_heading("WHAT WOULD CHANGE THE CHOICE",
+                   fmt::format("each alone, from halved to doubled, among {} layouts that were simulated; may cost: within the "
+                               "interval, or 10 %",
+                               analysis.contenders().size()),
+                   style);
   if (!analysis.done()) text += line("not looked at to the end", style);
   if (analysis.found().empty()) return text + line("nothing that was looked at", style);
   Table table(

@@ -365,7 +365,9 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& mad
     m.buffers = add_up(m.buffer_parts);
     if (in.scenario.plan.offloads(Offload::optimizer)) m.host = std::exchange(m.optimizer, Bytes{});
     add_model_states_by_module(m, held);
-    m.host += walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.host_of_stage()).peak;
+    if (in.scenario.plan.offloads(Offload::activations)) {
+      m.host += walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.host_of_stage()).peak;
+    }
     add_overhead(m, in.scenario, unused_of_torch(in, blocks, groups, static_cast<std::int32_t>(r)));
     ranks.push_back(std::move(m));
   }

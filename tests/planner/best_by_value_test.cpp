@@ -61,6 +61,22 @@ TEST(BestByValue, NoOtherWithThatValueIsBetter) {
   EXPECT_EQ(axis(all, "tensor_parallel")->values.front().best->score, search.score(search.ranked().front()));
 }
 
+TEST(BestByValue, BucketsAreAnAxis) {
+  Scenario s = setting();
+  s.search.tensor_parallel = std::vector<std::int64_t>{1};
+  s.search.bucket_parameters = std::vector<double>{1e6, 4e7};
+  PlanSearch search(s, {.keep = 100000});
+  run_to_end(search);
+  const std::vector<AxisBests> all = best_by_value(s, search);
+  const AxisBests* buckets = axis(all, "bucket_parameters");
+  ASSERT_TRUE(buckets != nullptr);
+  ASSERT_EQ(buckets->values.size(), 2u);
+  for (const BestOfValue& v : buckets->values) {
+    ASSERT_TRUE(v.best);
+    EXPECT_EQ(std::to_string(static_cast<std::int64_t>(*search.layouts()[v.best->index].plan.bucket_parameters)), v.value);
+  }
+}
+
 TEST(BestByValue, WhatDoesNotFitIsLastAndSaysSo) {
   Scenario s = setting();
   PlanSearch roomy(s, {.keep = 100000});
