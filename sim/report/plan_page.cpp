@@ -251,9 +251,11 @@ std::string no_plan_page(const Scenario& s, const PlanSearch& search, const Text
                              0, style) +
                      "\n";
   if (search.layouts().empty()) {
-    return text + line("no combination of the values under search: makes a layout: sizes must divide the GPUs (" +
-                           grouped_text(s.cluster.gpus()) + " in the scenario) and what the model has of heads, layers and experts",
-                       style);
+    return text +
+           line("no combination of the values under search: makes a layout: sizes must divide the GPUs (" + grouped_text(s.cluster.gpus()) +
+                    " in the scenario) and what the model has of heads, layers and experts, replicas times micro_batch_size the batch (" +
+                    grouped_text(s.training.global_batch_size) + " sequences)",
+                style);
   }
   text += line(counts_text(search), style);
   if (search.near_miss()) {

@@ -77,7 +77,8 @@ TEST(PlanPage, ValuesThatMakeNoLayoutAreNamedAsTheReason) {
   s.search.tensor_parallel = std::vector<std::int64_t>{3};
   PlanSearch search(s, {});
   run_to_end(search);
-  EXPECT_THAT(no_plan_page(s, search, {}), AllOf(HasSubstr("no layout can run"), HasSubstr("must divide the GPUs")));
+  EXPECT_THAT(no_plan_page(s, search, {}),
+              AllOf(HasSubstr("no layout can run"), HasSubstr("must divide the GPUs"), HasSubstr("micro_batch_size")));
 }
 
 TEST(PlanPage, LayoutsReadShort) {
