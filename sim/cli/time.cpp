@@ -1,5 +1,6 @@
 #include <array>
 #include <istream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <variant>
@@ -11,10 +12,9 @@
 #include "sim/cli/output_file.h"
 #include "sim/cli/shape_lines.h"
 #include "sim/cli/verbs.h"
+#include "sim/net/flows_on_cluster.h"
 #include "sim/report/table.h"
 #include "sim/spec/load_calibration.h"
-#include "sim/spec/nccl.h"
-#include "sim/spec/node_facts.h"
 #include "sim/spec/unit_text.h"
 #include "sim/timing/timing.h"
 
@@ -25,8 +25,9 @@ struct TimedShape {
   ShapeLine shape;
   KernelTime answer;
   CurveInfo curve;
-  std::int64_t sms = 0;   // that the kernel had, or that the collective held
-  std::string algorithm;  // of a collective, as NCCL chooses; empty elsewhere
+  std::int64_t sms = 0;                        // that the kernel had, or that the collective held
+  std::string algorithm;                       // of a collective, as NCCL chooses; empty elsewhere
+  std::variant<FlowTimes, std::string> flows;  // of a collective on a cluster that was given, or why none; an empty text elsewhere
 };
 
 // The calibrated machine as a cluster: curves then speak unscaled.
@@ -68,6 +69,23 @@ TimedShape timed(const ShapeLine& shape, const Timing& timing, std::int64_t all_
   return result;
 }
 
+// The algorithm of net/collective_flows.h nearest to what the library does: the switch's sums keep what leaves a node to one part a GPU.
+CollectiveAlgorithm flows_like(CollectiveKind kind, const std::string& algorithm) {
+  if (kind == CollectiveKind::all_to_all) return CollectiveAlgorithm::pairwise;
+  if (algorithm == "NVLS tree") return CollectiveAlgorithm::hierarchical;
+  return algorithm.starts_with("tree") ? CollectiveAlgorithm::tree : CollectiveAlgorithm::ring;
+}
+
+void add_flows(std::vector<TimedShape>& all, const Cluster& cluster) {
+  std::optional<Fabric> fabric;
+  for (TimedShape& timed : all) {
+    const auto* c = std::get_if<Collective>(&timed.shape.query.shape);
+    if (c == nullptr) continue;
+    if (!fabric) fabric = Fabric::build(cluster);
+    timed.flows = flow_times(*c, flows_like(c->kind, timed.algorithm), cluster, *fabric);
+  }
+}
+
 std::vector<TimedShape> timed_all(const std::vector<ShapeLine>& shapes, const Timing& timing, std::int64_t all_sms) {
   std::vector<TimedShape> all;
   std::vector<Diagnostic> wrong;
@@ -93,6 +111,13 @@ std::string json_line(const TimedShape& timed) {
                                                              {"source", json_quoted(timed.curve.provenance.source)},
                                                              {"extrapolated", timed.answer.extrapolated ? "true" : "false"}};
   if (!timed.algorithm.empty()) answer.emplace_back("algorithm", json_quoted(timed.algorithm));
+  if (const auto* flows = std::get_if<FlowTimes>(&timed.flows)) {
+    answer.emplace_back("flows_s", exact_number_text(flows->alone.value()));
+    answer.emplace_back("flows_beside_others_s", exact_number_text(flows->beside_others.value()));
+    answer.emplace_back("groups", std::to_string(flows->groups));
+  } else if (const auto& why = std::get<std::string>(timed.flows); !why.empty()) {
+    answer.emplace_back("no_flows", json_quoted(why));
+  }
   std::string text;
   const auto add = [&](const std::string& key, const std::string& value) {
     text += (text.empty() ? "{" : ",") + json_quoted(key) + ":" + value;
@@ -116,12 +141,19 @@ std::string rate_of(const TimedShape& timed) {
   return rate_text(std::get<Collective>(shape).bytes / time);
 }
 
+std::string flows_text(const TimedShape& timed) {
+  const auto* flows = std::get_if<FlowTimes>(&timed.flows);
+  if (flows == nullptr) return std::get<std::string>(timed.flows);
+  return duration_text(flows->alone) + ", " + duration_text(flows->beside_others) + " of " + std::to_string(flows->groups) + " groups";
+}
+
 std::string table_text(const std::vector<TimedShape>& all, const TextStyle& style) {
   Table table({{"shape", Align::left, Fit::shrink},
                {"SMs"},
                {"time"},
                {"90 % interval", Align::left, Fit::drop},
                {"rate"},
+               {"as flows: alone, beside others", Align::left, Fit::drop},
                {"origin", Align::left},
                {"source", Align::left, Fit::shrink}});
   bool extrapolated = false;
@@ -129,8 +161,8 @@ std::string table_text(const std::vector<TimedShape>& all, const TextStyle& styl
     const KernelTime& t = timed.answer;
     extrapolated = extrapolated || t.extrapolated;
     table.add_row({shape_text(timed.shape.query), std::to_string(timed.sms), duration_text(t.time) + (t.extrapolated ? " *" : ""),
-                   duration_text(t.low) + " to " + duration_text(t.high), rate_of(timed), to_text(timed.curve.provenance.origin),
-                   timed.curve.provenance.source});
+                   duration_text(t.low) + " to " + duration_text(t.high), rate_of(timed), flows_text(timed),
+                   to_text(timed.curve.provenance.origin), timed.curve.provenance.source});
   }
   return table.to_text(0, style) + (extrapolated ? "* the shape lies outside the range that the curve was measured in\n" : "");
 }
@@ -147,7 +179,8 @@ int run_time(const TimeOptions& options, const Streams& streams) {
   const Calibration calibration = load_calibration(options.calibration);
   const Cluster cluster = options.cluster.empty() ? calibrated_machine(calibration) : load_cluster(options.cluster);
   const Timing timing(calibration, cluster);
-  const std::vector<TimedShape> all = timed_all(read_shapes(options.shapes, streams.in), timing, cluster.gpu.sms);
+  std::vector<TimedShape> all = timed_all(read_shapes(options.shapes, streams.in), timing, cluster.gpu.sms);
+  if (!options.cluster.empty()) add_flows(all, cluster);
   std::string json;
   for (const TimedShape& one : all) json += json_line(one);
   const bool to_file = !options.json.empty() && options.json != "-";

@@ -102,6 +102,7 @@ LayerRouting routing_of(const Traffic& traffic, const ExpertGroup& group) {
   for (std::size_t r = 0; r < sent.size(); ++r) result.scale_out[r] = std::max(result.scale_out[r], sent[r]);
   result.remote_nodes_per_token = sum_of(nic.sent) / traffic.tokens;
   result.local_ranks_per_token = copies_over_nvlink(traffic.rank_copies, group) / traffic.tokens;
+  result.kept_per_token = sum_of(traffic.rank_copies.value) / traffic.tokens - result.local_ranks_per_token;
   result.nodes_per_token = sum_of(traffic.node_copies.value) / traffic.tokens;
   return result;
 }

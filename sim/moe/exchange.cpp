@@ -27,6 +27,7 @@ void send_every_copy(LayerRouting& routing, const ExpertGroup& group, double cop
     nic[r] = std::max(sent, received);
   }
   routing.local_ranks_per_token = local / static_cast<double>(ranks);
+  routing.kept_per_token = 0;
   routing.remote_nodes_per_token = remote / static_cast<double>(ranks);
   routing.scale_out.clear();
   routing.scale_out_max_over_mean = 1;

@@ -16,7 +16,7 @@ constexpr std::uint64_t kStreamPick = 0x706963;
 constexpr std::uint64_t kStreamFree = 0x667265;
 
 LayerRouting mean_of(const std::vector<LayerRouting>& samples) {
-  LayerRouting mean{0, 0, 0, 0, 0, 0, {}, {}, 0, 0, 0};
+  LayerRouting mean{0, 0, 0, 0, 0, 0, {}, {}, 0, 0, 0, 0};
   const double share = 1.0 / static_cast<double>(samples.size());
   for (const LayerRouting& s : samples) {
     mean.tokens_per_expert_max_over_mean += share * s.tokens_per_expert_max_over_mean;
@@ -28,6 +28,7 @@ LayerRouting mean_of(const std::vector<LayerRouting>& samples) {
     mean.tokens_per_expert_variation += share * s.tokens_per_expert_variation;
     mean.dropped_share += share * s.dropped_share;
     mean.served += share * s.served;
+    mean.kept_per_token += share * s.kept_per_token;
   }
   return mean;
 }

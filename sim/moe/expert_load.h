@@ -33,6 +33,7 @@ struct LayerRouting {
   // Of the (token, expert) pairs that the gate chose. `served`: rows that experts compute, below 1 where a capacity drops, above where
   // it pads. Ratios are to the mean rank's served rows; in a sample of ExpertLoad, to that of all samples.
   double dropped_share = 0, served = 1;
+  double kept_per_token = 0;  // copies for experts on the GPU where they enter a node: over no wire, through the same buffers
 };
 
 // What the experts of one layer got: the report's routing.layers.

@@ -83,6 +83,7 @@ void set_wires(LayerRouting& routing, const RoutingTables& tables, const Table& 
   routing.nodes_per_token = sum_of(node_copies.value) / tokens;
   if (group.ranks == 1) return;
   routing.local_ranks_per_token = copies_over_nvlink(rank_copies, group) / tokens;
+  routing.kept_per_token = sum_of(rank_copies.value) / tokens - routing.local_ranks_per_token;
   if (node_copies.columns == 1) return;
   const NicCopies nic = nic_copies(node_copies, group);
   routing.remote_nodes_per_token = sum_of(nic.sent) / tokens;

@@ -33,6 +33,16 @@ Operation scaled(Operation op) {
   return op;
 }
 
+// Copies of a token that a GPU moves through its NVLink buffers. DeepEP's kernels put those for their own GPU there too, and the blocks
+// that receive over NVLink are those that lay a token into the NIC's buffers (dispatch) or take it out of them (combine): one pass more
+// where a group spans nodes (csrc/kernels/internode.cu). Kernels have as many blocks as keep up with the links (DeepSeek-V3 report, 3.2.2),
+// so a pass costs what a copy over NVLink does.
+double nvlink_passes(const BlockContext& c) {
+  const double sent = c.routing.local_ranks_per_token;
+  if (c.plan.expert_exchange != ExpertExchange::deduplicated) return sent;
+  return sent + c.routing.kept_per_token + (c.routing.remote_nodes_per_token > 0 ? 1 : 0);
+}
+
 Operation exchange(const BlockContext& c, const std::string& label, CollectiveKind kind, const Payload& copy) {
   const double token = static_cast<double>(Sizes(c).residual_tokens) * copy.values;
   return {label, Category::expert_all_to_all, Lane::expert,
@@ -40,7 +50,7 @@ Operation exchange(const BlockContext& c, const std::string& label, CollectiveKi
                      .bytes = Bytes{token * c.routing.remote_nodes_per_token},
                      .ranks = c.expert.size,
                      .ranks_per_node = c.expert.ranks_per_node,
-                     .scale_up_bytes = Bytes{token * c.routing.local_ranks_per_token},
+                     .scale_up_bytes = Bytes{token * nvlink_passes(c)},
                      .nic_share = c.expert.nic_share},
           LoadScale::exchange};
 }

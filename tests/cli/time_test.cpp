@@ -80,5 +80,18 @@ TEST(Time, IsATableOnATerminal) {
   EXPECT_THAT(trillion_with({"time", "-", "--calibration", calibration, "--json", "-"}, kCopy, true).out, HasSubstr("\"time_s\""));
 }
 
+// On a cluster of one's own a collective is also its flows: alone, and beside all groups of its kind.
+TEST(Time, ACollectiveOnAClusterIsAlsoFlows) {
+  const std::string root = TRILLION_SOURCE_DIR;
+  const std::string gather = R"({"op":"collective","kind":"all_gather","bytes":1073741824,"ranks":16,"ranks_per_node":1})";
+  const std::string odd = R"({"op":"collective","kind":"all_gather","bytes":1073741824,"ranks":12,"ranks_per_node":8})";
+  const Ended ended = trillion_with(
+      {"time", "-", "--calibration", root + "/calibration/profiles/h100.yaml", "--cluster", root + "/topologies/h100-1024.yaml"},
+      gather + "\n" + odd + "\n");
+  ASSERT_EQ(ended.code, kExitDone) << ended.err;
+  EXPECT_THAT(ended.out, AllOf(HasSubstr("\"flows_s\":0.02"), HasSubstr("\"flows_beside_others_s\":0.02"), HasSubstr("\"groups\":64"),
+                               HasSubstr("\"no_flows\":\"12 ranks are not whole nodes of 8\"")));
+}
+
 }  // namespace
 }  // namespace trillion

@@ -4,6 +4,9 @@
 //   NVLink  160 GB/s achieved (DeepSeek-V3 report, section 3.2.2), NIC 46.5 GB/s of 50 (NVIDIA, nccl-tests issue 290: 46 to 48)
 //   routing tokens with equally likely experts, one copy per node over the NIC, one per rank over NVLink. Copies that a rank
 //           sends itself pass the same buffers as the others and count
+//   blocks  of a kernel between nodes that receive over NVLink also lay each token into the NIC's buffers, or take it out of them
+//           (csrc/kernels/internode.cu: RDMA senders and NVLink receivers share blocks): one more pass a token at NVLink's rate, which
+//           kernels have just enough blocks for. Found by reading those kernels after 16 ranks came out 12 % too fast without it
 //   time    the slower of the two hops; bandwidth = bytes of one copy per node (within a node: per rank), own ones counted, over time
 #include <gtest/gtest.h>
 
@@ -23,9 +26,8 @@ constexpr std::int64_t kTokens = 4096, kHidden = 7168, kExperts = 256, kTopK = 8
 struct Published {
   std::int64_t ranks;
   double dispatch, combine;  // GB/s
-  bool known_gap;  // 16 ranks: NVLink is the slower hop (6.3 copies a token), but not the intranode kernel's: its forwarders reach 141 GB/s
 };
-constexpr Published kTable[] = {{8, 153, 158, false}, {16, 43, 43, true}, {32, 58, 57, false}, {64, 51, 50, false}};
+constexpr Published kTable[] = {{8, 153, 158}, {16, 43, 43}, {32, 58, 57}, {64, 51, 50}};
 
 struct Copies {
   double nodes = 0, remote_nodes = 0, ranks = 0;  // per token
@@ -59,7 +61,8 @@ Copies copies_of(const ExpertGroup& group) {
 // counted: bytes of one copy as DeepEP counts them; sent: with what goes along.
 double predicted(const ExpertGroup& group, const Copies& copies, double counted, double sent) {
   const double tokens = static_cast<double>(kTokens);
-  const double time = std::max(tokens * sent * copies.remote_nodes / kNic, tokens * sent * copies.ranks / kNvlink);
+  const double passes = copies.ranks + (copies.remote_nodes > 0 ? 1 : 0);
+  const double time = std::max(tokens * sent * copies.remote_nodes / kNic, tokens * sent * passes / kNvlink);
   return tokens * counted * (node_count(group) > 1 ? copies.nodes : copies.ranks) / time / 1e9;
 }
 
@@ -75,12 +78,7 @@ TEST(DeepEpValidation, PublishedBandwidthsFromLinkRatesAndRouting) {
       const double error = ours / theirs - 1;
       std::cout << "EP" << row.ranks << " " << name << ": " << ours << " GB/s predicted, " << theirs << " published, " << 100 * error
                 << " %\n";
-      if (row.known_gap) {
-        EXPECT_GT(error, 0.10) << "no gap any more";
-        EXPECT_LT(error, 0.16);
-      } else {
-        EXPECT_LE(std::abs(error), 0.10) << "EP" << row.ranks << " " << name;
-      }
+      EXPECT_LE(std::abs(error), 0.10) << "EP" << row.ranks << " " << name;
     }
   }
 }
