@@ -177,7 +177,9 @@ void add_time(CLI::App& app, TimeOptions& options) {
   CLI::App& verb = *app.add_subcommand("time", "how long one kernel or collective takes alone, one shape per JSON line");
   verb.add_option("shapes", options.shapes, "JSON lines; '-' is standard input")->required()->type_name("SHAPES");
   verb.add_option("--calibration", options.calibration, "the profile to ask")->required()->type_name("FILE");
-  verb.add_option("--cluster", options.cluster, "whose links collectives run on, at calibrated rates and as flows on its network; the calibrated machine's if not given")->type_name("FILE");
+  verb.add_option("--cluster", options.cluster,
+                  "whose links collectives run on, at calibrated rates and as flows on its network; the calibrated machine's if not given")
+      ->type_name("FILE");
   add_json(verb, options.json, "the lines with their answers (the default where standard output is no terminal)");
 }
 
