@@ -131,6 +131,12 @@ class SmiTopology {
       (is_gpu(row.name) ? gpus_ : nics_).push_back(std::move(row));
     }
     if (gpus_.empty()) fail(*header, 1, "there is no row of a GPU below the header", {});
+    for (const Cell& cell : header->cells) {
+      const auto named = [&](const Row& row) { return row.name == cell.text; };
+      if (is_gpu(cell.text) && std::none_of(gpus_.begin(), gpus_.end(), named)) {
+        fail(*header, cell.column, cell.text + " has a column and no row", "the matrix is cut off");
+      }
+    }
   }
 
   void read_nvlinks(NodeFacts& facts) const {
