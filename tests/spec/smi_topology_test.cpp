@@ -66,7 +66,7 @@ TEST(SmiTopology, MistakesHavePlaces) {
   EXPECT_THAT(mistakes(replaced(kH100, "GPU1\tNV18\t X \tNV18\tNODE", "GPU1\tNV18\t X \tNV18\tNODES")),
               ElementsAre(HasSubstr("3:20 'NODES' is no way between two devices")));
   EXPECT_THAT(mistakes("\tGPU0\tGPU1\nGPU0\t X \n"), ElementsAre("2:9 GPU0 has 1 cells for 2 columns"));
-  EXPECT_THAT(mistakes("\tGPU0\tGPU1\nGPU0\t X \tNV18\n"), ElementsAre("1:7 GPU1 has a column and no row"));
+  EXPECT_THAT(mistakes("\tGPU0\tGPU1\nGPU0\t X \tNV18\n"), ElementsAre(HasSubstr("1:7 GPU1 has a column and no row")));
   EXPECT_THAT(mistakes("\tGPU0\tGPU1\n\n"), ElementsAre("1:1 there is no row of a GPU below the header"));
   EXPECT_THAT(mistakes("\tGPU0\tGPU1\tGPU2\nGPU0\tX\tNV4\tNV4\nGPU1\tNV4\tX\tNV4\nGPU2\tNV4\tNV2\tX\n"),
               ElementsAre(HasSubstr("4:1 GPU2 has 6 NVLinks, GPU0 has 8")));
