@@ -69,10 +69,11 @@ enum class UnfusedPart {
   // Sequence parallelism of DTensors: pieces of sequences are gathered and scattered along the second dimension, which a copy before
   // or after the collective makes the first (torch/distributed/_functional_collectives.py, all_gather_tensor, reduce_scatter_tensor).
   sequence_copies,
+  launches,  // of framework: fused, kernels that Python issues one by one (workload/launches.h)
 };
-inline constexpr std::array<std::string_view, 15> kUnfusedPartNames = {
-    "attention",    "maximum",   "cross_entropy", "bias",     "layouts",  "gradient_sums",  "squared_relu",   "accumulation",
-    "expert_casts", "optimizer", "loss_scaling",  "rms_norm", "rotation", "repeated_heads", "sequence_copies"};
+inline constexpr std::array<std::string_view, 16> kUnfusedPartNames = {
+    "attention",    "maximum",   "cross_entropy", "bias",     "layouts",  "gradient_sums",  "squared_relu",    "accumulation",
+    "expert_casts", "optimizer", "loss_scaling",  "rms_norm", "rotation", "repeated_heads", "sequence_copies", "launches"};
 
 // What the software stack does around the kernels.
 struct Stack {

@@ -6,6 +6,7 @@
 #include "sim/base/error.h"
 #include "sim/workload/counts.h"
 #include "sim/workload/experts.h"
+#include "sim/workload/launches.h"
 #include "sim/workload/passes.h"
 #include "sim/workload/tensor_overlap.h"
 #include "sim/workload/torch.h"
@@ -261,6 +262,8 @@ Block make_block(BlockKind kind, const BlockContext& c) {
       of(b, Module::norms).dense = norm;
       break;
   }
+  const bool made_before = kind == BlockKind::kept_dense_layer || kind == BlockKind::kept_moe_layer;
+  if (c.runs_apart(UnfusedPart::launches) && !torch(c) && !made_before) add_host_calls(b, c);
   if (c.plan.tensor_parallel_overlap == TensorOverlap::pipelined) {
     for (Operations* ops : {&b.before_exchange, &b.experts, &b.recompute, &b.experts_backward, &b.before_exchange_backward}) {
       *ops = with_overlapped_collectives(*ops, c.plan.tensor_parallel);

@@ -71,7 +71,7 @@ WireBytes wire_bytes(const Collective& c) {
 
 IssueCosts issue_costs(const Stack& stack) {
   IssueCosts costs{stack.kernel_gap.value, {}, {}, {}};
-  if (stack.framework.value == Framework::fused) return costs;
+  if (stack.framework.value == Framework::fused && !stack.runs_apart(UnfusedPart::launches)) return costs;
   costs.host_product = stack.host_product.value;
   costs.host_elementwise = stack.host_elementwise.value;
   costs.host_wait = stack.host_wait.value;

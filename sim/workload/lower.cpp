@@ -37,6 +37,8 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   copies_ = in.scenario.extent == Extent::step ? copies_of_a_stage(in.schedule) : in.copies;
   groups_ = gradient_groups(in.mesh, copies_, in.scenario.plan);
   sms_set_aside_ = kernel_conditions(in.scenario, in.timing).sms < in.scenario.cluster.gpu.sms;
+  const Stack& stack = in.scenario.calibration.stack;
+  host_waits_for_arrivals_ = stack.framework.value == Framework::fused && stack.runs_apart(UnfusedPart::launches);
   sends_hold_sms_ = ranks > 1 && in.mesh.pipeline().ranks_per_node > 1;
   if (in.scenario.model.moe) groups_.replicas = replica_pair(in.scenario.model, in.scenario.plan, in.mesh.expert());
   const std::size_t slots = static_cast<std::size_t>(in.schedule.stages) * static_cast<std::size_t>(in.schedule.micro_batches);

@@ -174,7 +174,12 @@ void Lowering::note(const char* section, const Chunk& c, TaskId first) {
 
 Chunk Lowering::arrive(const Pass& pass, std::int32_t gpu) {
   const auto& arrived = pass.kind == ActionKind::forward ? arrived_forward_ : arrived_backward_;
-  return {pass, gpu, arrived[slot(pass.stage, pass.micro_batch, gpu)], false, {}, company(pass, gpu)};
+  const Chain& chain = arrived[slot(pass.stage, pass.micro_batch, gpu)];
+  if (host_waits_for_arrivals_ && chain.last.valid() && chain.stream != stream(gpu, Lane::compute)) {
+    host_waits_for_[static_cast<std::size_t>(gpu)] = chain.last;
+    host_lead_[static_cast<std::size_t>(gpu)] = {};
+  }
+  return {pass, gpu, chain, false, {}, company(pass, gpu)};
 }
 
 Company Lowering::company(const Pass& pass, std::int32_t gpu) const {

@@ -158,9 +158,10 @@ class Lowering {
   KindTable kinds_;
   std::optional<BlockResolver> resolver_;
   GradientGroups groups_;
-  bool sends_hold_sms_ = false;                                                 // to the neighbours in the pipeline
-  bool sms_set_aside_ = false;                                                  // for communication, which then leaves kernels alone
-  std::int64_t copies_ = 0;                                                     // pipeline ranks that hold one stage
+  bool host_waits_for_arrivals_ = false;  // from a pipeline neighbour, before it issues what comes after (workload/launches.h)
+  bool sends_hold_sms_ = false;           // to the neighbours in the pipeline
+  bool sms_set_aside_ = false;            // for communication, which then leaves kernels alone
+  std::int64_t copies_ = 0;               // pipeline ranks that hold one stage
   std::vector<Chain> arrived_forward_, arrived_backward_;                       // [stage][micro-batch][replica]: what the neighbour sent
   std::map<std::pair<std::int32_t, std::int32_t>, std::int32_t> weights_left_;  // (pipeline rank, stage) -> passes to come
   std::vector<GpuView> views_;                                                  // per simulated GPU

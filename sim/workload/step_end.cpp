@@ -141,6 +141,7 @@ OptimizerKernels optimizer_kernels(const HeldParameters& held, const Group& worl
       memory_operation("optimizer update", Category::optimizer, MemoryKernel::adam, Bytes{(gradient + kept) * held.shard},
                        Bytes{(kept + 2) * held.shard}),
       std::nullopt};
+  k.gradient_norm->host_waits = true;  // its value is logged, and says whether to clip; only where the host issues kernels at all
   add_passes_apart(k, held, scenario);
   if (plan.precision == Precision::fp8) {
     k.quantise = cast_operation("quantise weights", held.whole);

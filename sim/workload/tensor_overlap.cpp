@@ -18,6 +18,7 @@ bool is_gemm(const Operation& op) { return std::holds_alternative<Gemm>(op.what)
 bool is_kernel(const Operation& op) { return op.lane == Lane::compute && !std::holds_alternative<Collective>(op.what); }
 
 Operation piece(Operation op, std::int64_t n) {
+  op.host_calls /= static_cast<int>(n);  // one call makes all
   op.share /= static_cast<double>(n);
   return op;
 }

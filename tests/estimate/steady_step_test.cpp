@@ -3,7 +3,8 @@
 //   H < D    the host runs ahead: the step takes D
 //   H > D    the host is the limit: the step takes H
 //   a kernel that the host waits for lets the device idle behind it, even where H < D
-//   a stack that nobody issues by hand has no host in its graph
+//   a stack that nobody issues by hand has no host in its graph; with the word `launches` a fused one has, which waits for what its
+//   pipeline neighbours send, so that it cannot run ahead
 #include "sim/estimate/steady_step.h"
 
 #include <gtest/gtest.h>
@@ -72,6 +73,25 @@ TEST(SteadyStep, AFusedStackHasNoHost) {
   Scenario s = linear_scenario(dense_model(2), {}, 1, 8);
   s.calibration.stack.host_product.value = s.calibration.stack.host_elementwise.value = Seconds{1};
   EXPECT_EQ(launches(s), 0u);
+  s.calibration.stack.unfused.value = {UnfusedPart::launches};
+  EXPECT_GT(launches(s), 20u);
+  EXPECT_NEAR(step_time(s) / issue_time(s), 1, 0.1);
+}
+
+TEST(SteadyStep, AHostThatWaitsForItsNeighboursCannotRunAhead) {
+  const auto pipelined = [](double host_s, std::vector<UnfusedPart> words) {
+    Plan plan;
+    plan.pipeline_parallel = 2;
+    plan.schedule = ScheduleKind::one_f_one_b;
+    Scenario s = linear_scenario(dense_model(2), plan, 1, 8);
+    s.calibration.stack.host_product.value = s.calibration.stack.host_elementwise.value = Seconds{host_s};
+    s.calibration.stack.unfused.value = std::move(words);
+    return step_time(s);
+  };
+  const double device = pipelined(0, {UnfusedPart::launches});
+  EXPECT_NEAR(pipelined(20e-6, {}) / device, 1, 1e-9);
+  // At least the first launch after each arrival is seen: of the second stage's forward pass and of the first one's backward pass.
+  EXPECT_GT(pipelined(20e-6, {UnfusedPart::launches}), device + 2 * 20e-6);
 }
 
 }  // namespace
