@@ -125,11 +125,17 @@ Points fastest_path(const std::string& name, const PointsByPath& paths, std::vec
 
 }  // namespace
 
+GpuGroup group_of(const Point& point) {
+  const auto* c = std::get_if<Collective>(&point.query.shape);
+  return c == nullptr ? GpuGroup{} : GpuGroup{c->ranks, c->ranks_per_node};
+}
+
 Points chosen_points(const std::string& name, const PointsByPath& paths, std::vector<std::string>& notes) {
   Points points = fastest_path(name, paths, notes);
   drop_what_was_measured_here(points);
-  const auto own = std::count_if(points.begin(), points.end(), [](const Point& p) { return !p.borrowed; });
-  if (static_cast<std::size_t>(own) >= kEnoughOwnRows) std::erase_if(points, [](const Point& p) { return p.borrowed; });
+  std::map<GpuGroup, std::size_t> own;
+  for (const Point& point : points) own[group_of(point)] += point.borrowed ? 0 : 1;
+  std::erase_if(points, [&](const Point& p) { return p.borrowed && own.at(group_of(p)) >= kEnoughOwnRows; });
   return points;
 }
 

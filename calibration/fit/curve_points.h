@@ -30,11 +30,16 @@ struct SortedPoints {
   CurvePoints<ExpertCurve> experts;
 };
 
+// The group of GPUs that a collective ran on: ranks, and ranks of a node. Of all other kernels the same.
+using GpuGroup = std::pair<std::int64_t, std::int64_t>;
+GpuGroup group_of(const Point& point);
+
 SortedPoints sort_points(const std::vector<RawFile>& files, const Chip& chip);
 
 // Of several library paths the fastest, as a stack would choose: a path with less than half of the largest one's points does not
 // stand, rows without a path (a trace's, a published figure) join any. Of the path's points the measured ones alone if there are any
-// (of collectives: by the number of ranks), and own ones alone if there are enough. `notes` is told where a path was chosen.
+// (of collectives: by the number of ranks), and own ones alone if there are enough (of collectives: by the group). `notes` is told where a
+// path was chosen.
 Points chosen_points(const std::string& curve, const PointsByPath& paths, std::vector<std::string>& notes);
 
 }  // namespace trillion

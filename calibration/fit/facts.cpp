@@ -65,6 +65,8 @@ Facts read_facts(YamlDocument document) {
   if (auto links = reader.optional_mapping("links")) {
     facts.links = AchievedLinks{links->quantity<BytesPerSecond>("nvlink"), links->quantity<BytesPerSecond>("nic"), links->provenance()};
   }
+  // Not given, until the file gives it: some figures have a source of their own by default.
+  for_each_figure(facts.stack, [](const char*, auto& figure) { figure.provenance.source.clear(); });
   if (auto stack = reader.optional_mapping("stack")) for_each_figure(facts.stack, FigureReader{*stack});
   reader.finish();
   diagnostics.throw_if_any();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "calibration/fit/carry_over.h"
@@ -72,7 +73,8 @@ class Fitter {
       const Points points = chosen_points(name, entry.second, report_.notes);
       ResidualRow row;
       Curve curve;
-      if (const auto level = levelled(entry.first, points, map, fit_one)) {
+      const bool stands = own_groups_stand(entry.first, points);
+      if (const auto level = stands ? std::nullopt : levelled(entry.first, points, map, fit_one)) {
         curve = *level;
         row = line_of(curve, "level of its few own points");
       } else {
@@ -95,6 +97,17 @@ class Fitter {
     curve.info.provenance = provenance_of(points);
     curve.info.name = curve_name(key);
     return curve;
+  }
+
+  // Groups of GPUs of which own rows are enough stand beside borrowed rows of other groups: each group has a level of its own.
+  static bool own_groups_stand(const CollectiveCurve&, const Points& points) {
+    std::set<GpuGroup> own, lent;
+    for (const Point& point : points) (point.borrowed ? lent : own).insert(group_of(point));
+    return !own.empty() && std::none_of(lent.begin(), lent.end(), [&](const GpuGroup& group) { return own.count(group) > 0; });
+  }
+  template <class Curve>
+  static bool own_groups_stand(const Curve&, const Points&) {
+    return false;
   }
 
   // The curve whose level the few points set and other points the shape: borrowed ones, or the kernel's in the other power state. Own

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "calibration/fit/curve_model.h"
 #include "calibration/fit/gemm_correction.h"
@@ -122,30 +123,29 @@ double predict(const GemmCurve& curve, const Point& point) {
 }
 
 GemmCurve fit_gemm(const GemmCurve& key, const Points& points, const Chip& chip) {
-  using Fit = std::function<GemmCurve(const Points&)>;
-  std::vector<Fit> ways;
-  const auto add = [&](const GemmCurve& start, const TileSet& set) {
-    const CurveModel<GemmCurve> model = gemm_model(start, set, chip);
-    ways.push_back([model](const Points& train) { return fit_model(model, train); });
-    // The smooth correction has many knots: it needs a cloud of points.
-    if (points.size() < 30 || start.grouped || (set.groups.size() == 1 && !set.loads)) return;
-    ways.push_back([model](const Points& train) { return with_correction(fit_model(model, train), train); });
-  };
-  for (const TileSet& set : {single_tile(), library_tiles(8), hopper_tiles()}) add(key, set);
-  if (key.grouped) {
-    GemmCurve one_by_one = key;
-    one_by_one.one_by_one = true;
-    for (const TileSet& set : {single_tile(), library_tiles(8), hopper_tiles()}) add(one_by_one, set);
-  }
-  std::size_t best = 0;
+  std::vector<GemmCurve> starts = {key};
+  if (key.grouped) starts.push_back(key), starts.back().one_by_one = true;
+  std::optional<CurveModel<GemmCurve>> best;
+  bool corrected = false;
   Residuals best_residuals;
-  for (std::size_t i = 0; i < ways.size(); ++i) {
-    const Residuals residuals = cross_validate(points, ways[i]);
+  const auto offer = [&](const CurveModel<GemmCurve>& model, bool correction, const Residuals& residuals) {
     // A later way is more complicated and must be better by a twentieth.
-    if (i > 0 && score(residuals) > 0.95 * score(best_residuals)) continue;
-    best = i, best_residuals = residuals;
+    if (best && score(residuals) > 0.95 * score(best_residuals)) return;
+    best = model, corrected = correction, best_residuals = residuals;
+  };
+  for (const GemmCurve& start : starts) {
+    for (const TileSet& set : {single_tile(), library_tiles(8), hopper_tiles()}) {
+      const CurveModel<GemmCurve> model = gemm_model(start, set, chip);
+      std::vector<GemmCurve> folds;  // the fits of the folds, in their order: the correction begins from the same
+      offer(model, false, cross_validate(points, [&](const Points& train) { return folds.emplace_back(fit_model(model, train)); }));
+      // The smooth correction has many knots: it needs a cloud of points.
+      if (points.size() < 30 || start.grouped || (set.groups.size() == 1 && !set.loads)) continue;
+      auto fold = folds.begin();
+      offer(model, true, cross_validate(points, [&](const Points& train) { return with_correction(*fold++, train); }));
+    }
   }
-  GemmCurve curve = ways[best](points);
+  GemmCurve curve = fit_model(*best, points);
+  if (corrected) curve = with_correction(curve, points);
   curve.info.residuals = best_residuals;
   fill_ranges(curve, points);
   return curve;

@@ -90,7 +90,7 @@ std::string set_aside(const JsonLine& line) {
 
 void read_row(const JsonLine& line, RawFile& file, Unused& unused) {
   const std::string op = text_member(line, "op");
-  if (op == "launch" || op == "host_copy" || op == "interference" || op == "power") {
+  if (op == "launch" || op == "host_copy" || op == "interference" || op == "power" || op == "sequence") {
     file.others.push_back(line);
     return;
   }

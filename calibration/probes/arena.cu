@@ -65,7 +65,7 @@ void fill_normal_bf16(void* data, std::size_t count, std::uint64_t seed) {
 
 char* Arena::at(std::size_t bytes, int index) const {
   if (bytes > size_) throw Unsupported("operand larger than the probe's arena");
-  const std::size_t stride = aligned(bytes);
+  const std::size_t stride = aligned(std::max<std::size_t>(1, bytes));
   const std::size_t places = std::max<std::size_t>(1, size_ / stride);
   if (places == 1) {
     // Too large for two places: shift within what is left over.

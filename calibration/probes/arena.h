@@ -19,7 +19,7 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Start of an operand of `bytes` for launch `index`. REQUIRES: bytes <= size().
+  // Start of an operand of `bytes` for launch `index`; of nothing, any place. REQUIRES: bytes <= size().
   char* at(std::size_t bytes, int index) const;
   std::size_t size() const { return size_; }
   char* data() const { return data_; }

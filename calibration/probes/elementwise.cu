@@ -94,6 +94,49 @@ struct SwiGluBackward {
   }
 };
 
+// x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).
+__device__ float gelu_u(float x) { return 0.7978845608f * x * (1.0f + 0.044715f * x * x); }
+// The hardware's tanh: one instruction, as compiled training kernels use it.
+__device__ float fast_tanh(float x) {
+  float y;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+struct Gelu {
+  const Bf16* x;
+  Bf16* y;
+  using Loaded = Bf16x8;
+  __device__ Loaded load(std::int64_t i) const { return load8(x + 8 * i); }
+  __device__ void store(std::int64_t i, const Loaded& v) const {
+    float e[8];
+    unpack(v, e);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) e[j] = 0.5f * e[j] * (1.0f + fast_tanh(gelu_u(e[j])));
+    store8(y + 8 * i, pack(e));
+  }
+};
+
+struct GeluBackward {
+  const Bf16 *dy, *x;
+  Bf16* dx;
+  struct Loaded {
+    Bf16x8 d, x;
+  };
+  __device__ Loaded load(std::int64_t i) const { return {load8(dy + 8 * i), load8(x + 8 * i)}; }
+  __device__ void store(std::int64_t i, const Loaded& v) const {
+    float d[8], e[8];
+    unpack(v.d, d), unpack(v.x, e);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+      const float t = fast_tanh(gelu_u(e[j]));
+      const float slope = 0.7978845608f * (1.0f + 3.0f * 0.044715f * e[j] * e[j]);
+      d[j] *= 0.5f * (1.0f + t) + 0.5f * e[j] * (1.0f - t * t) * slope;
+    }
+    store8(dx + 8 * i, pack(d));
+  }
+};
+
 // Rotates neighbouring pairs by position x frequency; heads of 128.
 struct Rope {
   const Bf16* x;
@@ -234,6 +277,10 @@ bool launch_elementwise(const MemoryShape& shape, const MemoryBuffers& at, cudaS
     over(SwiGlu{bf16_in(0), bf16_in(n), out}, groups, stream);
   } else if (shape.kernel == "swiglu_backward") {
     over(SwiGluBackward{bf16_in(0), bf16_in(n), bf16_in(2 * n), out, out + n}, groups, stream);
+  } else if (shape.kernel == "gelu") {
+    over(Gelu{bf16_in(0), out}, groups, stream);
+  } else if (shape.kernel == "gelu_backward") {
+    over(GeluBackward{bf16_in(0), bf16_in(n), out}, groups, stream);
   } else if (shape.kernel == "rope") {
     over(Rope{bf16_in(0), out, shape.columns}, groups, stream);
   } else if (shape.kernel == "cast_fp32") {

@@ -50,6 +50,10 @@ std::vector<Point> points() {
   for (const char* kernel : activations) add(kernel, 16384, 7168, Load::kSustained);
   for (const char* kernel : weights) add(kernel, 16384, 7168, Load::kSustained);
   add("copy", 1, std::int64_t{1} << 29, Load::kSustained);
+  for (const char* kernel : {"gelu", "gelu_backward", "transpose", "zero", "gradient_norm"}) {
+    for (const auto& [rows, columns] : token_shapes) add(kernel, rows, columns);
+    add(kernel, 16384, 7168, Load::kSustained);
+  }
   return out;
 }
 
@@ -67,7 +71,7 @@ struct Memory {
 // by a denormal takes a slow path): kernels with fp32 operands have an arena of their own.
 bool has_fp32_operands(const std::string& kernel) {
   return kernel == "cast_bf16" || kernel == "adam" || kernel == "adam_bf16_states" || kernel == "gradient_accumulate" ||
-         kernel == "scatter_add";
+         kernel == "scatter_add" || kernel == "gradient_norm";
 }
 
 void shuffle(const Memory& memory, std::int64_t rows) {

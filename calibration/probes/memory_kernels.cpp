@@ -20,6 +20,11 @@ const std::map<std::string, Traffic>& traffic() {
                                                        {"add", {4, 2}},
                                                        {"swiglu", {4, 2}},
                                                        {"swiglu_backward", {6, 4}},
+                                                       {"gelu", {2, 2}},
+                                                       {"gelu_backward", {4, 2}},
+                                                       {"transpose", {1, 1}},
+                                                       {"zero", {0, 2}},
+                                                       {"gradient_norm", {4, 0}},
                                                        {"rope", {2, 2}},
                                                        {"cast_fp32", {2, 4}},
                                                        {"cast_bf16", {4, 2}},
@@ -60,6 +65,7 @@ std::int64_t MemoryShape::written_bytes() const {
   const std::int64_t base = static_cast<std::int64_t>(of(kernel).written * double(rows) * double(columns));
   if (kernel == "rms_norm_backward") return base + 2 * columns;
   if (kernel == "cross_entropy") return base + 8 * rows;
+  if (kernel == "gradient_norm") return 4;
   return base;
 }
 
@@ -72,7 +78,7 @@ Row MemoryShape::row(const std::string& load) const {
 
 void launch_memory_kernel(const MemoryShape& shape, const MemoryBuffers& buffers, int sm_count, cudaStream_t stream) {
   if (launch_elementwise(shape, buffers, stream) || launch_rowwise(shape, buffers, sm_count, stream) ||
-      launch_quantize(shape, buffers, stream) || launch_permute(shape, buffers, stream)) {
+      launch_quantize(shape, buffers, stream) || launch_permute(shape, buffers, stream) || launch_sweep(shape, buffers, sm_count, stream)) {
     return;
   }
   throw std::logic_error("unknown memory-bound kernel " + shape.kernel);

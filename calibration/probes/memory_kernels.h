@@ -9,6 +9,8 @@
 //   swiglu                    gate, up                           y              [rows, columns] each
 //   swiglu_backward           dy, gate, up                       dgate, dup
 //   rope                      x                                  y              columns = heads x dimension
+//   gelu                      x                                  y              tanh form, as Megatron-LM's
+//   gelu_backward             dy, x                              dx
 //   cast_fp32, cast_bf16      x                                  y in the other type
 //   gradient_accumulate       g (bf16), sum (fp32)               sum
 //   adam                      g, master, m, v (fp32)             master, m, v, weight (bf16)
@@ -21,6 +23,9 @@
 //   cast_fp8                  x                                  e4m3 and a scale per 1x128
 //   cast_fp8_block            x                                  e4m3 and a scale per 128x128
 //   cast_fp8_transpose        x                                  e4m3 in both orders, 1x128 scales of both
+//   transpose                 x of one byte a value              y              of FP8 weights and activations
+//   zero                                                         y
+//   gradient_norm             g (fp32)                           the sum of its squares
 //   permute                   x at shuffled rows                 y              rows = tokens x experts per token
 //   unpermute                 8 shuffled rows per token          their weighted sum
 //   scatter_add               x, sum (fp32) at shuffled rows     sum            (atomic)
@@ -59,6 +64,7 @@ bool launch_elementwise(const MemoryShape& shape, const MemoryBuffers& buffers, 
 bool launch_rowwise(const MemoryShape& shape, const MemoryBuffers& buffers, int sm_count, cudaStream_t stream);
 bool launch_quantize(const MemoryShape& shape, const MemoryBuffers& buffers, cudaStream_t stream);
 bool launch_permute(const MemoryShape& shape, const MemoryBuffers& buffers, cudaStream_t stream);
+bool launch_sweep(const MemoryShape& shape, const MemoryBuffers& buffers, int sm_count, cudaStream_t stream);
 
 constexpr int kExpertsPerToken = 8;  // unpermute
 

@@ -40,6 +40,36 @@ Operation moved(const std::string& label, double values) {
   return scaled(torch_kernel(label, MemoryKernel::torch_index_select, 2 * values, 2 * values));
 }
 
+// The gradient of moved(): rows added to zeros, one by one, though no two meet.
+void add_moved_backward(Operations& ops, const std::string& label, double values) {
+  ops.push_back(scaled(torch_kernel(label + ": zero", MemoryKernel::torch_zero, 0, 2 * values)));
+  ops.push_back(add_rows(label, values));
+}
+
+// Experts on several ranks (calibration/steps/parallel_layers.py): the host must know how many rows come from and go to each rank before
+// it can size the exchange, so it waits for the counts, which travel first (a few microseconds, not modelled). Rows arrive by sender and
+// are brought into the order of experts, then back.
+void add_counts(Operations& forward, const MixtureOfExperts& moe) {
+  const double experts = 8 * static_cast<double>(moe.n_routed_experts);
+  for (const char* label : {"rows to ranks", "rows from ranks", "counts for the host"}) forward.push_back(gate_kernel(label, experts, 16));
+  forward.back().host_waits = true;
+}
+
+void add_order_by_expert(Operations& forward, double rows, double wide_rows) {
+  for (const char* label : {"expert of a row: numbers", "expert of a row: repeated"})
+    forward.push_back(scaled(gate_kernel(label, 0, 8 * rows)));
+  forward.push_back(scaled(gate_kernel("ends of repeats", 8, 8)));
+  forward.push_back(scaled(router_call("sort rows by expert", MemoryKernel::torch_argsort, 8 * rows, 8 * rows)));
+  forward.back().host_calls = kSortCalls;
+  forward.push_back(moved("rows by expert", wide_rows));
+}
+
+void add_order_by_sender(Operations& forward, double rows, double wide_rows) {
+  forward.push_back(scaled(gate_kernel("places of rows", 0, 8 * rows)));
+  forward.push_back(scaled(gate_kernel("places turned over", 16 * rows, 8 * rows)));
+  forward.push_back(moved("rows by sender", wide_rows));
+}
+
 }  // namespace
 
 Passes torch_gate(const BlockContext& c) {
@@ -66,6 +96,7 @@ Passes torch_gate(const BlockContext& c) {
     p.forward.back().host_waits = true;
   }
   p.forward.push_back(gate_kernel("count tokens of experts", 8 * copies, 8 * static_cast<double>(moe.n_routed_experts)));
+  if (c.plan.expert_parallel > 1) add_counts(p.forward, moe);
   p.forward.push_back(
       gate_kernel("ends of experts", 8 * static_cast<double>(moe.n_routed_experts), 4 * static_cast<double>(moe.n_routed_experts)));
 
@@ -92,12 +123,15 @@ Passes torch_experts(const BlockContext& c) {
   const double wide_rows = rows * hidden, inner = rows * static_cast<double>(r.width);
   const bool gated = c.model.activation == Activation::swiglu;
   Passes p, activation;
+  const bool apart = c.plan.expert_parallel > 1;
   p.forward.push_back(moved("gather rows", wide_rows));
+  if (apart) add_order_by_expert(p.forward, rows, wide_rows);
   if (gated) p.forward.push_back(grouped_gemm(c, "experts gate", r.width, r.hidden, GemmLayout::forward));
   p.forward.push_back(grouped_gemm(c, "experts up", r.width, r.hidden, GemmLayout::forward));
   add_torch_activation(activation, t, {"experts", inner, gated, LoadScale::rank_load});
   append(p.forward, activation.forward);
   p.forward.push_back(grouped_gemm(c, "experts down", r.hidden, r.width, GemmLayout::forward));
+  if (apart) add_order_by_sender(p.forward, rows, wide_rows);
   p.forward.push_back(gate_kernel("routing weights of rows", 12 * rows, 6 * rows));
   p.forward.push_back(scaled(torch_unary("times routing weight", 2 * wide_rows, 2 * wide_rows)));
   p.forward.push_back(torch_kernel("zero result", MemoryKernel::torch_zero, 0, 2 * t.residual));
@@ -108,12 +142,14 @@ Passes torch_experts(const BlockContext& c) {
   p.backward.push_back(scaled(torch_unary("times routing weight backward", 2 * wide_rows, 2 * wide_rows)));
   p.backward.push_back(scaled(torch_kernel("gradient of routing weights", MemoryKernel::torch_mul, 4 * wide_rows, 2 * wide_rows)));
   p.backward.push_back(scaled(torch_unary("sum gradient of routing weights", 2 * wide_rows, 2 * rows)));
+  if (apart) add_moved_backward(p.backward, "rows by sender backward", wide_rows);
   p.backward.push_back(grouped_gemm(c, "experts down dgrad", r.width, r.hidden, GemmLayout::input_gradient));
   append(p.backward, activation.backward);
   for (const char* label : {"experts up dgrad", "experts gate dgrad"}) {
     if (gated || label[8] == 'u') p.backward.push_back(grouped_gemm(c, label, r.hidden, r.width, GemmLayout::input_gradient));
   }
   if (gated) p.backward.push_back(scaled(torch_kernel("experts add gradients", MemoryKernel::torch_add, 4 * wide_rows, 2 * wide_rows)));
+  if (apart) add_moved_backward(p.backward, "rows by expert backward", wide_rows);
   p.backward.push_back(torch_kernel("zero gradient", MemoryKernel::torch_zero, 0, 2 * t.residual));
   p.backward.push_back(add_rows("add gradients to tokens", wide_rows));
   p.weight.push_back(grouped_gemm(c, "experts down wgrad", r.width, r.hidden, GemmLayout::weight_gradient));

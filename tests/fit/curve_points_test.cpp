@@ -49,6 +49,22 @@ TEST(CurvePoints, EnoughOwnRowsStandAlone) {
   EXPECT_EQ(chosen(enough - 1, 3).size(), kEnoughOwnRows + 2);
 }
 
+// Each group of GPUs has a level of its own: own rows of two GPUs replace borrowed ones of two and leave those of four.
+TEST(CurvePoints, OwnCollectivesStandAloneGroupByGroup) {
+  RawFile mine = bench_file(), theirs = bench_file();
+  theirs.borrowed = true;
+  const auto row = [](std::int64_t ranks, int size) {
+    return Collective{CollectiveKind::all_reduce, Bytes{1e6 * (1 + size)}, ranks, ranks, {}};
+  };
+  const int enough = static_cast<int>(kEnoughOwnRows);
+  for (int i = 0; i < enough; ++i) add(mine, row(2, i), 1e-5), add(theirs, row(2, i), 2e-5), add(theirs, row(4, i), 3e-5);
+  const SortedPoints points = sorted({mine, theirs});
+  std::vector<std::string> notes;
+  const Points kept = chosen_points(points.collectives.begin()->first, points.collectives.begin()->second.second, notes);
+  EXPECT_EQ(kept.size(), 2 * kEnoughOwnRows);
+  for (const Point& point : kept) EXPECT_EQ(point.borrowed, group_of(point) == GpuGroup(4, 4));
+}
+
 TEST(CurvePoints, MeasuredRowsStandWithoutPublishedOnes) { EXPECT_EQ(chosen(2, 3, Origin::paper).size(), 2u); }
 
 }  // namespace

@@ -22,6 +22,7 @@ TEST(Facts, ReadFiguresWithProvenanceAndRejectWhatIsUnknown) {
   EXPECT_EQ(facts.borrow[0].folder, "../h100");
   EXPECT_DOUBLE_EQ(facts.stack.kernel_gap.value.value(), 2e-6);
   EXPECT_TRUE(facts.stack.context.provenance.source.empty());
+  EXPECT_TRUE(facts.stack.nvls.provenance.source.empty());
   EXPECT_THROW(
       read_facts(YamlDocument::from_text("gpu: H800\nstack: {kernel_gpa: {value: 2 us, origin: measured, source: t}}\n", "f.yaml")),
       InputError);

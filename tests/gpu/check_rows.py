@@ -12,7 +12,7 @@ SHAPE = {"gemm": {"dtype", "m", "n", "k", "layout", "load"},
                        "path", "load"},
          "memory_bound": {"kernel", "read_bytes", "written_bytes", "load"},
          "collective": {"kind", "bytes", "ranks", "ranks_per_node"},
-         "interference": {"victim"}, "power": {"victim", "gap", "duty"}, "launch": {"kind"}, "host_copy": {"direction", "bytes"}, "survey": {"device"}}
+         "interference": {"victim"}, "power": {"victim", "gap", "duty"}, "sequence": {"layer", "position", "kernel"}, "launch": {"kind"}, "host_copy": {"direction", "bytes"}, "survey": {"device"}}
 RESULT = {"time_s", "min_s", "p90_s", "samples", "clock_mhz", "power_w", "temperature_c"}
 OVERLAP = {"time_s", "alone_s", "beside_time_s", "beside_alone_s", "channels", "clock_mhz", "power_w", "temperature_c"}
 

@@ -194,6 +194,15 @@ void test_memory(const Arena& in, int sm_count) {
     const float sigmoid = 1 / (1 + std::exp(-x[n + i]));
     return x[i] * x[2 * n + i] * sigmoid * (1 + x[n + i] * (1 - sigmoid));
   });
+  const auto gelu_u = [](double v) { return 0.7978845608 * (v + 0.044715 * v * v * v); };
+  expect("gelu", [&](std::int64_t i) { return float(0.5 * x[i] * (1 + std::tanh(gelu_u(x[i])))); });
+  expect("gelu_backward", [&](std::int64_t i) {
+    const double v = x[n + i], t = std::tanh(gelu_u(v));
+    return float(x[i] * (0.5 * (1 + t) + 0.5 * v * (1 - t * t) * 0.7978845608 * (1 + 3 * 0.044715 * v * v)));
+  });
+  auto zeros = run("zero");
+  for (float& value : zeros) value += 1;
+  expect_close("memory zero", zeros, std::vector<float>(n, 1), 1e-9);
   expect("permute", [&](std::int64_t i) { return x[order[i / columns] * columns + i % columns]; });
   expect("softmax", [&](std::int64_t i) {
     double sum = 0;
@@ -219,6 +228,18 @@ void test_memory(const Arena& in, int sm_count) {
     scale[r] = 1 / std::sqrt(squares / columns + 1e-6);
   }
   expect("rms_norm", [&](std::int64_t i) { return float(x[i] * scale[i / columns] * x[n + i % columns]); });
+  run("gradient_norm");
+  const auto numbers = fetch<float>(in.data(), n);
+  double sum = 0;
+  for (const float value : numbers) sum += double(value) * value;
+  expect_close("memory gradient_norm", fetch<float>(out.data(), 1), {float(sum)}, 1e-3);
+  run("transpose");
+  const auto bytes = fetch<std::uint8_t>(in.data(), n), turned = fetch<std::uint8_t>(out.data(), n);
+  std::vector<float> want_turned(n);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < columns; ++c) want_turned[c * rows + r] = bytes[r * columns + c];
+  }
+  expect_close("memory transpose", turned, want_turned, 1e-9);
   // Quantized values times their scale give back the operand to e4m3's 3 bits.
   for (const char* kernel : {"cast_fp8", "cast_fp8_block", "cast_fp8_transpose"}) {
     run(kernel);

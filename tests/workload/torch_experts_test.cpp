@@ -39,6 +39,32 @@ TEST(TorchExperts, TheHostWaitsTwiceForCounts) {
   EXPECT_EQ(std::count_if(b.experts_backward.begin(), b.experts_backward.end(), [](const Operation& op) { return op.host_waits; }), 0);
 }
 
+// Over several ranks each row is gathered and put back twice more, each way by the kernels of calibration/steps/parallel_layers.py, and the
+// host waits for one count more.
+TEST(TorchExperts, OverSeveralRanksRowsAreSortedAgainAndTheHostWaitsOnceMore) {
+  BlockSetting s(moe_model(4));
+  const auto made = [&] {
+    BlockContext c = s.context();
+    c.framework = Framework::torch_eager;
+    return make_block(BlockKind::moe_layer, c);
+  };
+  const auto count = [](const Operations& ops, MemoryKernel kernel) {
+    const std::vector<MemoryBound> all = of_type<MemoryBound>(ops);
+    return std::count_if(all.begin(), all.end(), [&](const MemoryBound& m) { return m.kernel == kernel; });
+  };
+  const Block alone = made();
+  s.plan.expert_parallel = 2;
+  s.plan.data_parallel = 2;
+  const Block apart = made();
+  EXPECT_EQ(count(alone.experts, MemoryKernel::torch_index_select), 1);
+  EXPECT_EQ(count(apart.experts, MemoryKernel::torch_index_select), 3);
+  EXPECT_EQ(count(alone.experts_backward, MemoryKernel::torch_index_add_bf16), 1);
+  EXPECT_EQ(count(apart.experts_backward, MemoryKernel::torch_index_add_bf16), 3);
+  EXPECT_EQ(count(apart.experts, MemoryKernel::torch_argsort), 1);
+  EXPECT_EQ(std::count_if(apart.before_exchange.begin(), apart.before_exchange.end(), [](const Operation& op) { return op.host_waits; }),
+            3);
+}
+
 // The busiest expert's rows are what routing says, the others fall off from it, and no row is lost.
 TEST(TorchExperts, RowsOfExpertsSpreadAsFarAsTheBusiest) {
   BlockSetting s(moe_model(4));
