@@ -4,7 +4,6 @@
 #include <cmath>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "calibration/fit/carry_over.h"
@@ -99,11 +98,14 @@ class Fitter {
     return curve;
   }
 
-  // Groups of GPUs of which own rows are enough stand beside borrowed rows of other groups: each group has a level of its own.
+  // Groups of GPUs of which own rows are enough stand beside borrowed rows of other groups: each group has a level of its own. Few own
+  // rows of a group set the level of all.
   static bool own_groups_stand(const CollectiveCurve&, const Points& points) {
-    std::set<GpuGroup> own, lent;
-    for (const Point& point : points) (point.borrowed ? lent : own).insert(group_of(point));
-    return !own.empty() && std::none_of(lent.begin(), lent.end(), [&](const GpuGroup& group) { return own.count(group) > 0; });
+    std::map<GpuGroup, std::size_t> own;
+    for (const Point& point : points) {
+      if (!point.borrowed) ++own[group_of(point)];
+    }
+    return !own.empty() && std::all_of(own.begin(), own.end(), [](const auto& entry) { return entry.second >= kEnoughOwnRows; });
   }
   template <class Curve>
   static bool own_groups_stand(const Curve&, const Points&) {
