@@ -50,9 +50,7 @@ void Lowering::gather(Chunk& c, const BlockParameters& parameters) {
 }
 
 TaskId Lowering::copy_shards(Chunk& c, const Operation& op) {
-  const Runner& who = runner(c.gpu);
-  const KindId kind = kinds_.kind(op, kinds_.timed(op, {}, who.expert_rank, c.company), who.slowdown);
-  push(c.gpu, {kind, op.lane, op.order, kinds_.launch_of(op), op.host_waits}, c.chain);
+  push(c.gpu, resolved(c.gpu, op, c.company), c.chain);
   return c.chain.last;
 }
 

@@ -62,8 +62,9 @@ class Lowering {
   // The host's task that issues a kernel; not valid() where it has happened before the step began. And what follows from the kernel.
   TaskId issue(std::int32_t gpu, const ResolvedOperation& op);
   void hold_up(std::int32_t gpu, const ResolvedOperation& op, TaskId kernel);
-  ResolvedOperation resolved(std::int32_t gpu, const Operation& op) {
-    return {kinds_.kind(op, {}, runner(gpu)), op.lane, op.order, kinds_.launch_of(op), op.host_waits};
+  ResolvedOperation resolved(std::int32_t gpu, const Operation& op, Company company = Company::alone) {
+    const KindId kind = kinds_.kind(op, kinds_.timed(op, {}, runner(gpu).expert_rank, company), runner(gpu).slowdown);
+    return {kind, op.lane, op.order, kinds_.launch_of(op), op.host_waits};
   }
   void push_all(std::int32_t gpu, const ResolvedOperations& ops, Chain& chain);
   void push_backward(Chunk& chunk, const ResolvedOperations& ops, const ResolvedOperations& weights);
