@@ -37,8 +37,8 @@ struct Tipping {
 struct Sensitivity {
   Lever lever;
   std::optional<Tipping> up, down;  // empty: not within -50 % and +100 %
-  double could_cost = 0;
-  std::size_t instead = 0;  // of contenders(): the best there
+  double could_cost = 0;            // of the winner over the best within the interval; infinite: the winner no longer fits there
+  std::size_t instead = 0;          // of contenders(): the best there
 
   // |change| of the nearer tipping point over the interval's half-width (or 10 %); infinite: there is none.
   double distance() const;

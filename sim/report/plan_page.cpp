@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "sim/base/enum_name.h"
 #include "sim/base/number_text.h"
@@ -133,6 +134,12 @@ std::string interval_text(const Lever& lever) {
   return (lever.interval ? "\u00b1" + percent_text(*lever.interval) : "") + (lever.interval ? " " : "") + to_text(lever.provenance.origin);
 }
 
+// What the winner costs over the best within the interval; infinite where it no longer fits there.
+std::string cost_text(double cost) {
+  if (cost <= 0) return "";
+  return std::isfinite(cost) ? percent_text(cost) : "no room";
+}
+
 std::string sensitivity_text(const Scenario& s, const SensitivityAnalysis& analysis, const PlanSearch& search, const TextStyle& style) {
   constexpr std::size_t kRows = 8;
   std::string text =
@@ -152,7 +159,7 @@ std::string sensitivity_text(const Scenario& s, const SensitivityAnalysis& analy
         found.lever.cluster && !s.search.clusters.empty() ? s.search.clusters.at(*found.lever.cluster).name + ": " : "";
     const Ranked& wins = search.ranked()[analysis.contenders()[t.wins]];
     table.add_row({whose + found.lever.name, interval_text(found.lever), (t.simulated_whole ? "" : "~ ") + signed_percent_text(t.change),
-                   found.could_cost > 0 ? percent_text(found.could_cost) : "",
+                   cost_text(found.could_cost),
                    fmt::format("{}: {}{}", analysis.contenders()[t.wins] + 1,
                                search.clusters().size() > 1 ? cluster_name(s, wins.layout) + ": " : "", layout_text(wins.layout))});
   }
