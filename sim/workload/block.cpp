@@ -5,6 +5,7 @@
 
 #include "sim/base/error.h"
 #include "sim/workload/counts.h"
+#include "sim/workload/expert_exchange.h"
 #include "sim/workload/experts.h"
 #include "sim/workload/launches.h"
 #include "sim/workload/passes.h"

@@ -1,12 +1,12 @@
-// The routed feed-forward network of a mixture-of-experts layer: gate, exchanges, shared and routed experts.
+// The routed feed-forward network of a mixture-of-experts layer: gate, shared and routed experts.
 #include "sim/workload/experts.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "sim/moe/dispatch.h"
 #include "sim/moe/placement.h"
 #include "sim/workload/apart.h"
+#include "sim/workload/expert_exchange.h"
 #include "sim/workload/feed_forward.h"
 
 namespace trillion {
@@ -33,28 +33,6 @@ Operation scaled(Operation op) {
   return op;
 }
 
-// Copies of a token that a GPU moves through its NVLink buffers. DeepEP's kernels put those for their own GPU there too, and the blocks
-// that receive over NVLink are those that lay a token into the NIC's buffers (dispatch) or take it out of them (combine): one pass more
-// where a group spans nodes (csrc/kernels/internode.cu). Kernels have as many blocks as keep up with the links (DeepSeek-V3 report, 3.2.2),
-// so a pass costs what a copy over NVLink does.
-double nvlink_passes(const BlockContext& c) {
-  const double sent = c.routing.local_ranks_per_token;
-  if (c.plan.expert_exchange != ExpertExchange::deduplicated) return sent;
-  return sent + c.routing.kept_per_token + (c.routing.remote_nodes_per_token > 0 ? 1 : 0);
-}
-
-Operation exchange(const BlockContext& c, const std::string& label, CollectiveKind kind, const Payload& copy) {
-  const double token = static_cast<double>(Sizes(c).residual_tokens) * copy.values;
-  return {label, Category::expert_all_to_all, Lane::expert,
-          Collective{.kind = kind,
-                     .bytes = Bytes{token * c.routing.remote_nodes_per_token},
-                     .ranks = c.expert.size,
-                     .ranks_per_node = c.expert.ranks_per_node,
-                     .scale_up_bytes = Bytes{token * nvlink_passes(c)},
-                     .nic_share = c.expert.nic_share},
-          LoadScale::exchange};
-}
-
 // Ranks that split an expert's channels work on the tokens of all of them (Megatron-LM's expert tensor parallelism): gathered after the
 // dispatch, summed before the combine.
 void add_across_channels(Operations& ops, const BlockContext& c, const char* label, CollectiveKind kind, double bytes_per_value) {
@@ -71,15 +49,6 @@ void add_across_channels(Operations& ops, const BlockContext& c, const char* lab
 
 constexpr auto kMove = Category::norm_and_elementwise;
 constexpr auto kCast = Category::cast_and_quantize;
-
-// Megatron-LM's alltoall dispatcher lays out one row per chosen expert before it sends, and adds up what comes back (fused_permute,
-// fused_unpermute); DeepEP's kernels do both on their way. `spreads`: from tokens to copies, or back.
-void add_copies(Operations& ops, const BlockContext& c, const char* label, bool spreads) {
-  if (c.plan.expert_exchange != ExpertExchange::all_to_all || c.plan.expert_parallel == 1) return;
-  const Bytes tokens = Sizes(c).residual(), copies = static_cast<double>(c.model.moe->num_experts_per_tok) * tokens;
-  ops.push_back(memory_operation(label, kMove, spreads ? MemoryKernel::permute : MemoryKernel::unpermute, spreads ? tokens : copies,
-                                 spreads ? copies : tokens));
-}
 
 // Shared and routed experts of one rank: their matrices and the tensors between them.
 struct Experts {
@@ -387,22 +356,6 @@ Passes routed_feed_forward(const BlockContext& c) {
   if (e.has_shared) add_saved_activation(p, e.shared, c);
   p.recompute = shared_again(c, e);
   return p;
-}
-
-Exchanges exchanges(const BlockContext& c) {
-  if (c.plan.expert_parallel == 1) return {};
-  const Sizes s(c);
-  const bool quantised = s.fp8() && !c.runs_apart(UnfusedPart::expert_casts);
-  const Payload dispatched = dispatch_payload(s.hidden, c.model.moe->num_experts_per_tok, quantised), combined = combine_payload(s.hidden);
-  Exchanges e{exchange(c, "dispatch", CollectiveKind::expert_dispatch, dispatched),
-              exchange(c, "combine", CollectiveKind::expert_combine, combined), std::nullopt,
-              exchange(c, "combine backward", CollectiveKind::expert_dispatch, dispatched),
-              exchange(c, "dispatch backward", CollectiveKind::expert_combine, combined)};
-  if (quantised) {
-    e.combine_backward_cast = cast_operation("quantise gradient for dispatch", static_cast<double>(s.residual_tokens * s.hidden));
-    e.combine_backward_cast->lane = Lane::expert;  // it runs on the communication stream, beside the weight gradients before it
-  }
-  return e;
 }
 
 }  // namespace trillion

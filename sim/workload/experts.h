@@ -1,9 +1,8 @@
-// The four exchanges of a routed layer over the expert-parallel group: tokens to their experts and back, then their gradients the
-// same way. FP8 recipe: tokens and gradients travel to the experts in FP8, results come back in BF16 (DeepSeek-V3 report, 3.3.3).
+// The routed experts of one rank: how many, how many rows they take, and their products. What travels between ranks is in
+// workload/expert_exchange.h.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +28,5 @@ struct RoutedShare {
 
 // A product of all experts of the rank in one kernel.
 Operation grouped_gemm(const BlockContext& context, const std::string& label, std::int64_t n, std::int64_t k, GemmLayout layout);
-
-// All empty when the experts of a layer live on one rank.
-Exchanges exchanges(const BlockContext& context);
 
 }  // namespace trillion

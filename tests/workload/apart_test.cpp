@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "sim/workload/expert_exchange.h"
 #include "sim/workload/experts.h"
 #include "tests/support/block_setting.h"
 

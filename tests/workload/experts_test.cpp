@@ -1,7 +1,6 @@
 // The routed feed-forward network on one of ep ranks: E experts, k per token, width f, t tokens a rank. The algebra:
 //   rows      t k token copies a rank on even load, dealt out to its E / ep experts to within one
 //   work      each pass does 2 t x (k experts + shared experts) FLOPs; splitting experts over ranks does not change a rank's share
-//   wires     per token: h x (1 + 4/128) bytes out to each remote node in FP8 (2 in BF16), h x 2 back
 //   load      what grows with the busiest rank's load is the routed kernels and the exchanges, nothing else
 //   kept      DeepSeek-V3, per token copy: 7168 + 224 + 4096 + 128 = 11616 bytes (../shared facts, memory.md section 4)
 #include "sim/workload/experts.h"
@@ -135,51 +134,6 @@ TEST(Experts, ASharedExpertIsTensorParallelLikeADenseNetwork) {
   for (const Operations* ops : {&split.forward, &split.backward}) {
     for (const Operation& op : *ops) EXPECT_EQ(op.order, Order::chain) << op.label;
   }
-}
-
-TEST(Experts, DispatchTravelsInFP8AndCombineInBF16) {
-  const BlockSetting setting = deepseek_v3(64);
-  const Exchanges e = exchanges(setting.context());
-  const auto per_token = [](const std::optional<Operation>& op) { return std::get<Collective>(op->what).bytes.value() / 4096; };
-  EXPECT_DOUBLE_EQ(per_token(e.dispatch), 7168 * 1.03125 * 3.1);
-  EXPECT_DOUBLE_EQ(per_token(e.combine), 7168 * 2 * 3.1);
-  EXPECT_DOUBLE_EQ(per_token(e.combine_backward), per_token(e.dispatch));  // gradients take the same way back
-  EXPECT_DOUBLE_EQ(per_token(e.dispatch_backward), per_token(e.combine));
-  EXPECT_DOUBLE_EQ(std::get<Collective>(e.dispatch->what).scale_up_bytes.value() / 4096, 7168 * 1.03125 * (6.5 + 1));
-  EXPECT_EQ(std::get<Collective>(e.combine_backward->what).kind, CollectiveKind::expert_dispatch);
-  EXPECT_EQ(std::get<Collective>(e.dispatch_backward->what).kind, CollectiveKind::expert_combine);
-}
-
-// Megatron-LM's alltoall dispatcher: every token is laid out for each of its 8 experts and summed back, in both passes.
-TEST(Experts, CopiesOfTheAllToAllDispatcherAreLaidOutAndSummed) {
-  BlockSetting setting = deepseek_v3(64);
-  const auto moved = [&] {
-    const Passes g = gate(setting.context()), f = routed_feed_forward(setting.context());
-    double sum = 0;
-    for (const Operations* ops : {&g.forward, &g.backward, &f.forward, &f.backward}) {
-      for (const MemoryBound& m : of_type<MemoryBound>(*ops)) {
-        if (m.kernel == MemoryKernel::permute || m.kernel == MemoryKernel::unpermute) sum += (m.read + m.written).value();
-      }
-    }
-    return sum;
-  };
-  const double once = moved();
-  setting.plan.expert_exchange = ExpertExchange::all_to_all;
-  EXPECT_NEAR(moved() - once, 4 * (1 + 8) * 2.0 * 4096 * 7168, 1);
-  setting.plan.expert_parallel = 1;  // nothing is sent
-  const double alone = moved();
-  setting.plan.expert_exchange = ExpertExchange::deduplicated;
-  EXPECT_DOUBLE_EQ(alone, moved());
-}
-
-TEST(Experts, GradientsAreCastOnTheCommunicationStreamInFP8Only) {
-  BlockSetting setting = deepseek_v3(64);
-  ASSERT_TRUE(exchanges(setting.context()).combine_backward_cast);
-  EXPECT_EQ(exchanges(setting.context()).combine_backward_cast->lane, Lane::expert);
-  setting.plan.precision = Precision::bf16;
-  EXPECT_FALSE(exchanges(setting.context()).combine_backward_cast);
-  setting.plan.expert_parallel = 1;
-  EXPECT_FALSE(exchanges(setting.context()).dispatch);
 }
 
 TEST(Experts, LoadScalesTheRoutedKernelsOnly) {

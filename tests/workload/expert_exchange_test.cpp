@@ -1,0 +1,71 @@
+// What a routed layer sends. The algebra, with h channels and k experts per token:
+//   wires     per token: h x (1 + 4/128) bytes out to each remote node in FP8 (2 in BF16), h x 2 back
+//   copies    k + 1 rows read and written per token, four times a layer, only where every copy travels alone and something is sent
+#include "sim/workload/expert_exchange.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/block_setting.h"
+
+namespace trillion {
+namespace {
+
+using namespace testing_support;
+
+BlockSetting deepseek_v3(std::int64_t expert_parallel) {
+  BlockSetting setting(shipped_model("deepseek-v3"));
+  setting.plan.expert_parallel = expert_parallel;
+  setting.plan.precision = Precision::fp8;
+  setting.plan.recompute = {RecomputeModule::norm, RecomputeModule::mla_up_projection, RecomputeModule::activation};
+  setting.routing.remote_nodes_per_token = 3.1;
+  setting.routing.local_ranks_per_token = 6.5;
+  return setting;
+}
+
+TEST(ExpertExchange, DispatchTravelsInFP8AndCombineInBF16) {
+  const BlockSetting setting = deepseek_v3(64);
+  const Exchanges e = exchanges(setting.context());
+  const auto per_token = [](const std::optional<Operation>& op) { return std::get<Collective>(op->what).bytes.value() / 4096; };
+  EXPECT_DOUBLE_EQ(per_token(e.dispatch), 7168 * 1.03125 * 3.1);
+  EXPECT_DOUBLE_EQ(per_token(e.combine), 7168 * 2 * 3.1);
+  EXPECT_DOUBLE_EQ(per_token(e.combine_backward), per_token(e.dispatch));  // gradients take the same way back
+  EXPECT_DOUBLE_EQ(per_token(e.dispatch_backward), per_token(e.combine));
+  EXPECT_DOUBLE_EQ(std::get<Collective>(e.dispatch->what).scale_up_bytes.value() / 4096, 7168 * 1.03125 * (6.5 + 1));
+  EXPECT_EQ(std::get<Collective>(e.combine_backward->what).kind, CollectiveKind::expert_dispatch);
+  EXPECT_EQ(std::get<Collective>(e.dispatch_backward->what).kind, CollectiveKind::expert_combine);
+}
+
+// Megatron-LM's alltoall dispatcher: every token is laid out for each of its 8 experts and summed back, in both passes.
+TEST(ExpertExchange, CopiesOfTheAllToAllDispatcherAreLaidOutAndSummed) {
+  BlockSetting setting = deepseek_v3(64);
+  const auto moved = [&] {
+    const Passes g = gate(setting.context()), f = routed_feed_forward(setting.context());
+    double sum = 0;
+    for (const Operations* ops : {&g.forward, &g.backward, &f.forward, &f.backward}) {
+      for (const MemoryBound& m : of_type<MemoryBound>(*ops)) {
+        if (m.kernel == MemoryKernel::permute || m.kernel == MemoryKernel::unpermute) sum += (m.read + m.written).value();
+      }
+    }
+    return sum;
+  };
+  const double once = moved();
+  setting.plan.expert_exchange = ExpertExchange::all_to_all;
+  EXPECT_NEAR(moved() - once, 4 * (1 + 8) * 2.0 * 4096 * 7168, 1);
+  setting.plan.expert_parallel = 1;  // nothing is sent
+  const double alone = moved();
+  setting.plan.expert_exchange = ExpertExchange::deduplicated;
+  EXPECT_DOUBLE_EQ(alone, moved());
+}
+
+TEST(ExpertExchange, GradientsAreCastOnTheCommunicationStreamInFP8Only) {
+  BlockSetting setting = deepseek_v3(64);
+  ASSERT_TRUE(exchanges(setting.context()).combine_backward_cast);
+  EXPECT_EQ(exchanges(setting.context()).combine_backward_cast->lane, Lane::expert);
+  setting.plan.precision = Precision::bf16;
+  EXPECT_FALSE(exchanges(setting.context()).combine_backward_cast);
+  setting.plan.expert_parallel = 1;
+  EXPECT_FALSE(exchanges(setting.context()).dispatch);
+}
+
+}  // namespace
+}  // namespace trillion
