@@ -23,10 +23,10 @@ void add_norm_backward(Operations& ops, const BlockContext& c, const Operation& 
 
 void add_weight_gradient(Operations& ops, const BlockContext& c, const Linear& linear) {
   Linear l = linear;
-  const bool adds = c.runs_apart(UnfusedPart::accumulation) && c.micro_batches > 1;
-  if (c.runs_apart(UnfusedPart::accumulation)) l.fp32_gradient = false;
+  const bool apart = c.runs_apart(UnfusedPart::accumulation);
+  l.fp32_gradient = l.fp32_gradient && !apart;
   add_weight_gradient(ops, l);
-  if (!adds) return;
+  if (!apart || c.micro_batches == 1) return;
   const double weights = static_cast<double>(l.in) * static_cast<double>(l.out);
   const double gradient = static_cast<double>(c.training.optimizer_state.gradient_bytes);
   ops.push_back(memory_operation(l.name + " accumulate", l.category, MemoryKernel::gradient_accumulate, Bytes{(2 + gradient) * weights},

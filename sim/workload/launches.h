@@ -15,6 +15,8 @@
 //   a collective                        2    counted with the kernel after it
 //   a layer that runs again             10   its inputs and random states, before its first kernel (mpu/random.py, CheckpointFunction)
 //
+// Counts without a source beside them are assumed, from reading which Python functions lie around the kernels.
+//
 // It waits for what a pipeline neighbour sends before it issues what comes after (Megatron-LM v2.5, p2p_communication.py: synchronize after
 // each exchange), and once a step for the gradient's norm. With tensor_parallel_overlap: pipelined a product's pieces are one call.
 #pragma once

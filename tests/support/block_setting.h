@@ -43,6 +43,17 @@ struct BlockSetting {
   std::int64_t micro_batches = 1;
 };
 
+// DeepSeek-V3 as it trains in FP8, a token on 3.1 other nodes.
+inline BlockSetting deepseek_v3(std::int64_t expert_parallel) {
+  BlockSetting setting(shipped_model("deepseek-v3"));
+  setting.plan.expert_parallel = expert_parallel;
+  setting.plan.precision = Precision::fp8;
+  setting.plan.recompute = {RecomputeModule::norm, RecomputeModule::mla_up_projection, RecomputeModule::activation};
+  setting.routing.remote_nodes_per_token = 3.1;
+  setting.routing.local_ranks_per_token = 6.5;
+  return setting;
+}
+
 // The kernels of one type, in order.
 template <class What>
 std::vector<What> of_type(const Operations& ops) {

@@ -64,12 +64,17 @@ TEST(ChunkProfile, DenseChunksAreTheirKernels) {
   EXPECT_FALSE(p[2].backward.any());
 }
 
-TEST(ChunkProfile, ReductionsAndGathersAreBesideTheKernels) {
-  Setting s(moe_model(8), 8);
+// Every token visits four ranks of its expert-parallel group.
+void visit_four_ranks(Setting& s) {
   LayerRouting routing;
   routing.local_ranks_per_token = 4;
   s.load.samples = {routing};
   s.load.mean = routing;
+}
+
+TEST(ChunkProfile, ReductionsAndGathersAreBesideTheKernels) {
+  Setting s(moe_model(8), 8);
+  visit_four_ranks(s);
   s.scenario.plan.overlap_parameter_gather = true;
   s.scenario.plan.bucket_parameters = 1;  // a block each
   const std::vector<ChunkProfile> p =
@@ -97,10 +102,7 @@ TEST(ChunkProfile, AloneThereIsNothingToReduceOrToGather) {
 
 TEST(ChunkProfile, ExpertsEndWithTheCombine) {
   Setting s(moe_model(8), 8);
-  LayerRouting routing;
-  routing.local_ranks_per_token = 4;
-  s.load.samples = {routing};
-  s.load.mean = routing;
+  visit_four_ranks(s);
   const std::vector<ChunkProfile> p = s.profiles({kForward, kBackward, kPair});
   ASSERT_TRUE(p[0].communication.any());
   EXPECT_GT(p[0].forward.end, p[0].compute.end);

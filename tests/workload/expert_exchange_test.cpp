@@ -12,16 +12,6 @@ namespace {
 
 using namespace testing_support;
 
-BlockSetting deepseek_v3(std::int64_t expert_parallel) {
-  BlockSetting setting(shipped_model("deepseek-v3"));
-  setting.plan.expert_parallel = expert_parallel;
-  setting.plan.precision = Precision::fp8;
-  setting.plan.recompute = {RecomputeModule::norm, RecomputeModule::mla_up_projection, RecomputeModule::activation};
-  setting.routing.remote_nodes_per_token = 3.1;
-  setting.routing.local_ranks_per_token = 6.5;
-  return setting;
-}
-
 TEST(ExpertExchange, DispatchTravelsInFP8AndCombineInBF16) {
   const BlockSetting setting = deepseek_v3(64);
   const Exchanges e = exchanges(setting.context());
