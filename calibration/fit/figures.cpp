@@ -13,16 +13,6 @@ Figure<T> assumed(T value, const char* why) {
   return {value, {Origin::assumed, why}};
 }
 
-double number_of(const JsonLine& line, const char* key) {
-  const JsonValue* value = line.find(key);
-  return value != nullptr && value->kind == JsonKind::number ? parse_number(value->text).value : 0.0;
-}
-
-std::string text_of(const JsonLine& line, const char* key) {
-  const JsonValue* value = line.find(key);
-  return value != nullptr && value->kind == JsonKind::string ? value->text : std::string();
-}
-
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t half = values.size() / 2;

@@ -5,7 +5,7 @@
 namespace trillion {
 namespace {
 
-double bytes_of(const Point& point) {
+double moved_bytes(const Point& point) {
   const auto& kernel = std::get<MemoryBound>(point.query.shape);
   return (kernel.read + kernel.written).value();
 }
@@ -34,7 +34,9 @@ CurveModel<MemoryCurve> memory_model(const MemoryCurve& key, const Points& point
     return curve;
   };
   // Below some megabytes a kernel is its launch; the line should be right where the time is.
-  model.weight = [](const Point& point) { return bytes_of(point) < kMiB.value() ? 0.2 : bytes_of(point) < 16 * kMiB.value() ? 0.4 : 1.0; };
+  model.weight = [](const Point& point) {
+    return moved_bytes(point) < kMiB.value() ? 0.2 : moved_bytes(point) < 16 * kMiB.value() ? 0.4 : 1.0;
+  };
   return model;
 }
 
@@ -43,12 +45,12 @@ constexpr double kBinWidth = 2;  // a knot per factor of two in bytes
 // Knots: the line times the mean of what it leaves over, bin by bin, and never falling.
 MemoryCurve with_knots(MemoryCurve curve, const Points& points) {
   Points sorted = points;
-  std::stable_sort(sorted.begin(), sorted.end(), [](const Point& a, const Point& b) { return bytes_of(a) < bytes_of(b); });
+  std::stable_sort(sorted.begin(), sorted.end(), [](const Point& a, const Point& b) { return moved_bytes(a) < moved_bytes(b); });
   for (std::size_t i = 0; i < sorted.size();) {
-    const double first = bytes_of(sorted[i]);
+    const double first = moved_bytes(sorted[i]);
     double ln_bytes = 0, ln_ratio = 0, count = 0;
-    for (; i < sorted.size() && bytes_of(sorted[i]) < kBinWidth * first; ++i) {
-      ln_bytes += std::log(bytes_of(sorted[i]));
+    for (; i < sorted.size() && moved_bytes(sorted[i]) < kBinWidth * first; ++i) {
+      ln_bytes += std::log(moved_bytes(sorted[i]));
       ln_ratio += std::log(sorted[i].seconds / predict(curve, sorted[i]));
       count += 1;
     }
@@ -68,7 +70,7 @@ constexpr double kMiss = 0.02;  // a line that is further from a point above 16 
 
 bool misses(const MemoryCurve& line, const Points& points) {
   return std::any_of(points.begin(), points.end(), [&](const Point& p) {
-    return bytes_of(p) >= 16 * kMiB.value() && std::abs(std::log(predict(line, p) / p.seconds)) > kMiss;
+    return moved_bytes(p) >= 16 * kMiB.value() && std::abs(std::log(predict(line, p) / p.seconds)) > kMiss;
   });
 }
 
@@ -109,7 +111,7 @@ MemoryCurve fit_memory(const MemoryCurve& key, const Points& points, const Chip&
       curve.info.residuals = residuals;
     }
   }
-  for (const auto& point : points) widen(curve.measured, bytes_of(point));
+  for (const auto& point : points) widen(curve.measured, moved_bytes(point));
   return curve;
 }
 

@@ -56,13 +56,6 @@ Rows collect(const std::vector<RawFile>& files) {
   return rows;
 }
 
-double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
-
-double number_of(const JsonLine& line, const char* key) {
-  const JsonValue* value = line.find(key);
-  return value != nullptr && value->kind == JsonKind::number ? parse_number(value->text).value : 0.0;
-}
-
 // A kernel that shared its time with gaps.
 struct Shared {
   std::size_t kernel = 0;  // which
@@ -138,7 +131,7 @@ Growth fit_growth(const std::vector<RawFile>& files) {
   for (const Shared& row : all.rows) {
     if (row.copying && row.busy < 0.98) faster.push_back(row.gap_mhz / row.clock_mhz);
   }
-  const double memory_clock = faster.empty() ? 1.0 : std::max(1.0, median(faster));
+  const double memory_clock = faster.empty() ? 1.0 : std::max(1.0, quantile(faster, 0.5));
   return {std::round(100 * exponent) / 100, std::round(1000 * memory_clock) / 1000,
           "the exponent: " + std::to_string(all.rows.size()) + " rows of kernels that share their time with gaps, " + all.source};
 }
@@ -156,7 +149,7 @@ ChipPower fit_power(const std::vector<RawFile>& files) {
   start.exponent = growth.exponent;
   start.memory_clock = growth.memory_clock;
   // A memory-bound kernel leaves half of the SMs' issue slots empty: 0.55 of the limit where none was watched.
-  start.memory_kernels = (rows.memory_watts.empty() ? 0.55 * start.limit : Watts{median(rows.memory_watts)}) - start.idle;
+  start.memory_kernels = (rows.memory_watts.empty() ? 0.55 * start.limit : Watts{quantile(rows.memory_watts, 0.5)}) - start.idle;
   const auto power = [&](const std::vector<double>& theta) {
     ChipPower p = start;
     p.products = Watts{std::exp(theta[0])};

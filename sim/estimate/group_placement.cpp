@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "sim/base/rounding.h"
+
 namespace trillion {
 
 namespace {
 
 GroupPlacement placement(std::string name, const Group& g) {
   const std::int64_t per_node = std::clamp<std::int64_t>(g.ranks_per_node, 1, g.size);
-  const std::int64_t nodes = (g.size + per_node - 1) / per_node;
+  const std::int64_t nodes = divided_up(g.size, per_node);
   return {std::move(name), g.size, g.stride, per_node, nodes, nodes == 1 ? "NVLink" : per_node == 1 ? "NIC" : "NVLink and NIC",
           g.nic_share};
 }

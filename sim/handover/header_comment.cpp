@@ -9,7 +9,7 @@
 namespace trillion {
 namespace {
 
-constexpr std::size_t kColumns = 120;
+constexpr std::size_t kCommentColumns = 120;
 
 // One line of comment, continued under its text where it is too long.
 std::string comment(const std::string& text, std::size_t indent = 0) {
@@ -17,7 +17,7 @@ std::string comment(const std::string& text, std::size_t indent = 0) {
   std::string out, line = "#" + std::string(indent + 1, ' ');
   bool empty = true;
   for (std::string word; words >> word;) {
-    if (!empty && line.size() + 1 + word.size() > kColumns) {
+    if (!empty && line.size() + 1 + word.size() > kCommentColumns) {
       out += line + "\n";
       line = "#" + std::string(indent + 3, ' ');
       empty = true;

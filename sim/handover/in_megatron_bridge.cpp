@@ -42,12 +42,6 @@ std::optional<Recipe> recipe_of(const Model& model) {
   return std::nullopt;
 }
 
-template <class Enum, std::size_t kCount>
-std::string word_for(const std::array<std::pair<Enum, std::string_view>, kCount>& words, Enum value) {
-  const auto found = std::find_if(words.begin(), words.end(), [&](const auto& one) { return one.first == value; });
-  return found == words.end() ? std::string{} : std::string(found->second);
-}
-
 void add_pipeline(Settings& s, const Model& model, const Plan& p) {
   s.add("model.pipeline_model_parallel_size", p.pipeline_parallel);
   if (p.virtual_pipeline_stages > 1) {

@@ -10,27 +10,19 @@
 namespace trillion {
 namespace {
 
-template <class Enum, std::size_t kCount>
-std::string word_for(const std::array<std::pair<Enum, std::string_view>, kCount>& words, Enum value) {
-  for (const auto& [ours, theirs] : words) {
-    if (ours == value) return std::string(theirs);
-  }
-  throw InternalError("a plan that Megatron-LM has no word for");
-}
-
-class Group {
+class GroupOfFlags {
  public:
-  explicit Group(std::string name) : group_{std::move(name), {}} {}
-  Group& add(const std::string& name, std::int64_t value) { return add(name, std::to_string(value)); }
-  Group& add(const std::string& name, const std::string& value) {
+  explicit GroupOfFlags(std::string name) : group_{std::move(name), {}} {}
+  GroupOfFlags& add(const std::string& name, std::int64_t value) { return add(name, std::to_string(value)); }
+  GroupOfFlags& add(const std::string& name, const std::string& value) {
     group_.flags.push_back({name, {value}});
     return *this;
   }
-  Group& add(const std::string& name, std::vector<std::string> values) {
+  GroupOfFlags& add(const std::string& name, std::vector<std::string> values) {
     group_.flags.push_back({name, std::move(values)});
     return *this;
   }
-  Group& turn_on(const std::string& name, bool on = true) {
+  GroupOfFlags& turn_on(const std::string& name, bool on = true) {
     if (on) group_.flags.push_back({name, {}});
     return *this;
   }
@@ -45,7 +37,7 @@ bool stages_are_even(const std::vector<std::int64_t>& layers) {
 }
 
 FlagGroup parallel_flags(const Scenario& s, const Plan& p) {
-  Group g("PARALLEL");
+  GroupOfFlags g("PARALLEL");
   g.add("--tensor-model-parallel-size", p.tensor_parallel).turn_on("--sequence-parallel", p.sequence_parallel);
   g.turn_on("--tp-comm-overlap", p.tensor_parallel_overlap == TensorOverlap::pipelined);
   g.add("--context-parallel-size", p.context_parallel);
@@ -69,7 +61,7 @@ FlagGroup parallel_flags(const Scenario& s, const Plan& p) {
 }
 
 FlagGroup data_flags(const Plan& p) {
-  Group g("DATA_PARALLEL");
+  GroupOfFlags g("DATA_PARALLEL");
   const bool fsdp = p.sharding == Sharding::zero_2 || p.sharding == Sharding::zero_3;
   if (fsdp) {
     g.turn_on("--use-megatron-fsdp").add("--data-parallel-sharding-strategy", word_for(kMegatronFsdp, p.sharding));
@@ -85,7 +77,7 @@ FlagGroup data_flags(const Plan& p) {
 }
 
 FlagGroup recompute_flags(const Plan& p) {
-  Group g("RECOMPUTE");
+  GroupOfFlags g("RECOMPUTE");
   if (p.recompute.empty()) return g.take();
   if (p.recomputes(RecomputeModule::layer)) {
     g.add("--recompute-granularity", "full");
@@ -108,7 +100,7 @@ std::vector<Flag> all_flags(const std::vector<FlagGroup>& groups) {
 }  // namespace
 
 std::vector<FlagGroup> megatron_plan_flags(const Scenario& s, const Plan& p) {
-  Group batch("MICRO_BATCH");
+  GroupOfFlags batch("MICRO_BATCH");
   batch.add("--micro-batch-size", p.micro_batch_size);
   std::vector<FlagGroup> groups = {batch.take(), parallel_flags(s, p), data_flags(p), recompute_flags(p)};
   groups.erase(std::remove_if(groups.begin(), groups.end(), [](const FlagGroup& g) { return g.flags.empty(); }), groups.end());

@@ -10,12 +10,22 @@
 #include <utility>
 #include <vector>
 
+#include "sim/base/error.h"
 #include "sim/spec/plan.h"
 #include "sim/spec/training.h"
 
 namespace trillion {
 
 inline constexpr const char* kMegatronVersion = "NVIDIA/Megatron-LM@d98e8a6 (2026-08-22)";
+
+// Theirs for ours; the plan must be one that Megatron-LM can express (expressed.h).
+template <class Enum, std::size_t kCount>
+std::string word_for(const std::array<std::pair<Enum, std::string_view>, kCount>& words, Enum value) {
+  for (const auto& [ours, theirs] : words) {
+    if (ours == value) return std::string(theirs);
+  }
+  throw InternalError("a plan that Megatron-LM has no word for");
+}
 
 // --recompute-modules. Our `activation` has no word of its own: the experts' part of it is moe_act.
 inline constexpr std::array<std::pair<RecomputeModule, std::string_view>, 7> kMegatronModules = {{

@@ -122,9 +122,9 @@ class MegatronReader {
   void check_world() {
     Plan& p = out_.plan;
     const std::int64_t gpus = scenario_.cluster.gpus();
-    constexpr std::int64_t kMost = 1 << 24;
+    constexpr std::int64_t kLargest = 1 << 24;
     for (const std::int64_t size : {p.tensor_parallel, p.context_parallel, p.expert_parallel, p.expert_tensor_parallel}) {
-      if (size > kMost) return flags_.problem(kTensor, "a parallel size beyond any machine");
+      if (size > kLargest) return flags_.problem(kTensor, "a parallel size beyond any machine");
     }
     const auto indivisible = [&](std::int64_t product, const std::string& at, const std::string& what) {
       if (product > 0 && product <= gpus && gpus % product == 0) return false;

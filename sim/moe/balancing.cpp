@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 
 #include "sim/base/error.h"
 #include "sim/moe/auxiliary_loss.h"
+#include "sim/moe/load_statistics.h"
 
 namespace trillion {
 namespace {
@@ -76,7 +76,7 @@ std::vector<double> iterate_bias(Gate& gate, const BiasIteration& iteration, con
   std::vector<double> bias(gate.bias().begin(), gate.bias().end()), sum(bias.size(), 0.0);
   for (std::int64_t step = 0; step < iteration.steps; ++step) {
     const std::vector<double> load = count_loads(route_batch(gate, iteration, random, step), gate.shape().experts);
-    const double mean = std::accumulate(load.begin(), load.end(), 0.0) / static_cast<double>(load.size());
+    const double mean = sum_of(load) / static_cast<double>(load.size());
     for (std::size_t e = 0; e < bias.size(); ++e) {
       bias[e] += load[e] > mean ? -iteration.stride : load[e] < mean ? iteration.stride : 0.0;
       sum[e] += bias[e];

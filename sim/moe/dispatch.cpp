@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "sim/base/error.h"
 #include "sim/moe/capacity.h"
+#include "sim/moe/load_statistics.h"
 
 namespace trillion {
 namespace {
-
-double sum_of(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
 Payload aligned(double values, double metadata) { return {values, std::ceil((values + metadata) / 16) * 16 - values}; }
 

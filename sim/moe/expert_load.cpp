@@ -5,6 +5,7 @@
 
 #include "sim/base/error.h"
 #include "sim/base/random.h"
+#include "sim/base/rounding.h"
 #include "sim/moe/layer_draw.h"
 
 namespace trillion {
@@ -179,7 +180,7 @@ RoutingSample usual_sample(const Model& model, Balance balance) {
   std::int64_t layers = 0;
   for (std::int64_t l = 0; l < model.num_hidden_layers; ++l) layers += model.is_moe_layer(l) ? 1 : 0;
   layers = std::clamp<std::int64_t>(layers, 1, kMostLayers);
-  return {layers, (kSamples + layers - 1) / layers, 0};
+  return {layers, divided_up(kSamples, layers), 0};
 }
 
 ExpertLoad expert_load(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group, std::uint64_t seed) {

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <string>
 #include <utility>
 
 #include "sim/base/error.h"
 #include "sim/base/random.h"
 #include "sim/moe/balancing.h"
+#include "sim/moe/load_statistics.h"
 #include "sim/moe/placement.h"
 
 namespace trillion {
@@ -54,7 +54,7 @@ Placement placement_of(const RoutingSetting& s, const Seen& seen) {
 
 // A gate whose expected loads are these: shares of a threshold are proportional to weights, the node limit and saturation are fitted.
 Gate gate_of_loads(const GateShape& shape, const std::vector<double>& loads, const Random& random) {
-  const double total = std::accumulate(loads.begin(), loads.end(), 0.0), experts = static_cast<double>(loads.size());
+  const double total = sum_of(loads), experts = static_cast<double>(loads.size());
   Affinities affinities{1, shape.experts, std::vector<double>(loads.size())};
   for (std::size_t e = 0; e < loads.size(); ++e) affinities.log_weight[e] = std::log(std::max(loads[e] / total * experts, 1e-6));
   for (std::int64_t round = 0; round < kFitRounds; ++round) {
@@ -115,7 +115,7 @@ LayerDraw draw_measured_layer(const RoutingSetting& s, std::int64_t layer, const
   const std::vector<TokenChoices> choices = choices_by_domain(gate, kUniformTokens, Random(random.bits(1), 2));
   const Placement placement = placement_of(s, {counts, seen_in(choices, s.gate.experts).choices});
   RoutingTables tables = tabulate(choices, placement, s.group);
-  const double total = std::accumulate(counts.begin(), counts.end(), 0.0);
+  const double total = sum_of(counts);
   for (std::size_t e = 0; e < counts.size(); ++e)
     tables.expert_load.at(0, static_cast<std::int64_t>(e)) = std::min(1.0, counts[e] / total * static_cast<double>(s.gate.top_k));
   return {std::move(gate), std::move(tables)};
@@ -135,8 +135,7 @@ std::map<std::int64_t, std::vector<double>> measured_layers(const RoutingSetting
   }
   if (by_layer.empty()) throw InputError("measured expert loads: no rows");
   for (const auto& [layer, counts] : by_layer)
-    if (std::accumulate(counts.begin(), counts.end(), 0.0) <= 0)
-      throw InputError("measured expert loads: layer " + std::to_string(layer) + " has no tokens");
+    if (sum_of(counts) <= 0) throw InputError("measured expert loads: layer " + std::to_string(layer) + " has no tokens");
   return by_layer;
 }
 

@@ -7,8 +7,6 @@
 namespace trillion {
 namespace {
 
-double sum_of(const std::vector<double>& loads) { return std::accumulate(loads.begin(), loads.end(), 0.0); }
-
 double variance_of(const std::vector<double>& loads, double mean) {
   double sum = 0;
   for (const double x : loads) sum += (x - mean) * (x - mean);
@@ -16,6 +14,8 @@ double variance_of(const std::vector<double>& loads, double mean) {
 }
 
 }  // namespace
+
+double sum_of(const std::vector<double>& loads) { return std::accumulate(loads.begin(), loads.end(), 0.0); }
 
 double max_over_mean(const std::vector<double>& loads) {
   const double sum = sum_of(loads);

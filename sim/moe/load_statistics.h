@@ -5,6 +5,8 @@
 
 namespace trillion {
 
+double sum_of(const std::vector<double>& loads);
+
 // Largest over mean of non-negative loads; 1 where there are none.
 double max_over_mean(const std::vector<double>& loads);
 

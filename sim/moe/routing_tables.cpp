@@ -3,9 +3,9 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "sim/base/error.h"
+#include "sim/moe/load_statistics.h"
 
 namespace trillion {
 namespace {
@@ -22,8 +22,6 @@ Table to_table(const Matrix& matrix) {
 }
 
 std::vector<double> to_vector(const Eigen::VectorXd& values) { return {values.data(), values.data() + values.size()}; }
-
-double sum_of(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
 double largest(const std::vector<double>& loads) { return *std::max_element(loads.begin(), loads.end()); }
 

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/base/rounding.h"
+
 namespace trillion {
 
 namespace {
-
-std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Over how many switches `uplinks` are spread, evenly, so that `below` switches of the layer below fit into `ports`; 0: none.
 std::int64_t fewest_above(std::int64_t uplinks, std::int64_t below, std::int64_t ports) {

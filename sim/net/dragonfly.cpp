@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
+#include "sim/base/rounding.h"
+
 namespace trillion {
 
-namespace {
-
-std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-}  // namespace
+namespace {}  // namespace
 
 std::int64_t Dragonfly::gateway(std::int64_t from, std::int64_t to, std::int64_t cable) const {
   const std::int64_t away = (to - from - 1 + groups) % groups;

@@ -71,10 +71,6 @@ std::string path_section(const Scenario& s, const Explanation& e, const TextStyl
 
 bool runs(const TriedChange& change) { return std::holds_alternative<StepResult>(change.outcome); }
 
-std::string line(const std::string& text, const TextStyle& style) {
-  return std::string(kPageIndent, ' ') + wrapped(text, kPageIndent, style) + "\n";
-}
-
 // What only memory forbids: the reason without its parts.
 std::string misses_text(const std::vector<TriedChange>& changes, const TextStyle& style) {
   constexpr std::size_t kMost = 4;
@@ -84,7 +80,7 @@ std::string misses_text(const std::vector<TriedChange>& changes, const TextStyle
     if (runs(change) || told == kMost) continue;
     const std::string& reason = std::get<Infeasible>(change.outcome).reason;
     if (reason.find(" usable on ") == std::string::npos) continue;
-    text += line(change.what + " does not fit: " + reason.substr(0, reason.find(" (")), style);
+    text += page_paragraph(change.what + " does not fit: " + reason.substr(0, reason.find(" (")), style);
     ++told;
   }
   return text;
@@ -130,12 +126,13 @@ std::string causes_section(const Scenario& s, const Explanation& e, const TextSt
     text += fmt::format("{:>{}}. {}\n", ++number, kPageIndent + 1, wrapped(line, kPageIndent + 3, style));
     text += asked_text(change, told.megatron, style);
   }
-  if (e.causes.empty()) text += line("no single change of the plan gains more than " + percent_text(kNoticeable), style);
+  if (e.causes.empty()) text += page_paragraph("no single change of the plan gains more than " + percent_text(kNoticeable), style);
   if (e.all) {
-    text += line("all of them at once: " + outcome_text(s, *e.all), style);
+    text += page_paragraph("all of them at once: " + outcome_text(s, *e.all), style);
     if (runs(*e.all)) text += asked_text(*e.all, e.all_megatron, style);
   }
-  if (const std::string rest = remaining_text(e); !rest.empty()) text += line("no change of the plan is mainly for: " + rest, style);
+  if (const std::string rest = remaining_text(e); !rest.empty())
+    text += page_paragraph("no change of the plan is mainly for: " + rest, style);
   return text;
 }
 
@@ -164,17 +161,17 @@ std::string measured_section(const Scenario& s, const Explanation& e, const Text
   StepResult seen = e.step;
   seen.time = measured;
   std::string text = page_heading("MEASURED", "what you see, against what is simulated", style);
-  text += line(fmt::format("{} a step, {}; simulated {}, {}", duration_text(measured), speed_text(s, seen), duration_text(e.step.time),
-                           speed_text(s, e.step)),
-               style);
+  text += page_paragraph(fmt::format("{} a step, {}; simulated {}, {}", duration_text(measured), speed_text(s, seen),
+                                     duration_text(e.step.time), speed_text(s, e.step)),
+                         style);
   const Seconds open = measured - e.step.time;
   if (measured < e.step.time * e.step.time_low_ratio) {
-    return text + line("faster than simulated: a kernel or an exchange is slower in the calibration than on your machine", style);
+    return text + page_paragraph("faster than simulated: a kernel or an exchange is slower in the calibration than on your machine", style);
   }
-  if (measured <= e.step.time * e.step.time_high_ratio) return text + line("within the simulation's 90 % interval", style);
-  text += line(fmt::format("{}, {} of your step, are in no part below. This is taken for granted:", duration_text(open),
-                           percent_text(open / measured)),
-               style);
+  if (measured <= e.step.time * e.step.time_high_ratio) return text + page_paragraph("within the simulation's 90 % interval", style);
+  text += page_paragraph(fmt::format("{}, {} of your step, are in no part below. This is taken for granted:", duration_text(open),
+                                     percent_text(open / measured)),
+                         style);
   for (const std::string& assumption : taken_for_granted(s)) {
     text += fmt::format("{:{}}- {}\n", "", kPageIndent, wrapped(assumption, kPageIndent + 2, style));
   }
@@ -199,10 +196,10 @@ std::string changes_section(const Explanation& e, const TextStyle& style) {
     }
   }
   if (!table.empty()) text += table.to_text(kPageIndent, style);
-  text += line(fmt::format("{}{} changes tried: {} gain more than {}, {} do not, {} cannot run",
-                           shown == 0 ? "no single change of the plan does; " : "", e.changes.size(), shown, percent_text(kNoticeable),
-                           useless, refused),
-               style);
+  text += page_paragraph(fmt::format("{}{} changes tried: {} gain more than {}, {} do not, {} cannot run",
+                                     shown == 0 ? "no single change of the plan does; " : "", e.changes.size(), shown,
+                                     percent_text(kNoticeable), useless, refused),
+                         style);
   return text + misses_text(e.changes, style);
 }
 

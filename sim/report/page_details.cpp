@@ -48,6 +48,10 @@ std::string page_line(std::string_view label, std::string_view text, const TextS
   return line + "\n";
 }
 
+std::string page_paragraph(const std::string& text, const TextStyle& style) {
+  return std::string(kPageIndent, ' ') + wrapped(text, kPageIndent, style) + "\n";
+}
+
 std::string page_separator(const TextStyle& style) { return style.unicode ? " · " : " | "; }
 
 std::string phases_section(const StepResult& step, const TextStyle& style) {

@@ -21,6 +21,9 @@ std::string page_heading(std::string_view title, std::string_view remark, const 
 // "  Time                  19.92 s\n", wrapped under the text.
 std::string page_line(std::string_view label, std::string_view text, const TextStyle& style);
 
+// Text without a label, wrapped.
+std::string page_paragraph(const std::string& text, const TextStyle& style);
+
 // " · " or " | "
 std::string page_separator(const TextStyle& style);
 

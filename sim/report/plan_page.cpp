@@ -17,10 +17,6 @@ namespace trillion {
 
 namespace {
 
-std::string line(const std::string& text, const TextStyle& style) {
-  return std::string(kPageIndent, ' ') + wrapped(text, kPageIndent, style) + "\n";
-}
-
 std::string counts_text(const PlanSearch& search) {
   const SearchCounts c = search.counts();
   const auto grouped = [](std::size_t n) { return grouped_text(static_cast<std::int64_t>(n)); };
@@ -73,14 +69,14 @@ std::string limits_text(const Scenario& s, const PlanSearch& search, const TextS
   std::string text;
   const Seconds run{best.days * 86400};
   if (s.search.deadline && run > *s.search.deadline) {
-    text += line(fmt::format("no layout ends within {}: the closest takes {}, {} more", duration_text(*s.search.deadline),
-                             duration_text(run), percent_text(run / *s.search.deadline - 1)),
-                 style);
+    text += page_paragraph(fmt::format("no layout ends within {}: the closest takes {}, {} more", duration_text(*s.search.deadline),
+                                       duration_text(run), percent_text(run / *s.search.deadline - 1)),
+                           style);
   }
   if (s.search.budget && best.usd && *best.usd > *s.search.budget) {
-    text += line(fmt::format("no layout costs at most {}: the closest costs {}, {} more", usd_text(*s.search.budget), usd_text(*best.usd),
-                             percent_text(*best.usd / *s.search.budget - 1)),
-                 style);
+    text += page_paragraph(fmt::format("no layout costs at most {}: the closest costs {}, {} more", usd_text(*s.search.budget),
+                                       usd_text(*best.usd), percent_text(*best.usd / *s.search.budget - 1)),
+                           style);
   }
   return text;
 }
@@ -148,8 +144,8 @@ std::string sensitivity_text(const Scenario& s, const SensitivityAnalysis& analy
                                "interval, or 10 %",
                                analysis.contenders().size()),
                    style);
-  if (!analysis.done()) text += line("not looked at to the end", style);
-  if (analysis.found().empty()) return text + line("nothing that was looked at", style);
+  if (!analysis.done()) text += page_paragraph("not looked at to the end", style);
+  if (analysis.found().empty()) return text + page_paragraph("nothing that was looked at", style);
   Table table(
       {{"quantity", Align::left}, {"known to", Align::left}, {"changes at"}, {"may cost"}, {"then wins", Align::left, Fit::shrink}});
   for (std::size_t i = 0; i < std::min(kRows, analysis.found().size()); ++i) {
@@ -216,13 +212,14 @@ std::string plan_page(const Scenario& s, const PlanAnswer& answer, const TextSty
                                 Emphasis::heading, style);
   text = wrapped(text, 0, style) + "\n";
   text += limits_text(s, search, style);
-  text += line(counts_text(search), style);
+  text += page_paragraph(counts_text(search), style);
   if (const ScreeningError e = search.screening_error(); e.layouts > 0) {
-    text += line(fmt::format("screened times against simulated ones: {} off in the median, {} too long and {} too short at most, over {} "
-                             "layouts; {} was allowed for",
-                             percent_text(e.median), percent_text(e.largest_over), percent_text(e.largest_under),
-                             grouped_text(static_cast<std::int64_t>(e.layouts)), percent_text(e.allowance)),
-                 style);
+    text += page_paragraph(
+        fmt::format("screened times against simulated ones: {} off in the median, {} too long and {} too short at most, over {} "
+                    "layouts; {} was allowed for",
+                    percent_text(e.median), percent_text(e.largest_over), percent_text(e.largest_under),
+                    grouped_text(static_cast<std::int64_t>(e.layouts)), percent_text(e.allowance)),
+        style);
   }
 
   text += page_heading("RANKED", fmt::format("by {}", kObjectiveNames[static_cast<std::size_t>(s.search.objective)]), style);
@@ -248,7 +245,7 @@ std::string plan_page(const Scenario& s, const PlanAnswer& answer, const TextSty
 
   const std::string flags = layout_flags(s, best.asked);
   text += page_heading("THE WINNER", "", style);
-  text += line(flags.empty() ? "is the scenario's own plan" : "trillion simulate SCENARIO " + flags, style);
+  text += page_paragraph(flags.empty() ? "is the scenario's own plan" : "trillion simulate SCENARIO " + flags, style);
   return text;
 }
 
@@ -259,16 +256,18 @@ std::string no_plan_page(const Scenario& s, const PlanSearch& search, const Text
                      "\n";
   if (search.layouts().empty()) {
     return text +
-           line("no combination of the values under search: makes a layout: sizes must divide the GPUs (" + grouped_text(s.cluster.gpus()) +
-                    " in the scenario) and what the model has of heads, layers and experts, replicas times micro_batch_size the batch (" +
-                    grouped_text(s.training.global_batch_size) + " sequences)",
-                style);
+           page_paragraph(
+               "no combination of the values under search: makes a layout: sizes must divide the GPUs (" + grouped_text(s.cluster.gpus()) +
+                   " in the scenario) and what the model has of heads, layers and experts, replicas times micro_batch_size the batch (" +
+                   grouped_text(s.training.global_batch_size) + " sequences)",
+               style);
   }
-  text += line(counts_text(search), style);
+  text += page_paragraph(counts_text(search), style);
   if (search.near_miss()) {
-    text += line(fmt::format("closest: {}: {}", layout_text(search.near_miss()->layout),
-                             bytes_text(search.near_miss()->peak) + " at least, " + bytes_text(search.near_miss()->excess) + " too much"),
-                 style);
+    text += page_paragraph(
+        fmt::format("closest: {}: {}", layout_text(search.near_miss()->layout),
+                    bytes_text(search.near_miss()->peak) + " at least, " + bytes_text(search.near_miss()->excess) + " too much"),
+        style);
   }
   return text;
 }

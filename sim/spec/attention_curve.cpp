@@ -4,12 +4,11 @@
 #include <cmath>
 
 #include "sim/base/error.h"
+#include "sim/base/rounding.h"
 #include "sim/spec/waves.h"
 
 namespace trillion {
 namespace {
-
-double ceil_div(std::int64_t a, std::int64_t b) { return static_cast<double>((a + b - 1) / b); }
 
 struct AttentionWork {
   double items = 0;    // of one head
@@ -22,12 +21,12 @@ struct AttentionWork {
 AttentionWork attention_work(const AttentionCurve& curve, const Attention& a) {
   const bool forward = curve.direction == Direction::forward;
   const std::int64_t rows = forward ? curve.tile_queries : curve.tile_keys, step = forward ? curve.tile_keys : curve.tile_queries;
-  const double columns = static_cast<double>(step) * ceil_div(forward ? a.keys : a.queries, step);
+  const double columns = static_cast<double>(step) * pieces(forward ? a.keys : a.queries, step);
   const double qk = static_cast<double>(a.qk_dim), v = static_cast<double>(a.v_dim);
   const double unit = 2.0 * static_cast<double>(rows) * (forward ? qk + v : 3 * qk + 2 * v) / curve.sm_rate.value();
 
   AttentionWork work;
-  work.items = ceil_div(forward ? a.queries : a.keys, rows);
+  work.items = pieces(forward ? a.queries : a.keys, rows);
   work.longest = curve.tile_overhead.value() + unit * columns;
   if (!a.causal) {
     work.total = work.items * work.longest;

@@ -6,13 +6,12 @@
 #include <limits>
 
 #include "sim/base/error.h"
+#include "sim/base/rounding.h"
 #include "sim/spec/knots.h"
 #include "sim/spec/nccl_between_nodes.h"
 
 namespace trillion {
 namespace {
-
-double ceil_div(std::int64_t a, std::int64_t b) { return static_cast<double>((a + b - 1) / b); }
 
 double log2_at_least_0(double n) { return n > 1 ? std::log2(n) : 0.0; }
 
@@ -27,7 +26,7 @@ struct GroupShape {
 
 GroupShape group_shape(const Collective& c) {
   const auto per_node = std::clamp<std::int64_t>(c.ranks_per_node, 1, c.ranks);
-  return {static_cast<double>(c.ranks), static_cast<double>(per_node), ceil_div(c.ranks, per_node)};
+  return {static_cast<double>(c.ranks), static_cast<double>(per_node), pieces(c.ranks, per_node)};
 }
 
 double ring_rate(const GroupShape& s, const GroupLinks& links) {

@@ -19,7 +19,7 @@ namespace trillion {
 
 namespace {
 
-struct Cell {
+struct TextCell {
   std::string_view text;
   int column = 1;  // from 1
 };
@@ -30,8 +30,8 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
-std::vector<Cell> cells_of(std::string_view line) {
-  std::vector<Cell> cells;
+std::vector<TextCell> cells_of(std::string_view line) {
+  std::vector<TextCell> cells;
   for (std::size_t at = 0; at <= line.size();) {
     const std::size_t end = std::min(line.find(',', at), line.size());
     const std::string_view text = trimmed(line.substr(at, end - at));
@@ -52,7 +52,7 @@ class CsvParser {
     while (std::getline(lines, line_)) {
       ++number_;
       if (trimmed(line_).empty() || trimmed(line_).front() == '#') continue;
-      const std::vector<Cell> cells = cells_of(line_);
+      const std::vector<TextCell> cells = cells_of(line_);
       if (!header_read_) {
         read_header(cells);
         continue;
@@ -74,7 +74,7 @@ class CsvParser {
     throw InputError(Diagnostic{{name_, number_, column}, message, line_, hint});
   }
 
-  void read_header(const std::vector<Cell>& cells) {
+  void read_header(const std::vector<TextCell>& cells) {
     static constexpr std::array<std::string_view, 3> kTitles = {"layer", "expert", "count"};
     for (std::size_t t = 0; t < kTitles.size(); ++t) {
       std::optional<std::size_t> found;
@@ -89,19 +89,19 @@ class CsvParser {
   }
 
   template <class Number>
-  Number number(const Cell& cell, const char* what) const {
+  Number number(const TextCell& cell, const char* what) const {
     Number value{};
     const auto [end, error] = std::from_chars(cell.text.data(), cell.text.data() + cell.text.size(), value);
     if (error != std::errc{} || end != cell.text.data() + cell.text.size())
       fail(cell.column, "'" + std::string(cell.text) + "' is not " + what);
     return value;
   }
-  std::int64_t integer(const Cell& cell) const {
+  std::int64_t integer(const TextCell& cell) const {
     const auto value = number<std::int64_t>(cell, "an integer");
     if (value < 0) fail(cell.column, "must not be negative");
     return value;
   }
-  double count(const Cell& cell) const {
+  double count(const TextCell& cell) const {
     const auto value = number<double>(cell, "a number");
     if (!std::isfinite(value) || value < 0) fail(cell.column, "a count must be finite and not negative");
     return value;

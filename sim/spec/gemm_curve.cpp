@@ -6,13 +6,12 @@
 #include <span>
 
 #include "sim/base/error.h"
+#include "sim/base/rounding.h"
 #include "sim/spec/knots.h"
 #include "sim/spec/waves.h"
 
 namespace trillion {
 namespace {
-
-double ceil_div(std::int64_t a, std::int64_t b) { return static_cast<double>((a + b - 1) / b); }
 
 // max(a, b) with a rounded corner: both limits are never reached at once.
 double soft_max(double a, double b) {
@@ -75,8 +74,8 @@ struct Products {
 
   double tiles(const GemmTile& tile) const {
     double count = 0;
-    for (const auto m : rows) count += ceil_div(m, tile.m);
-    return count * ceil_div(n, tile.n);
+    for (const auto m : rows) count += pieces(m, tile.m);
+    return count * pieces(n, tile.n);
   }
   double elements() const {
     double count = 0;
@@ -148,7 +147,7 @@ GemmChoice fastest(const GemmCurve& curve, const Products& p) {
 double grouped_weight_gradient_seconds(const GemmCurve& curve, const GroupedGemm& gemm, double sms) {
   double best = std::numeric_limits<double>::infinity();
   for (const auto& tile : curve.tiles) {
-    const double tiles = ceil_div(gemm.k, tile.m) * ceil_div(gemm.n, tile.n);
+    const double tiles = pieces(gemm.k, tile.m) * pieces(gemm.n, tile.n);
     double total = 0, longest = 0;
     for (const auto tokens : gemm.m) {
       if (tokens == 0) continue;

@@ -198,6 +198,16 @@ JsonLine parse_json_line(std::string_view text, const SourceLocation& where) {
   return line;
 }
 
+double number_of(const JsonLine& line, std::string_view key) {
+  const JsonValue* value = line.find(key);
+  return value != nullptr && value->kind == JsonKind::number ? parse_number(value->text).value : 0.0;
+}
+
+std::string text_of(const JsonLine& line, std::string_view key) {
+  const JsonValue* value = line.find(key);
+  return value != nullptr && value->kind == JsonKind::string ? value->text : std::string();
+}
+
 std::string json_quoted(std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string result = "\"";

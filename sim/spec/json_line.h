@@ -42,6 +42,10 @@ struct JsonLine {
 // Throws InputError. `where.column` is ignored.
 JsonLine parse_json_line(std::string_view line, const SourceLocation& where);
 
+// 0 or no text where the line has no such number or string.
+double number_of(const JsonLine& line, std::string_view key);
+std::string text_of(const JsonLine& line, std::string_view key);
+
 // "text" with quotes and escapes.
 std::string json_quoted(std::string_view text);
 

@@ -67,7 +67,7 @@ ScaleOut read_scale_out(YamlReader r) {
   return out;
 }
 
-Power read_power(YamlReader& r) {
+Power read_facility_power(YamlReader& r) {
   Power power;
   power.node_other = r.quantity<Watts>("node_other");
   power.pue = r.number("pue");
@@ -92,7 +92,7 @@ Cluster read_cluster(YamlReader& r) {
     const UsdPerSecond per_gpu = price->quantity<UsdPerSecond>("per_gpu");
     c.price = Price{per_gpu, price->provenance()};
   }
-  if (auto power = r.optional_mapping("power")) c.power = read_power(*power);
+  if (auto power = r.optional_mapping("power")) c.power = read_facility_power(*power);
   r.ignore({"scale_out"});
   r.report(c.validate());
   return c;

@@ -9,14 +9,14 @@ namespace trillion {
 namespace {
 
 // Seconds, but for the share.
-struct ProtocolRow {
+struct StepRow {
   double ring_start, ring_step, ring_hop, ring_share;
   double tree_start, tree_step, tree_hop, tree_share;
 };
 // A step within a node takes at least what the host needs to post its neighbour's message: 1 us, three times for Simple.
-constexpr std::array<ProtocolRow, 3> kRows = {{{6.6e-6, 1.0e-6, 2.7e-6, 0.5, 6.8e-6, 0.6e-6, 5.0e-6, 0.92 / 3.8},
-                                               {14.0e-6, 1.9e-6, 4.0e-6, 0.92, 14.0e-6, 1.25e-6, 8.5e-6, 0.92 * 120 / 128},
-                                               {8.4e-6, 3.4e-6, 14.0e-6, 1, 8.4e-6, 4.0e-6, 14.0e-6, 0.92}}};
+constexpr std::array<StepRow, 3> kRows = {{{6.6e-6, 1.0e-6, 2.7e-6, 0.5, 6.8e-6, 0.6e-6, 5.0e-6, 0.92 / 3.8},
+                                           {14.0e-6, 1.9e-6, 4.0e-6, 0.92, 14.0e-6, 1.25e-6, 8.5e-6, 0.92 * 120 / 128},
+                                           {8.4e-6, 3.4e-6, 14.0e-6, 1, 8.4e-6, 4.0e-6, 14.0e-6, 0.92}}};
 constexpr double kPlateau = 1.4;  // of a ring all-reduce's latency with Simple
 constexpr double kLlTwoNodes = 39e9, kLlMoreNodes = 20.4e9;
 
@@ -35,18 +35,18 @@ double tree_reaches(NcclProtocol protocol, double bytes) {
   return row[i] + (place - static_cast<double>(i)) * (row[i + 1] - row[i]);
 }
 
-struct Extent {
+struct Span {
   double n, g, nodes, hops;  // hops: of a tree, up or down
   double bytes;
   bool all_reduce;
 };
 
-double limited(NcclProtocol protocol, double rate, const Extent& s) {
+double limited(NcclProtocol protocol, double rate, const Span& s) {
   return protocol == NcclProtocol::ll ? std::min(rate, s.nodes <= 2 ? kLlTwoNodes : kLlMoreNodes) : rate;
 }
 
-double ring_seconds(NcclProtocol protocol, const Extent& s, const NodeGroup& group) {
-  const ProtocolRow& row = kRows[static_cast<std::size_t>(protocol)];
+double ring_seconds(NcclProtocol protocol, const Span& s, const NodeGroup& group) {
+  const StepRow& row = kRows[static_cast<std::size_t>(protocol)];
   const double rounds = s.all_reduce ? 2 : 1, between = rounds * (s.nodes - 1), steps = rounds * (s.n - 1);
   const double hop = s.g > 1 ? row.ring_hop : row.tree_hop;
   double latency = row.ring_start + (steps - between) * row.ring_step + between * hop;
@@ -56,10 +56,10 @@ double ring_seconds(NcclProtocol protocol, const Extent& s, const NodeGroup& gro
 }
 
 // Each way over a node's NICs: between two nodes one half of the trees is the other's way back.
-double tree_bytes(const Extent& s, bool pairs_halve) { return (s.nodes <= 2 && pairs_halve ? 1 : 2) * s.bytes; }
+double tree_bytes(const Span& s, bool pairs_halve) { return (s.nodes <= 2 && pairs_halve ? 1 : 2) * s.bytes; }
 
-double tree_seconds(NcclProtocol protocol, const Extent& s, const NodeGroup& group) {
-  const ProtocolRow& row = kRows[static_cast<std::size_t>(protocol)];
+double tree_seconds(NcclProtocol protocol, const Span& s, const NodeGroup& group) {
+  const StepRow& row = kRows[static_cast<std::size_t>(protocol)];
   const double latency = row.tree_start + 2 * ((s.g - 1) * row.tree_step + s.hops * row.tree_hop);
   const double reached = s.g > 1 ? tree_reaches(protocol, s.bytes) : 1;
   const auto seconds = [&](double bytes, double rate) { return bytes / limited(protocol, row.tree_share * rate * reached, s); };
@@ -67,11 +67,11 @@ double tree_seconds(NcclProtocol protocol, const Extent& s, const NodeGroup& gro
   return latency + std::max(near, seconds(tree_bytes(s, s.g <= 1), group.nics.value()));
 }
 
-double pat_seconds(const Extent& s, const NodeGroup& group) {
+double pat_seconds(const Span& s, const NodeGroup& group) {
   return 8e-6 + s.hops * 4e-6 + 2.8e-6 * s.n + (s.n - 1) / s.n * s.bytes / (0.75 * group.nics.value());
 }
 
-double nvls_tree_seconds(const Extent& s, const NodeGroup& group, const NcclLinks& links) {
+double nvls_tree_seconds(const Span& s, const NodeGroup& group, const NcclLinks& links) {
   const double part = std::min(links.nvls_part.value(), links.bus.value() / (s.g + 1));
   const double near = s.bytes / (part * s.g * links.nvls_share);
   const double bus = s.g * (s.nodes > 2 ? links.nvls_tree_many : links.nvls_tree_pair).value();
@@ -79,8 +79,8 @@ double nvls_tree_seconds(const Extent& s, const NodeGroup& group, const NcclLink
   return 25e-6 + 2 * s.hops * 20.9e-6 + std::max({near, channels, tree_bytes(s, true) / group.nics.value()});
 }
 
-Extent extent_of(CollectiveKind kind, Bytes bytes, const NodeGroup& group) {
-  Extent s{};
+Span extent_of(CollectiveKind kind, Bytes bytes, const NodeGroup& group) {
+  Span s{};
   s.n = static_cast<double>(group.ranks);
   s.g = static_cast<double>(std::max<std::int64_t>(1, group.ranks_per_node));
   s.nodes = std::ceil(s.n / s.g);
@@ -104,7 +104,7 @@ NcclChoice best_protocol(NcclAlgorithm algorithm, const SecondsOf& seconds) {
 
 std::optional<NcclChoice> nccl_between_nodes(NcclAlgorithm algorithm, CollectiveKind kind, Bytes bytes, const NodeGroup& group,
                                              const NcclLinks& links) {
-  const Extent s = extent_of(kind, bytes, group);
+  const Span s = extent_of(kind, bytes, group);
   switch (algorithm) {
     case NcclAlgorithm::ring: return best_protocol(algorithm, [&](NcclProtocol p) { return ring_seconds(p, s, group); });
     case NcclAlgorithm::tree:

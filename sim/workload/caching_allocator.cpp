@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/base/error.h"
+#include "sim/base/rounding.h"
 
 namespace trillion {
 
@@ -13,7 +14,7 @@ constexpr std::int64_t kSmallest = 512, kSmallRequest = kMiB, kSmallBuffer = 2 *
 // Where segments lie is the device's business: far enough apart that one can grow without meeting the next.
 constexpr std::int64_t kApart = std::int64_t{1} << 44;
 
-std::int64_t rounded_up(std::int64_t bytes, std::int64_t unit) { return (bytes + unit - 1) / unit * unit; }
+std::int64_t rounded_up(std::int64_t bytes, std::int64_t unit) { return divided_up(bytes, unit) * unit; }
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/base/error.h"
+#include "sim/base/rounding.h"
 #include "sim/workload/schedule_families.h"
 
 namespace trillion {
@@ -25,7 +26,7 @@ std::string there_are(std::int64_t micro_batches) { return micro_batches == 1 ? 
 // The multiples of `divisor` around `number`, as words: "8 or 16"; never less than `least`.
 std::string multiples_around(std::int64_t number, std::int64_t divisor, std::int64_t least) {
   const std::int64_t below = number / divisor * divisor;
-  const std::int64_t above = std::max(below + divisor, (least + divisor - 1) / divisor * divisor);
+  const std::int64_t above = std::max(below + divisor, divided_up(least, divisor) * divisor);
   return below >= std::max<std::int64_t>(least, 1) ? text(below) + " or " + text(above) : text(above);
 }
 

@@ -9,7 +9,7 @@ namespace trillion {
 namespace {
 
 // One of the two chunks that a rank holds; its passes run in the order of its micro-batches.
-struct Chunk {
+struct HeldChunk {
   std::int32_t stage = 0;
   std::int32_t first_micro_batch = 0;
   std::int32_t forwards = 0, backwards = 0;  // so many are in the list already
@@ -21,7 +21,7 @@ struct Chunk {
 // One rank's list of actions. Phase 0 is the chunk whose micro-batches arrive first.
 class ActionOrder {
  public:
-  ActionOrder(std::vector<Action>& actions, std::array<Chunk, 2> chunks) : actions_(actions), chunks_(chunks) {}
+  ActionOrder(std::vector<Action>& actions, std::array<HeldChunk, 2> chunks) : actions_(actions), chunks_(chunks) {}
 
   void forward(int phase) { actions_.push_back({chunk(phase).next_forward(), {}}); }
   void backward(int phase) { actions_.push_back({chunk(phase).next_backward(ActionKind::backward), {}}); }
@@ -44,10 +44,10 @@ class ActionOrder {
   }
 
  private:
-  Chunk& chunk(int phase) { return chunks_[static_cast<std::size_t>(phase)]; }
+  HeldChunk& chunk(int phase) { return chunks_[static_cast<std::size_t>(phase)]; }
 
   std::vector<Action>& actions_;
-  std::array<Chunk, 2> chunks_;
+  std::array<HeldChunk, 2> chunks_;
   std::vector<Pass> waiting_;
   std::size_t next_waiting_ = 0;
 };
@@ -113,8 +113,8 @@ PipelineSchedule make_dualpipe(std::int32_t ranks, std::int32_t micro_batches) {
   PipelineSchedule schedule = empty_schedule(ranks, ranks, micro_batches);
   const std::int32_t half = micro_batches / 2;
   for (std::int32_t rank = 0; rank < ranks; ++rank) {
-    const Chunk from_first{rank, 0};
-    const Chunk from_last{ranks - 1 - rank, half};
+    const HeldChunk from_first{rank, 0};
+    const HeldChunk from_last{ranks - 1 - rank, half};
     const bool near_first = rank < ranks / 2;
     ActionOrder order(schedule.ranks[static_cast<std::size_t>(rank)],
                       near_first ? std::array{from_first, from_last} : std::array{from_last, from_first});
@@ -126,7 +126,7 @@ PipelineSchedule make_dualpipe(std::int32_t ranks, std::int32_t micro_batches) {
 PipelineSchedule make_dualpipe_v(std::int32_t ranks, std::int32_t micro_batches) {
   PipelineSchedule schedule = empty_schedule(ranks, 2 * ranks, micro_batches);
   for (std::int32_t rank = 0; rank < ranks; ++rank) {
-    ActionOrder order(schedule.ranks[static_cast<std::size_t>(rank)], {Chunk{rank, 0}, Chunk{2 * ranks - 1 - rank, 0}});
+    ActionOrder order(schedule.ranks[static_cast<std::size_t>(rank)], {HeldChunk{rank, 0}, HeldChunk{2 * ranks - 1 - rank, 0}});
     add_steps(std::move(order), {ranks, rank, micro_batches});
   }
   return schedule;

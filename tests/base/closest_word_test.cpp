@@ -7,7 +7,7 @@
 
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::closest_word_test {
 namespace {
 
 TEST(ClosestWord, DistancesOfTheFourEdits) {
@@ -50,4 +50,4 @@ TEST(ClosestWord, SuggestsOnlyWhatIsNear) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::closest_word_test

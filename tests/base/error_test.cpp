@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::error_test {
 namespace {
 
 using testing::HasSubstr;
@@ -43,4 +43,4 @@ TEST(Error, CheckThrowsWithItsCondition) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::error_test

@@ -4,7 +4,7 @@
 
 #include <type_traits>
 
-namespace trillion {
+namespace trillion::id_test {
 namespace {
 
 struct RankTag;
@@ -24,4 +24,4 @@ TEST(Id, NoneUntilGiven) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::id_test

@@ -8,7 +8,7 @@
 
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::number_text_test {
 namespace {
 
 TEST(NumberText, DurationsFindTheirUnit) {
@@ -86,4 +86,4 @@ TEST(NumberText, ShownIsNearWhatIs) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::number_text_test

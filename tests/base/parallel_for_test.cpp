@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace trillion {
+namespace trillion::parallel_for_test {
 namespace {
 
 TEST(ParallelFor, EveryIndexOnce) {
@@ -41,4 +41,4 @@ TEST(ParallelFor, TheFirstExceptionWinsAndAllThreadsEnd) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::parallel_for_test

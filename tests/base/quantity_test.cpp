@@ -6,7 +6,7 @@
 #include <concepts>
 #include <type_traits>
 
-namespace trillion {
+namespace trillion::quantity_test {
 namespace {
 
 template <class A, class B>
@@ -56,4 +56,4 @@ TEST(Quantity, Constants) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::quantity_test

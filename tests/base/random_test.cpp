@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <set>
 
-namespace trillion {
+namespace trillion::random_test {
 namespace {
 
 TEST(Random, TheSameEverywhere) {
@@ -59,4 +59,4 @@ TEST(Random, NeighbouringStreamsAndIndicesDoNotRepeat) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::random_test

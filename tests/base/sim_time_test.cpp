@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::sim_time_test {
 namespace {
 
 TEST(SimTime, SecondsAreRoundedUp) {
@@ -31,4 +31,4 @@ TEST(SimTime, WhatIsOutOfRangeIsABug) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::sim_time_test

@@ -7,7 +7,7 @@
 #include "sim/spec/load_calibration.h"
 #include "tests/cli/support/session.h"
 
-namespace trillion {
+namespace trillion::calibrate_test {
 namespace {
 
 using testing::HasSubstr;
@@ -44,4 +44,4 @@ TEST(Calibrate, BadMeasurementsWriteNothing) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::calibrate_test

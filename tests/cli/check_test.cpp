@@ -7,7 +7,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::check_test {
 namespace {
 
 using testing::HasSubstr;
@@ -57,4 +57,4 @@ TEST(Check, WhatIsNotThereIsSaid) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::check_test

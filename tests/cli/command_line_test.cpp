@@ -8,7 +8,7 @@
 
 #include "tests/cli/support/session.h"
 
-namespace trillion {
+namespace trillion::command_line_test {
 namespace {
 
 using testing::AllOf;
@@ -83,4 +83,4 @@ TEST(CommandLine, AFullDiskBehindStandardOutputIsNoSuccess) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::command_line_test

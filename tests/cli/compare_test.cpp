@@ -6,7 +6,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::compare_test {
 namespace {
 
 using testing::HasSubstr;
@@ -85,4 +85,4 @@ TEST(Compare, WhatIsNoReportIsRefused) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::compare_test

@@ -5,7 +5,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::explain_test {
 namespace {
 
 using testing::HasSubstr;
@@ -53,4 +53,4 @@ TEST(Explain, APlanThatCannotRunSaysWhy) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::explain_test

@@ -7,7 +7,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::export_test {
 namespace {
 
 using testing::AllOf;
@@ -70,4 +70,4 @@ TEST(Export, WhatCannotBeMeantIsRefused) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::export_test

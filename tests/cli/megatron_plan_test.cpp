@@ -7,7 +7,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::megatron_plan_test {
 namespace {
 
 using testing::AllOf;
@@ -56,4 +56,4 @@ TEST(PlanFile, ModelsSetOnTheCommandLineAreTheModelsHeldAgainst) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::megatron_plan_test

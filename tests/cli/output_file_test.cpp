@@ -8,7 +8,7 @@
 #include "sim/base/error.h"
 #include "tests/cli/support/session.h"
 
-namespace trillion {
+namespace trillion::output_file_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -49,4 +49,4 @@ TEST(OutputFile, ReadingWhatIsNotThereIsAnError) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::output_file_test

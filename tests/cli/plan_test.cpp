@@ -5,7 +5,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::plan_test {
 namespace {
 
 using testing::HasSubstr;
@@ -68,4 +68,4 @@ TEST(Plan, MisspeltAxesNameTheNearest) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::plan_test

@@ -8,7 +8,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::shape_lines_test {
 namespace {
 
 TEST(ShapeLines, SkipsEmptyLinesAndComments) {
@@ -33,4 +33,4 @@ TEST(ShapeLines, NamesEveryWrongLine) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::shape_lines_test

@@ -9,7 +9,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::simulate_test {
 namespace {
 
 using testing::HasSubstr;
@@ -125,4 +125,4 @@ TEST(Simulate, AnOutputFolderThatCannotBeIsSaid) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::simulate_test

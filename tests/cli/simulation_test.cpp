@@ -7,7 +7,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::simulation_test {
 namespace {
 
 TEST(Simulation, OverridesSeedAndFidelityArrive) {
@@ -28,4 +28,4 @@ TEST(Simulation, AScenarioThatIsNotThereIsAnInputError) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::simulation_test

@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 
-namespace trillion {
+namespace trillion::streams_test {
 namespace {
 
 class StreamsOfEnvironment : public testing::Test {
@@ -45,4 +45,4 @@ TEST_F(StreamsOfEnvironment, TheLauncherSaysWhereTheRepositoryIs) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::streams_test

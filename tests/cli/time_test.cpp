@@ -7,7 +7,7 @@
 #include "sim/spec/load_calibration.h"
 #include "tests/cli/support/session.h"
 
-namespace trillion {
+namespace trillion::time_test {
 namespace {
 
 using testing::AllOf;
@@ -94,4 +94,4 @@ TEST(Time, ACollectiveOnAClusterIsAlsoFlows) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::time_test

@@ -7,7 +7,7 @@
 #include "tests/cli/support/session.h"
 #include "tests/cli/support/shipped.h"
 
-namespace trillion {
+namespace trillion::validate_test {
 namespace {
 
 using testing::HasSubstr;
@@ -60,4 +60,4 @@ TEST(Validate, ACaseWithoutPublishedFiguresIsRefused) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::validate_test

@@ -7,7 +7,7 @@
 #include "tests/engine/support/random_graph.h"
 #include "tests/engine/support/text_graph.h"
 
-namespace trillion {
+namespace trillion::critical_path_test {
 namespace {
 
 std::string path_text(const std::string& graph_text) {
@@ -58,4 +58,4 @@ TEST(CriticalPath, CoversTheMakespanOnRandomGraphs) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::critical_path_test

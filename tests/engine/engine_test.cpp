@@ -12,7 +12,7 @@
 #include "tests/engine/support/random_graph.h"
 #include "tests/engine/support/text_graph.h"
 
-namespace trillion {
+namespace trillion::engine_test {
 namespace {
 
 using test::Draw;
@@ -135,4 +135,4 @@ TEST(Engine, EqualsOnePassOnALargeGraph) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::engine_test

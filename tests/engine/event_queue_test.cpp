@@ -8,7 +8,7 @@
 #include <random>
 #include <set>
 
-namespace trillion {
+namespace trillion::event_queue_test {
 namespace {
 
 TEST(EventQueue, OrdersByTimeThenByScheduling) {
@@ -64,4 +64,4 @@ TEST(EventQueue, EqualsASortedSet) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::event_queue_test

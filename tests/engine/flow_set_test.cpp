@@ -16,7 +16,7 @@
 #include "tests/engine/support/random_graph.h"
 #include "tests/engine/support/text_graph.h"
 
-namespace trillion {
+namespace trillion::flow_set_test {
 namespace {
 
 using test::build;
@@ -397,4 +397,4 @@ TEST(FlowLaws, EqualsANaiveEngine) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::flow_set_test

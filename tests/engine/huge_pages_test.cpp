@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <numeric>
 
-namespace trillion {
+namespace trillion::huge_pages_test {
 namespace {
 
 TEST(HugePages, ReserveMakesRoomAndKeepsContents) {
@@ -37,4 +37,4 @@ TEST(HugePages, AdviceOnAnyRangeKeepsItsBytes) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::huge_pages_test

@@ -6,7 +6,7 @@
 
 #include "tests/engine/support/text_graph.h"
 
-namespace trillion {
+namespace trillion::stuck_graph_test {
 namespace {
 
 std::string stuck_text(const std::string& text) {
@@ -53,4 +53,4 @@ TEST(StuckGraph, ShowsTheFirstStreamsOfMany) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::stuck_graph_test

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-namespace trillion {
+namespace trillion::task_graph_test {
 namespace {
 
 TEST(TaskGraph, ReturnsWhatWasAdded) {
@@ -90,4 +90,4 @@ TEST(TaskGraph, RefusesWhatCannotBe) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::task_graph_test

@@ -8,7 +8,7 @@
 
 #include "tests/engine/support/text_graph.h"
 
-namespace trillion {
+namespace trillion::trace_statistics_test {
 namespace {
 
 Intervals set(std::initializer_list<std::pair<int, int>> pairs) {
@@ -68,4 +68,4 @@ TEST(TraceStatistics, SetOperationsHoldAtEveryInstant) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::trace_statistics_test

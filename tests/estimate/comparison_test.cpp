@@ -14,7 +14,7 @@
 #include "tests/support/example_estimate.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::comparison_test {
 namespace {
 
 using namespace testing_support;
@@ -136,4 +136,4 @@ TEST(Comparison, TheJsonSaysTheSame) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::comparison_test

@@ -10,7 +10,7 @@
 #include "sim/estimate/price.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::estimate_test {
 namespace {
 
 using namespace testing_support;
@@ -133,4 +133,4 @@ TEST(Estimate, APlanThatCannotRunIsAValue) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::estimate_test

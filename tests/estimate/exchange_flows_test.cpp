@@ -12,7 +12,7 @@
 #include "sim/base/error.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::exchange_flows_test {
 namespace {
 
 using namespace testing_support;
@@ -76,4 +76,4 @@ TEST(ExchangeFlows, WhereNothingIsDrawnItSaysWhy) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::exchange_flows_test

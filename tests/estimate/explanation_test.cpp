@@ -9,7 +9,7 @@
 #include "sim/estimate/estimate.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::explanation_test {
 namespace {
 
 using namespace testing_support;
@@ -66,4 +66,4 @@ TEST(Explanation, WithoutAPipelineThePathStaysOnItsRank) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::explanation_test

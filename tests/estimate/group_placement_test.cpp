@@ -6,7 +6,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::group_placement_test {
 namespace {
 
 using namespace testing_support;
@@ -72,4 +72,4 @@ TEST(GroupPlacement, HybridShardingHasShardsAndCopies) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::group_placement_test

@@ -11,7 +11,7 @@
 #include "sim/base/number_text.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::prepare_test {
 namespace {
 
 using namespace testing_support;
@@ -181,4 +181,4 @@ TEST(Prepare, APairOnAClusterTooSmallForItsPlanIsInfeasible) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::prepare_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::price_test {
 namespace {
 
 using namespace testing_support;
@@ -33,4 +33,4 @@ TEST(Price, EnergyIsEveryGpuAtItsLimitWithItsShareOfTheNode) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::price_test

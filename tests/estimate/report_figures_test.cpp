@@ -7,7 +7,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::report_figures_test {
 namespace {
 
 TEST(ReportFigures, EveryValueHasItsPath) {
@@ -32,4 +32,4 @@ TEST(ReportFigures, RefuseWhatIsNoReport) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::report_figures_test

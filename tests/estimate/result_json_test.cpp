@@ -15,7 +15,7 @@
 #include "sim/base/error.h"
 #include "tests/support/example_estimate.h"
 
-namespace trillion {
+namespace trillion::result_json_test {
 namespace {
 
 const SimulationCost kCost{Seconds{0.25}, Bytes{1e8}};
@@ -241,4 +241,4 @@ TEST(ResultJson, AnInfeasiblePlanHasReasonAndHelpAndNoAnswer) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::result_json_test

@@ -5,7 +5,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::shared_routing_test {
 namespace {
 
 using namespace testing_support;
@@ -48,4 +48,4 @@ TEST(SharedRouting, ADenseModelHasNone) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::shared_routing_test

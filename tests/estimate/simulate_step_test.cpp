@@ -12,7 +12,7 @@
 #include "sim/estimate/estimate.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::simulate_step_test {
 namespace {
 
 using namespace testing_support;
@@ -204,4 +204,4 @@ TEST(SimulateStep, AStepThatDoesNotFitSaysWhereAndWhatHelps) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::simulate_step_test

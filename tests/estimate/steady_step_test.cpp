@@ -11,7 +11,7 @@
 
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::steady_step_test {
 namespace {
 
 using namespace testing_support;
@@ -95,4 +95,4 @@ TEST(SteadyStep, AHostThatWaitsForItsNeighboursCannotRunAhead) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::steady_step_test

@@ -15,7 +15,7 @@
 #include "sim/workload/counts.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::summarize_test {
 namespace {
 
 using namespace testing_support;
@@ -157,4 +157,4 @@ TEST(SummarizeProperty, TheIntervalIsWhatRedrawingEveryCurveGives) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::summarize_test

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-namespace trillion {
+namespace trillion::timeline_test {
 namespace {
 
 constexpr Pass kForward{ActionKind::forward, 0, 0}, kBackward{ActionKind::backward, 0, 0};
@@ -185,4 +185,4 @@ TEST(TimelineProperty, PhasesAddUpToTheMakespanOnAnyGraph) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::timeline_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::traffic_csv_test {
 namespace {
 
 TEST(TrafficCsv, ALineForEveryTransfer) {
@@ -17,4 +17,4 @@ TEST(TrafficCsv, ALineForEveryTransfer) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::traffic_csv_test

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::training_run_test {
 namespace {
 
 Training ramp(std::int64_t stairs) {
@@ -69,4 +69,4 @@ TEST(TrainingRun, ARunThatIsAllRampHasNoSteadyStretch) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::training_run_test

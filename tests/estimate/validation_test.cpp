@@ -8,7 +8,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::validation_test {
 namespace {
 
 const std::vector<ReportFigure> kFigures = {
@@ -88,4 +88,4 @@ TEST(Validation, JsonHasEveryFieldOfTheInterface) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::validation_test

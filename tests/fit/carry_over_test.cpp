@@ -6,7 +6,7 @@
 
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::carry_over_test {
 namespace {
 
 constexpr double kBytes = 2e8;
@@ -46,4 +46,4 @@ TEST(CarryOver, LeavesEverythingElseAlone) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::carry_over_test

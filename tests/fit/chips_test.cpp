@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::chips_test {
 namespace {
 
 TEST(Chips, AreKnownByAnySpelling) {
@@ -29,4 +29,4 @@ TEST(Chips, EveryNameInTheListIsKnown) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::chips_test

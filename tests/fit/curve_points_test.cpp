@@ -7,7 +7,7 @@
 #include "calibration/fit/chips.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::curve_points_test {
 namespace {
 
 const Gemm kGemm{DType::bf16, 1024, 1024, 1024};
@@ -68,4 +68,4 @@ TEST(CurvePoints, OwnCollectivesStandAloneGroupByGroup) {
 TEST(CurvePoints, MeasuredRowsStandWithoutPublishedOnes) { EXPECT_EQ(chosen(2, 3, Origin::paper).size(), 2u); }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::curve_points_test

@@ -6,7 +6,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::facts_test {
 namespace {
 
 TEST(Facts, ReadFiguresWithProvenanceAndRejectWhatIsUnknown) {
@@ -30,4 +30,4 @@ TEST(Facts, ReadFiguresWithProvenanceAndRejectWhatIsUnknown) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::facts_test

@@ -7,7 +7,7 @@
 #include "calibration/fit/chips.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::figures_test {
 namespace {
 
 TEST(Figures, EveryAssumedOneSaysWhy) {
@@ -74,4 +74,4 @@ TEST(Figures, CollectivesHoldTheChannelsThatWereLaunched) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::figures_test

@@ -7,7 +7,7 @@
 #include "calibration/fit/chips.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::fit_attention_test {
 namespace {
 
 AttentionCurve true_attention(Direction direction) {
@@ -42,4 +42,4 @@ TEST(FitAttention, PredictsUnseenSequences) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fit_attention_test

@@ -13,7 +13,7 @@
 #include "sim/spec/load_calibration.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::fit_collective_test {
 namespace {
 
 TEST(FitCollective, WithoutPointsTheStatedRatesHold) {
@@ -188,4 +188,4 @@ TEST(FitExpert, TakesTheRateAndTheSmsThatWereHeld) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fit_collective_test

@@ -7,7 +7,7 @@
 #include "calibration/fit/chips.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::fit_gemm_test {
 namespace {
 
 const Chip kChip = *vendor_chip("H100");
@@ -61,4 +61,4 @@ TEST(FitGemm, GroupsThatRunOneByOneAreRecognised) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fit_gemm_test

@@ -7,7 +7,7 @@
 #include "calibration/fit/chips.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::fit_memory_test {
 namespace {
 
 TEST(FitMemory, FindsWhatFewerSmsCost) {
@@ -55,4 +55,4 @@ TEST(FitMemory, PassesThroughFewPointsThatNoLineMeets) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fit_memory_test

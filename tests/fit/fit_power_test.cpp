@@ -8,7 +8,7 @@
 
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::fit_power_test {
 namespace {
 
 ChipPower true_chip() {
@@ -114,4 +114,4 @@ TEST(FitPower, SaysNothingFromTooLittle) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fit_power_test

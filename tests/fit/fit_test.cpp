@@ -19,7 +19,7 @@
 #include "sim/spec/load_calibration.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::fit_test {
 namespace {
 
 using testing::HasSubstr;
@@ -251,4 +251,4 @@ TEST(ShippedProfiles, AreWhatTheCommittedMeasurementsGiveSlow) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fit_test

@@ -6,7 +6,7 @@
 
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::gemm_correction_test {
 namespace {
 
 double mean_error(const GemmCurve& curve, const Points& points) {
@@ -56,4 +56,4 @@ TEST(GemmCorrection, OwnRowsMoveWhatIsNearThem) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::gemm_correction_test

@@ -6,7 +6,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::gemm_csv_test {
 namespace {
 
 using testing::HasSubstr;
@@ -44,4 +44,4 @@ TEST(GemmCsv, MistakesAreLocated) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::gemm_csv_test

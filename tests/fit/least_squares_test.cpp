@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::least_squares_test {
 namespace {
 
 TEST(LeastSquares, FindsAParabolasBottomDespiteAnOutlier) {
@@ -58,4 +58,4 @@ TEST(LeastSquares, ADerivativeOfTheAlternativeTakenIsEnough) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::least_squares_test

@@ -6,7 +6,7 @@
 
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::level_test {
 namespace {
 
 TEST(Level, AFactorScalesEveryTime) {
@@ -44,4 +44,4 @@ TEST(Level, FewPointsKeepTheDonorsDoubtAndSeveralShowTheirOwn) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::level_test

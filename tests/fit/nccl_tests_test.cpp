@@ -10,7 +10,7 @@
 #include "calibration/fit/raw_file.h"
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::nccl_tests_test {
 namespace {
 
 using testing::HasSubstr;
@@ -86,4 +86,4 @@ TEST(NcclTests, AJsonThatWasCutOffGivesItsWholeResultsAndNeverItsEnvironment) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::nccl_tests_test

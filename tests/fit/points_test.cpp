@@ -8,7 +8,7 @@
 
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::points_test {
 namespace {
 
 TEST(Points, EachIsHeldOutOnceAndNeverSeenByItsFit) {
@@ -45,4 +45,4 @@ TEST(Points, TheWeakestOriginCounts) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::points_test

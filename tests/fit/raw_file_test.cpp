@@ -6,7 +6,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::raw_file_test {
 namespace {
 
 using testing::HasSubstr;
@@ -54,4 +54,4 @@ TEST(RawRows, MistakesAreLocated) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::raw_file_test

@@ -7,7 +7,7 @@
 #include "sim/spec/unit_text.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::readable_test {
 namespace {
 
 TEST(Readable, ParametersPrintWithFourDigitsAndStayWhereTheyWere) {
@@ -25,4 +25,4 @@ TEST(Readable, ParametersPrintWithFourDigitsAndStayWhereTheyWere) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::readable_test

@@ -7,7 +7,7 @@
 #include "sim/base/error.h"
 #include "tests/fit/bench_points.h"
 
-namespace trillion {
+namespace trillion::subject_test {
 namespace {
 
 TEST(Subject, IsTheOneGpuThatOwnFilesName) {
@@ -40,4 +40,4 @@ TEST(Subject, NoneOrTwoAreRefused) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::subject_test

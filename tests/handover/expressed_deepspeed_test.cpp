@@ -4,7 +4,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::expressed_deepspeed_test {
 namespace {
 
 using namespace testing_support;
@@ -53,4 +53,4 @@ TEST(ExpressedInDeepspeed, ThePipelineIsCutEvenly) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::expressed_deepspeed_test

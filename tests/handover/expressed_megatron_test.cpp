@@ -4,7 +4,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::expressed_megatron_test {
 namespace {
 
 using namespace testing_support;
@@ -69,4 +69,4 @@ TEST(ExpressedInMegatron, OverlapsThatItRefuses) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::expressed_megatron_test

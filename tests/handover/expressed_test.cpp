@@ -10,7 +10,7 @@
 #include "sim/base/error.h"
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::expressed_test {
 namespace {
 
 using namespace testing_support;
@@ -77,4 +77,4 @@ TEST(Expressed, EveryFrameworkLosesDualPipeInItsOwnWay) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::expressed_test

@@ -4,7 +4,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::expressed_torchtitan_test {
 namespace {
 
 using namespace testing_support;
@@ -52,4 +52,4 @@ TEST(ExpressedInTorchtitan, RecomputesByOperationOrByLayer) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::expressed_torchtitan_test

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::flag_reader_test {
 namespace {
 
 using testing::HasSubstr;
@@ -62,4 +62,4 @@ TEST(FlagReader, WhatDependsOnTheRunIsNoValue) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::flag_reader_test

@@ -8,7 +8,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::header_comment_test {
 namespace {
 
 using namespace testing_support;
@@ -44,4 +44,4 @@ TEST(HeaderComment, NamesAreNames) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::header_comment_test

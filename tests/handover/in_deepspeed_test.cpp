@@ -6,7 +6,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::in_deepspeed_test {
 namespace {
 
 using namespace testing_support;
@@ -31,4 +31,4 @@ TEST(InDeepspeed, CommentsAreBesideIt) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::in_deepspeed_test

@@ -4,7 +4,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::in_megatron_bridge_test {
 namespace {
 
 using namespace testing_support;
@@ -29,4 +29,4 @@ TEST(InMegatronBridge, AModelWithoutARecipeIsSpelledOut) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::in_megatron_bridge_test

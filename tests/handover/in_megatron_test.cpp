@@ -5,7 +5,7 @@
 #include "sim/handover/shell_words.h"
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::in_megatron_test {
 namespace {
 
 using namespace testing_support;
@@ -36,4 +36,4 @@ TEST(InMegatron, ConnectionsAsTheOverlapNeedsThem) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::in_megatron_test

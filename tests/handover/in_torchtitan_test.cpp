@@ -4,7 +4,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::in_torchtitan_test {
 namespace {
 
 using namespace testing_support;
@@ -30,4 +30,4 @@ TEST(InTorchtitan, AModelWithoutAConfigurationIsPassedIn) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::in_torchtitan_test

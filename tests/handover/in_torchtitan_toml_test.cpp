@@ -4,7 +4,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::in_torchtitan_toml_test {
 namespace {
 
 using namespace testing_support;
@@ -20,4 +20,4 @@ TEST(InTorchtitanToml, SectionsOfItsTime) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::in_torchtitan_toml_test

@@ -6,7 +6,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::megatron_change_test {
 namespace {
 
 using namespace testing_support;
@@ -38,4 +38,4 @@ TEST(MegatronChange, OrThatThereIsNoFlag) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::megatron_change_test

@@ -7,7 +7,7 @@
 #include "sim/handover/megatron_flags.h"
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::megatron_checks_test {
 namespace {
 
 using namespace testing_support;
@@ -60,4 +60,4 @@ TEST(OtherFlags, AreCountedListedOrMisspelt) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::megatron_checks_test

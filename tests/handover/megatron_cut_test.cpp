@@ -6,7 +6,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::megatron_cut_test {
 namespace {
 
 using namespace testing_support;
@@ -74,4 +74,4 @@ TEST(MegatronCut, WhatDoesNotDivideIsAProblem) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::megatron_cut_test

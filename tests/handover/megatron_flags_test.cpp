@@ -6,7 +6,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::megatron_flags_test {
 namespace {
 
 using namespace testing_support;
@@ -56,4 +56,4 @@ TEST(MegatronFlags, TheirDifferenceIsWhatToTypeAndWhatToDrop) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::megatron_flags_test

@@ -6,7 +6,7 @@
 #include "sim/spec/load.h"
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::megatron_model_test {
 namespace {
 
 using namespace testing_support;
@@ -61,4 +61,4 @@ TEST(MegatronModelFlags, OfTraining) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::megatron_model_test

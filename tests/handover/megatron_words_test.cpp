@@ -5,7 +5,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::megatron_words_test {
 namespace {
 
 using namespace testing_support;
@@ -70,4 +70,4 @@ TEST(MegatronWords, PatternsOfLayers) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::megatron_words_test

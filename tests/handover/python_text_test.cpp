@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::python_text_test {
 namespace {
 
 TEST(PythonText, Values) {
@@ -17,4 +17,4 @@ TEST(PythonText, Values) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::python_text_test

@@ -10,7 +10,7 @@
 #include "sim/handover/given_flags.h"
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::read_megatron_test {
 namespace {
 
 using namespace testing_support;
@@ -214,4 +214,4 @@ TEST(ReadMegatron, MutilatedScriptsEndInAPlanOrAnInputError) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::read_megatron_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::shell_arithmetic_test {
 namespace {
 
 std::optional<std::int64_t> of(const std::string& expression) {
@@ -27,4 +27,4 @@ TEST(ShellArithmetic, NothingWhereItCannotBeKnown) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::shell_arithmetic_test

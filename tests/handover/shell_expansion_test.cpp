@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::shell_expansion_test {
 namespace {
 
 ShellWord word(const std::string& text) {
@@ -43,4 +43,4 @@ TEST(ShellReader, AssignmentsAreRememberedInTheirOrder) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::shell_expansion_test

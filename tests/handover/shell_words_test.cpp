@@ -9,7 +9,7 @@
 
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::shell_words_test {
 namespace {
 
 using testing::ElementsAre;
@@ -159,4 +159,4 @@ TEST(ShellWords, MutilatedScriptsEndInWordsOrAnInputError) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::shell_words_test

@@ -5,7 +5,7 @@
 
 #include "tests/handover/support/plans.h"
 
-namespace trillion {
+namespace trillion::titan_settings_test {
 namespace {
 
 using namespace testing_support;
@@ -40,4 +40,4 @@ TEST(TitanSettings, KnowsItsModels) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::titan_settings_test

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace trillion {
+namespace trillion::auxiliary_loss_test {
 namespace {
 
 constexpr std::int64_t kExperts = 64, kTopK = 6;
@@ -71,4 +71,4 @@ TEST(AuxiliaryLoss, ABatchMovesAllDomainsAlike) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::auxiliary_loss_test

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace trillion {
+namespace trillion::balancing_test {
 namespace {
 
 const GateShape kWang{64, 6, 1, 1, 1, GateScore::sigmoid};
@@ -139,4 +139,4 @@ TEST(Balancing, OneStepMovesEveryBiasByTheStride) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::balancing_test

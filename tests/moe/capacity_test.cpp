@@ -12,7 +12,7 @@
 #include "sim/base/random.h"
 #include "tests/moe/support/routed_models.h"
 
-namespace trillion {
+namespace trillion::capacity_test {
 namespace {
 
 TEST(Capacity, IsAMultipleOfTheEvenShare) {
@@ -68,4 +68,4 @@ TEST(Capacity, KeptLoadIsWhatDrawsGive) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::capacity_test

@@ -12,7 +12,7 @@
 #include "sim/moe/capacity.h"
 #include "tests/moe/support/routed_models.h"
 
-namespace trillion {
+namespace trillion::dispatch_test {
 namespace {
 
 double sum(const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); }
@@ -123,4 +123,4 @@ TEST(Dispatch, PayloadBytes) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::dispatch_test

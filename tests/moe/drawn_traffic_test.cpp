@@ -8,7 +8,7 @@
 #include "sim/base/error.h"
 #include "tests/moe/support/routed_models.h"
 
-namespace trillion {
+namespace trillion::drawn_traffic_test {
 namespace {
 
 Model limited() { return mixture(64, 6, 4, 2); }
@@ -52,4 +52,4 @@ TEST(DrawnTraffic, CapacityAndMeasuredLoads) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::drawn_traffic_test

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::exchange_test {
 namespace {
 
 LayerRouting sent(std::int64_t ranks, std::int64_t per_node, std::int64_t top_k, std::vector<double> rank_load = {}) {
@@ -43,4 +43,4 @@ TEST(Exchange, ANodeThatIsNotFull) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::exchange_test

@@ -10,7 +10,7 @@
 #include "sim/base/error.h"
 #include "tests/moe/support/routed_models.h"
 
-namespace trillion {
+namespace trillion::expert_load_test {
 namespace {
 
 Training training(Balance balance, double domain_skew = 1.1) {
@@ -155,4 +155,4 @@ TEST(ExpertLoad, MeasuredMistakesAreTheUsers) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::expert_load_test

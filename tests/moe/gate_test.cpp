@@ -17,7 +17,7 @@
 #include "sim/moe/gate_kernel.h"
 #include "tests/moe/support/routed_models.h"
 
-namespace trillion {
+namespace trillion::gate_test {
 namespace {
 
 const GateShape kUnlimited{256, 8, 1, 1, 1, GateScore::sigmoid};
@@ -232,4 +232,4 @@ TEST(Gate, ReadsTheModelsLimit) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::gate_test

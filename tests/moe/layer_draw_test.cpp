@@ -7,7 +7,7 @@
 
 #include <numeric>
 
-namespace trillion {
+namespace trillion::layer_draw_test {
 namespace {
 
 Model mixture() {
@@ -65,4 +65,4 @@ TEST(LayerDraw, EvenAndMeasuredLayers) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::layer_draw_test

@@ -8,7 +8,7 @@
 
 #include <cmath>
 
-namespace trillion {
+namespace trillion::load_statistics_test {
 namespace {
 
 TEST(LoadStatistics, ByHand) {
@@ -41,4 +41,4 @@ TEST(LoadStatistics, NoiseRescalesDeviations) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::load_statistics_test

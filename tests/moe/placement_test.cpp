@@ -12,7 +12,7 @@
 #include <numeric>
 #include <set>
 
-namespace trillion {
+namespace trillion::placement_test {
 namespace {
 
 std::vector<double> skewed_loads(std::int64_t experts, std::uint64_t seed) {
@@ -192,4 +192,4 @@ TEST(Placement, TrafficMinimisingIsNeverWorseThanContiguous) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::placement_test

@@ -13,7 +13,7 @@
 #include "sim/moe/dispatch.h"
 #include "tests/moe/support/routed_models.h"
 
-namespace trillion {
+namespace trillion::routing_tables_test {
 namespace {
 
 std::vector<TokenChoices> route_ranks(const Gate& gate, const ExpertGroup& group, std::uint64_t seed) {
@@ -173,4 +173,4 @@ TEST(RoutingTables, LoadsByLayerAndDomain) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::routing_tables_test

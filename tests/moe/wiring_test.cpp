@@ -10,7 +10,7 @@
 
 #include "sim/moe/capacity.h"
 
-namespace trillion {
+namespace trillion::wiring_test {
 namespace {
 
 TEST(Wiring, EntersAtTheSendersRail) {
@@ -68,4 +68,4 @@ TEST(Wiring, NvlinkCarriesAllButTheEntry) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::wiring_test

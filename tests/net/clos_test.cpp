@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::clos_test {
 namespace {
 
 Cluster cluster(std::int64_t nodes, std::int64_t ports, std::int64_t layers) {
@@ -70,4 +70,4 @@ TEST(Clos, CablesFitThePortsWithTheFewestSwitches) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::clos_test

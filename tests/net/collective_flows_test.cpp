@@ -10,7 +10,7 @@
 #include "sim/spec/curve.h"
 #include "tests/net/support/clusters.h"
 
-namespace trillion {
+namespace trillion::collective_flows_test {
 namespace {
 
 CollectiveGroup group_of(std::int64_t size, std::int64_t stride, std::int64_t per_domain, std::int64_t first = 0) {
@@ -180,4 +180,4 @@ TEST(CollectiveFlows, NarrowNetworksTakeTheClosedFormAtNicShare) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::collective_flows_test

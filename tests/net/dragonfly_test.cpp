@@ -11,7 +11,7 @@
 
 #include "tests/net/support/clusters.h"
 
-namespace trillion {
+namespace trillion::dragonfly_test {
 namespace {
 
 TEST(Dragonfly, SixtyFourPortsAreTheTextbooks) {
@@ -58,4 +58,4 @@ TEST(Dragonfly, OneGroupIsAsLargeAsItNeedsToBe) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::dragonfly_test

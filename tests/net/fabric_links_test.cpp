@@ -10,7 +10,7 @@
 
 #include "tests/net/support/fabric_shapes.h"
 
-namespace trillion {
+namespace trillion::fabric_links_test {
 namespace {
 
 TEST_P(FabricShapes, SwitchesHaveThePorts) {
@@ -45,4 +45,4 @@ TEST(FabricLinks, KindsCountTheirLinksInBothDirections) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fabric_links_test

@@ -14,7 +14,7 @@
 
 #include "tests/net/support/fabric_shapes.h"
 
-namespace trillion {
+namespace trillion::fabric_routes_test {
 namespace {
 
 TEST(FabricRoutes, RoutesThroughOneTwoOrMoreSwitches) {
@@ -178,4 +178,4 @@ TEST(FabricRoutes, RunsAsWideAsTheNicsBelowThemHoldNobodyBack) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fabric_routes_test

@@ -9,7 +9,7 @@
 #include "sim/base/error.h"
 #include "tests/net/support/fabric_shapes.h"
 
-namespace trillion {
+namespace trillion::fabric_test {
 namespace {
 
 TEST(Fabric, DeepSeeksTreeIsTheOneOfTheirTable) {
@@ -198,4 +198,4 @@ TEST_P(FabricShapes, PropertyRoutesSurviveFailures) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fabric_test

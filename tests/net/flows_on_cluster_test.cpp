@@ -5,7 +5,7 @@
 
 #include "tests/net/support/clusters.h"
 
-namespace trillion {
+namespace trillion::flows_on_cluster_test {
 namespace {
 
 FlowTimes times(const Collective& c, CollectiveAlgorithm algorithm, const Cluster& cluster) {
@@ -47,4 +47,4 @@ TEST(FlowsOnCluster, SaysWhyThereAreNone) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::flows_on_cluster_test

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::fluid_bundles_test {
 namespace {
 
 using testing::ElementsAre;
@@ -78,4 +78,4 @@ TEST(FluidBundles, BytesMovedSurviveBundlingAnew) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fluid_bundles_test

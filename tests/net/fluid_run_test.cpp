@@ -8,7 +8,7 @@
 
 #include "sim/net/max_min.h"
 
-namespace trillion {
+namespace trillion::fluid_run_test {
 namespace {
 
 // Every flow a demand of its own, all rates solved again after every end.
@@ -90,4 +90,4 @@ TEST(FluidRun, PropertyWideLinksThatFillLateAreNotMissed) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fluid_run_test

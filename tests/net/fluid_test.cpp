@@ -14,7 +14,7 @@
 
 #include "tests/net/support/clusters.h"
 
-namespace trillion {
+namespace trillion::fluid_test {
 namespace {
 
 using testing::DoubleEq;
@@ -168,4 +168,4 @@ TEST(Fluid, PropertyEndsFollowFromTheProblemAlone) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fluid_test

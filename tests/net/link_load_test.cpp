@@ -9,7 +9,7 @@
 
 #include "tests/net/support/clusters.h"
 
-namespace trillion {
+namespace trillion::link_load_test {
 namespace {
 
 double total(const LinkLoad& load, const Fabric& fabric, LinkKind kind) {
@@ -133,4 +133,4 @@ TEST(NicShare, ADragonflysGlobalCablesAreFewForTrafficBetweenTwoGroups) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::link_load_test

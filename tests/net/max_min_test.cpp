@@ -17,7 +17,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::max_min_test {
 namespace {
 
 constexpr double kInfinite = std::numeric_limits<double>::infinity();
@@ -293,4 +293,4 @@ TEST(MaxMin, EqualsBruteForceOnSmallSystems) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::max_min_test

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace trillion {
+namespace trillion::path_class_test {
 namespace {
 
 TEST(PathClass, TheRelayIsTakenWhereItSavesASwitch) {
@@ -19,4 +19,4 @@ TEST(PathClass, TheRelayIsTakenWhereItSavesASwitch) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::path_class_test

@@ -7,7 +7,7 @@
 #include "sim/net/fabric.h"
 #include "tests/net/support/clusters.h"
 
-namespace trillion {
+namespace trillion::switch_graph_test {
 namespace {
 
 Fabric broken(Cluster c, const std::vector<std::string>& failures) {
@@ -50,4 +50,4 @@ TEST(SwitchGraph, AGroupThatLostItsCablesToAnotherGoesByAThird) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::switch_graph_test

@@ -10,7 +10,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::best_by_value_test {
 namespace {
 
 using namespace testing_support;
@@ -111,4 +111,4 @@ TEST(BestByValue, EveryValueThatWasSimulatedIsThere) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::best_by_value_test

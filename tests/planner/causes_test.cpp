@@ -13,7 +13,7 @@
 #include "sim/estimate/result_json.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::causes_test {
 namespace {
 
 using namespace testing_support;
@@ -135,4 +135,4 @@ TEST(Causes, MergingKnowsEveryKey) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::causes_test

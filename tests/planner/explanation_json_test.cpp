@@ -7,7 +7,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::explanation_json_test {
 namespace {
 
 using namespace testing_support;
@@ -45,4 +45,4 @@ TEST(ExplanationJson, IsWhole) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::explanation_json_test

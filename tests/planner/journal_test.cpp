@@ -16,7 +16,7 @@
 #include "sim/planner/plan_search.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::journal_test {
 namespace {
 
 using namespace testing_support;
@@ -144,4 +144,4 @@ TEST_F(Journal, ResumedSearchesEndTheSame) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::journal_test

@@ -11,7 +11,7 @@
 #include "sim/timing/timing.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::lever_test {
 namespace {
 
 using namespace testing_support;
@@ -97,4 +97,4 @@ TEST(Lever, WhatNobodyAskedForIsNotDoubted) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::lever_test

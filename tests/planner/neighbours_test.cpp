@@ -13,7 +13,7 @@
 #include "sim/spec/load.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::neighbours_test {
 namespace {
 
 using namespace testing_support;
@@ -111,4 +111,4 @@ TEST(Neighbours, ReliefNeverLengthensTheStep) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::neighbours_test

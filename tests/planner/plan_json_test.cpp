@@ -10,7 +10,7 @@
 #include "sim/spec/load.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::plan_json_test {
 namespace {
 
 using namespace testing_support;
@@ -63,4 +63,4 @@ TEST(PlanJson, FlagsLeadBackToTheLayout) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::plan_json_test

@@ -16,7 +16,7 @@
 #include "sim/planner/work_sharing.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::plan_search_test {
 namespace {
 
 using namespace testing_support;
@@ -220,4 +220,4 @@ TEST(PlanSearch, NobodyOnTheFrontIsBeatenAndEverybodyElseIs) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::plan_search_test

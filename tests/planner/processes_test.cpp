@@ -6,7 +6,7 @@
 #include "sim/planner/work_sharing.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::processes_test {
 namespace {
 
 using namespace testing_support;
@@ -23,4 +23,4 @@ TEST(Processes, AloneItIsTheThreadsOfThisProcess) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::processes_test

@@ -7,7 +7,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::score_test {
 namespace {
 
 using namespace testing_support;
@@ -55,4 +55,4 @@ TEST(Score, WithoutAPriceNoBudgetIsKept) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::score_test

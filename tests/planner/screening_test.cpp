@@ -16,7 +16,7 @@
 #include "sim/workload/feasibility.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::screening_test {
 namespace {
 
 using namespace testing_support;
@@ -135,4 +135,4 @@ TEST(Screening, DeepSeekV3IsToldWellSlow) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::screening_test

@@ -5,7 +5,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::search_result_test {
 namespace {
 
 TEST(SearchResult, ScreenedGroupsComeBack) {
@@ -61,4 +61,4 @@ TEST(SearchResult, TasksHaveNames) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::search_result_test

@@ -15,7 +15,7 @@
 #include "sim/workload/feasibility.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::search_space_test {
 namespace {
 
 using namespace testing_support;
@@ -120,4 +120,4 @@ TEST(SearchSpace, AnAxisThatIsNamedElsewhereDoesNotLoseTheOwnPlan) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::search_space_test

@@ -17,7 +17,7 @@
 #include "sim/planner/work_sharing.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::sensitivity_test {
 namespace {
 
 using namespace testing_support;
@@ -145,4 +145,4 @@ TEST(Sensitivity, ThreadsChangeNothing) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::sensitivity_test

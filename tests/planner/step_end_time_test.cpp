@@ -11,7 +11,7 @@
 #include "sim/estimate/prepare.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::step_end_time_test {
 namespace {
 
 using namespace testing_support;
@@ -65,4 +65,4 @@ TEST(StepEndTime, GatheringAheadHidesAllButTheFirstBucket) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::step_end_time_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::step_reasons_test {
 namespace {
 
 using namespace testing_support;
@@ -40,4 +40,4 @@ TEST(StepReasons, TheBestOfEachSizeIsItsFirst) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::step_reasons_test

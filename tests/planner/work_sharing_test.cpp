@@ -5,7 +5,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::work_sharing_test {
 namespace {
 
 using namespace testing_support;
@@ -22,4 +22,4 @@ TEST(WorkSharing, ThreadsChangeNoByte) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::work_sharing_test

@@ -8,7 +8,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::bar_test {
 namespace {
 
 const TextStyle kUnicode{100, false, true};
@@ -55,4 +55,4 @@ TEST(StackedBarProperty, FillsTheWidthAndErrsByLessThanAColumn) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::bar_test

@@ -18,7 +18,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::chrome_trace_test {
 namespace {
 
 using namespace testing_support;
@@ -79,4 +79,4 @@ TEST_F(ChromeTrace, WritesTheRanksAskedFor) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::chrome_trace_test

@@ -8,7 +8,7 @@
 #include "sim/estimate/result_json.h"
 #include "tests/support/example_estimate.h"
 
-namespace trillion {
+namespace trillion::comparison_test {
 namespace {
 
 using testing::HasSubstr;
@@ -69,4 +69,4 @@ TEST(ComparisonPage, TellsWhereTheDifferenceComesFrom) {
 TEST(ComparisonPage, NothingToCompareIsOurBug) { EXPECT_THROW(comparison_page({}, ComparedRows::all, {}), InternalError); }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::comparison_test

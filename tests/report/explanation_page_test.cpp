@@ -8,7 +8,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::explanation_page_test {
 namespace {
 
 using namespace testing_support;
@@ -79,4 +79,4 @@ TEST(ExplanationPage, HoldsAMeasurementAgainstTheSimulation) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::explanation_page_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::figure_text_test {
 namespace {
 
 TEST(FigureText, UnitFollowsFromTheName) {
@@ -29,4 +29,4 @@ TEST(FigureText, CountsAreReadableAndRatesAreNoTimes) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::figure_text_test

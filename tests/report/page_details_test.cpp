@@ -6,7 +6,7 @@
 
 #include "tests/support/example_estimate.h"
 
-namespace trillion {
+namespace trillion::page_details_test {
 namespace {
 
 using testing::HasSubstr;
@@ -86,4 +86,4 @@ TEST(PageDetails, RoutingSaysHowUnevenAndWhatTheLimitSaves) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::page_details_test

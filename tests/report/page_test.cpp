@@ -9,7 +9,7 @@
 
 #include "tests/support/example_estimate.h"
 
-namespace trillion {
+namespace trillion::page_test {
 namespace {
 
 using testing::HasSubstr;
@@ -93,4 +93,4 @@ TEST(Page, InfeasibleSaysWhyAndWhatWouldHelp) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::page_test

@@ -8,7 +8,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::plan_page_test {
 namespace {
 
 using namespace testing_support;
@@ -93,4 +93,4 @@ TEST(PlanPage, LayoutsReadShort) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::plan_page_test

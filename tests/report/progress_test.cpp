@@ -5,7 +5,7 @@
 
 #include <sstream>
 
-namespace trillion {
+namespace trillion::progress_test {
 namespace {
 
 TEST(Progress, WritesNothingWhereItIsNotShown) {
@@ -27,4 +27,4 @@ TEST(Progress, OverwritesItsLineAndClearsIt) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::progress_test

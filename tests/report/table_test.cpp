@@ -7,7 +7,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::table_test {
 namespace {
 
 TextStyle page(int columns) { return {columns, false, true}; }
@@ -50,4 +50,4 @@ TEST(Table, ARowWithTooFewCellsIsOurBug) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::table_test

@@ -5,7 +5,7 @@
 
 #include <sstream>
 
-namespace trillion {
+namespace trillion::text_style_test {
 namespace {
 
 TextStyle style(int columns, bool unicode = true) { return {columns, false, unicode}; }
@@ -53,4 +53,4 @@ TEST(TextStyle, ColourChangesTheStressAndNotTheText) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::text_style_test

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::validation_page_test {
 namespace {
 
 using testing::HasSubstr;
@@ -46,4 +46,4 @@ TEST(ValidationPage, ScenariosOfOneCaseShareALine) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::validation_page_test

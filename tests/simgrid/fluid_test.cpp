@@ -15,7 +15,7 @@
 #include <simgrid/s4u.hpp>
 #endif
 
-namespace trillion {
+namespace trillion::fluid_test {
 namespace {
 
 struct Case {
@@ -132,4 +132,4 @@ TEST(FluidAndSimGrid, EndAtTheSameTimesFlowByFlow) {
 #endif
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fluid_test

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace trillion {
+namespace trillion::attention_curve_test {
 namespace {
 
 AttentionCurve plain_attention(Direction direction) {
@@ -38,4 +38,4 @@ TEST(AttentionCurve, CausalAttentionSumsTheTriangleOfBlocks) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::attention_curve_test

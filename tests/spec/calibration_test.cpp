@@ -6,7 +6,7 @@
 
 #include "tests/timing/bench_calibration.h"
 
-namespace trillion {
+namespace trillion::calibration_test {
 namespace {
 
 using testing::HasSubstr;
@@ -41,4 +41,4 @@ TEST(Calibration, ARedrawIsAFunctionOfItsSeed) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::calibration_test

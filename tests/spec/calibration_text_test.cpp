@@ -4,7 +4,7 @@
 #include "sim/spec/load_calibration.h"
 #include "tests/timing/bench_calibration.h"
 
-namespace trillion {
+namespace trillion::calibration_text_test {
 namespace {
 
 TEST(CalibrationText, IsReadBackToTheLastBit) {
@@ -41,4 +41,4 @@ TEST(CalibrationText, IsReadBackToTheLastBit) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::calibration_text_test

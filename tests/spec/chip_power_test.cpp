@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::chip_power_test {
 namespace {
 
 ChipPower chip() {
@@ -125,4 +125,4 @@ TEST(ChipPower, OnlyInstructionsFeelTheClockOfAMemoryBoundKernel) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::chip_power_test

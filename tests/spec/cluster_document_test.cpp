@@ -8,7 +8,7 @@
 #include "sim/spec/load.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::cluster_document_test {
 namespace {
 
 using testing::ElementsAre;
@@ -80,4 +80,4 @@ TEST_F(ClusterDocument, MistakesHavePlaces) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::cluster_document_test

@@ -6,7 +6,7 @@
 #include "sim/spec/load.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::cluster_test {
 namespace {
 
 using testing::ElementsAre;
@@ -77,4 +77,4 @@ TEST(Cluster, APeakForEachType) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::cluster_test

@@ -7,7 +7,7 @@
 
 #include "sim/spec/nccl_between_nodes.h"
 
-namespace trillion {
+namespace trillion::collective_curve_test {
 namespace {
 
 CollectiveCurve plain_collective(CollectiveKind kind) {
@@ -111,4 +111,4 @@ TEST(CollectiveCurve, ExpertsWaitForNicOrNvlinkWhicheverIsLater) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::collective_curve_test

@@ -1,7 +1,7 @@
 #include "sim/spec/model_family.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::costless_keys_test {
 namespace {
 
 TEST(CostlessKeys, AreKnownWhateverTheyHold) {
@@ -20,4 +20,4 @@ TEST(CostlessKeys, WhatShapesTheModelIsNotAmongThem) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::costless_keys_test

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace trillion {
+namespace trillion::diagnostics_test {
 namespace {
 
 TEST(Diagnostics, NothingIsThrownWhereNothingIsWrong) {
@@ -32,4 +32,4 @@ TEST(Diagnostics, ComeInTheOrderOfFilesAndLines) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::diagnostics_test

@@ -10,7 +10,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::expert_counts_test {
 namespace {
 
 using testing::HasSubstr;
@@ -56,4 +56,4 @@ TEST(ExpertCounts, ReadsJson) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::expert_counts_test

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace trillion {
+namespace trillion::gemm_curve_test {
 namespace {
 
 GemmCurve plain_gemm() {
@@ -134,4 +134,4 @@ TEST(GemmCurve, PropertyTheChoiceIsTheFastest) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::gemm_curve_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::json_line_test {
 namespace {
 
 TEST(JsonLine, RejectsWhatLibrariesLetPass) {
@@ -21,6 +21,15 @@ TEST(JsonLine, QuotingIsUndoneByReading) {
   EXPECT_EQ(parse_json_line("{\"k\":" + json_quoted(text) + "}", {"f", 1, 1}).find("k")->text, text);
 }
 
+TEST(JsonLine, AMissingNumberIsZeroAndAMissingTextEmpty) {
+  const JsonLine line = parse_json_line(R"({"a": 2.5, "b": "x"})", {"f", 1, 1});
+  EXPECT_EQ(number_of(line, "a"), 2.5);
+  EXPECT_EQ(number_of(line, "b"), 0) << "no number";
+  EXPECT_EQ(number_of(line, "c"), 0);
+  EXPECT_EQ(text_of(line, "b"), "x");
+  EXPECT_EQ(text_of(line, "a"), "");
+}
+
 TEST(JsonLine, KeepsColumnsAndNumbersAsWritten) {
   const JsonLine line = parse_json_line(R"({"a": 9007199254740993, "b": [1, 2]})", {"f", 1, 1});
   EXPECT_EQ(line.find("a")->text, "9007199254740993");
@@ -30,4 +39,4 @@ TEST(JsonLine, KeepsColumnsAndNumbersAsWritten) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::json_line_test

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::kernel_test {
 namespace {
 
 TEST(Kernel, FlopsCountMultiplyAndAdd) {
@@ -35,4 +35,4 @@ TEST(Kernel, NamesMatchTheEnums) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::kernel_test

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <iterator>
 
-namespace trillion {
+namespace trillion::load_calibration_test {
 namespace {
 
 using testing::HasSubstr;
@@ -120,4 +120,4 @@ TEST(Profiles, OverridesReachFigures) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::load_calibration_test

@@ -4,7 +4,7 @@
 #include "tests/fuzz/mutations.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::load_cluster_test {
 namespace {
 
 using testing::ElementsAre;
@@ -91,4 +91,4 @@ TEST(LoadCluster, OneNodeNeedsNoNetworkAndMoreDo) {
 TEST(LoadCluster, MutilatedFilesNeverCrash) { EXPECT_GT(mutilate(read_whole_file(kFile), 150), 0); }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::load_cluster_test

@@ -9,7 +9,7 @@
 #include "sim/spec/load.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::load_expected_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -92,4 +92,4 @@ TEST(LoadExpectedShipped, EveryCaseIsAScenarioThatLoads) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::load_expected_test

@@ -6,7 +6,7 @@
 #include "tests/fuzz/mutations.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::load_model_test {
 namespace {
 
 using testing::ElementsAre;
@@ -166,4 +166,4 @@ TEST(LoadModel, MutilatedFilesNeverCrash) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::load_model_test

@@ -7,7 +7,7 @@
 #include "tests/spec/example_calibration.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::load_scenario_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -219,4 +219,4 @@ TEST(LoadScenarioShipped, FilesAreToldApart) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::load_scenario_test

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace trillion {
+namespace trillion::memory_curve_test {
 namespace {
 
 TEST(MemoryCurve, AMemoryKernelIsALineOrItsKnots) {
@@ -26,4 +26,4 @@ TEST(MemoryCurve, AMemoryKernelIsALineOrItsKnots) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::memory_curve_test

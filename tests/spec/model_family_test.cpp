@@ -4,7 +4,7 @@
 #include "sim/spec/load.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::model_family_test {
 namespace {
 
 using testing::ElementsAre;
@@ -156,4 +156,4 @@ TEST(ModelFamily, EveryFamilyRefusesAnEmptyFileWithoutCrashing) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::model_family_test

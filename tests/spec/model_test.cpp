@@ -5,7 +5,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::model_test {
 namespace {
 
 using testing::ElementsAre;
@@ -92,4 +92,4 @@ TEST(Model, SizesThatMultiplyBeyondReasonAreRefused) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::model_test

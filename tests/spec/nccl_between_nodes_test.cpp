@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::nccl_between_nodes_test {
 namespace {
 
 constexpr double kMiB = 1048576;
@@ -72,4 +72,4 @@ TEST(NcclBetweenNodes, MoreBytesNeverTakeLessTime) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::nccl_between_nodes_test

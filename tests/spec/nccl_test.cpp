@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::nccl_test {
 namespace {
 
 constexpr double kMiB = 1048576;
@@ -66,4 +66,4 @@ TEST(Nccl, EightRanksLeaveSumsToTheSwitchAndFourDoNot) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::nccl_test

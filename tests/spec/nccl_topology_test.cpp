@@ -4,7 +4,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::nccl_topology_test {
 namespace {
 
 using testing::ElementsAre;
@@ -109,4 +109,4 @@ TEST(NcclTopology, PropertyCutDumpsAreReadOrRefused) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::nccl_topology_test

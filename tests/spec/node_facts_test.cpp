@@ -3,7 +3,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::node_facts_test {
 namespace {
 
 using testing::ElementsAre;
@@ -58,4 +58,4 @@ TEST(NodeFacts, ContentsTellTheKindOfDump) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::node_facts_test

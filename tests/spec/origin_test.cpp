@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::origin_test {
 namespace {
 
 TEST(Origin, HasTheFourNamesOfTheFiles) {
@@ -14,4 +14,4 @@ TEST(Origin, HasTheFourNamesOfTheFiles) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::origin_test

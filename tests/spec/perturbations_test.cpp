@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-namespace trillion {
+namespace trillion::perturbations_test {
 namespace {
 
 using testing::ElementsAre;
@@ -54,4 +54,4 @@ TEST(Perturbations, ASpreadHasItsStandardDeviation) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::perturbations_test

@@ -4,7 +4,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::plan_test {
 namespace {
 
 using testing::ElementsAre;
@@ -126,4 +126,4 @@ TEST(Plan, RecomputedModulesAreListedOnce) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::plan_test

@@ -2,7 +2,7 @@
 #include "sim/spec/load.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::read_plan_test {
 namespace {
 
 using testing::ElementsAre;
@@ -164,4 +164,4 @@ TEST(ReadTraining, MistakesHavePlaces) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::read_plan_test

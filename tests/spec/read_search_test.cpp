@@ -6,7 +6,7 @@
 
 #include "sim/spec/load.h"
 
-namespace trillion {
+namespace trillion::read_search_test {
 namespace {
 
 using testing::ElementsAre;
@@ -82,4 +82,4 @@ TEST(ReadSearch, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::read_search_test

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::recompute_amount_test {
 namespace {
 
 using testing::ElementsAre;
@@ -20,4 +20,4 @@ TEST(RecomputeAmount, StandsForModules) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::recompute_amount_test

@@ -6,7 +6,7 @@
 #include "sim/spec/load.h"
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::scenario_test {
 namespace {
 
 using testing::ElementsAre;
@@ -75,4 +75,4 @@ TEST(Scenario, APairIsOfDualPipe) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::scenario_test

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::search_test {
 namespace {
 
 using testing::ElementsAre;
@@ -22,4 +22,4 @@ TEST(Search, NamesWhatIsOutOfRange) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::search_test

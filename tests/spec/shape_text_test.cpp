@@ -6,7 +6,7 @@
 
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::shape_text_test {
 namespace {
 
 using testing::AllOf;
@@ -90,4 +90,4 @@ TEST(ShapeText, KeysOfTheUsersOwnPass) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::shape_text_test

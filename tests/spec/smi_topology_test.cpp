@@ -4,7 +4,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::smi_topology_test {
 namespace {
 
 using testing::ElementsAre;
@@ -73,4 +73,4 @@ TEST(SmiTopology, MistakesHavePlaces) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::smi_topology_test

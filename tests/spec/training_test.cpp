@@ -5,7 +5,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::training_test {
 namespace {
 
 using testing::ElementsAre;
@@ -60,4 +60,4 @@ TEST(Training, MeasuredRoutingNeedsAMeasurement) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::training_test

@@ -9,7 +9,7 @@
 
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::unit_text_test {
 namespace {
 
 using testing::HasSubstr;
@@ -101,4 +101,4 @@ TEST(UnitText, TextIsAsAPersonWouldWriteIt) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::unit_text_test

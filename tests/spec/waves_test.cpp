@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace trillion {
+namespace trillion::waves_test {
 namespace {
 
 TEST(Waves, WavesAreWholeOrBlurred) {
@@ -17,4 +17,4 @@ TEST(Waves, WavesAreWholeOrBlurred) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::waves_test

@@ -3,7 +3,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::yaml_parse_test {
 namespace {
 
 using testing::ElementsAre;
@@ -82,4 +82,4 @@ TEST(YamlParse, LinesCountFromOneAndLoseTheirEnd) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::yaml_parse_test

@@ -3,7 +3,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::yaml_reader_test {
 namespace {
 
 using testing::ElementsAre;
@@ -148,4 +148,4 @@ TEST(YamlReader, TheTextShowsLineAndCaret) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::yaml_reader_test

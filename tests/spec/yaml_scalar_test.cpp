@@ -3,7 +3,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::yaml_scalar_test {
 namespace {
 
 using testing::HasSubstr;
@@ -94,4 +94,4 @@ TEST(YamlScalar, NamesHaveNeighbours) {
 TEST(YamlScalar, LongValuesAreCutInMessages) { EXPECT_LT(found_text(scalar(std::string(1000, 'x'))).size(), 80u); }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::yaml_scalar_test

@@ -6,7 +6,7 @@
 
 #include "tests/spec/mistakes.h"
 
-namespace trillion {
+namespace trillion::yaml_tree_test {
 namespace {
 
 using testing::ElementsAre;
@@ -87,4 +87,4 @@ TEST(YamlTree, FilesThatCannotBeReadSayWhy) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::yaml_tree_test

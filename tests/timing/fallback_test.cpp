@@ -5,7 +5,7 @@
 
 #include "tests/timing/bench_calibration.h"
 
-namespace trillion {
+namespace trillion::fallback_test {
 namespace {
 
 TEST(Fallback, TheNearestRelativeWins) {
@@ -66,4 +66,4 @@ TEST(Fallback, ExpertsWithoutALibraryGoOverTheCollectivesLinks) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::fallback_test

@@ -5,7 +5,7 @@
 
 #include "tests/timing/bench_calibration.h"
 
-namespace trillion {
+namespace trillion::interference_test {
 namespace {
 
 TEST(Interference, IsNeverASpeedUp) {
@@ -20,4 +20,4 @@ TEST(Interference, IsNeverASpeedUp) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::interference_test

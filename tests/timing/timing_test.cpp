@@ -13,7 +13,7 @@
 #include "sim/base/random.h"
 #include "tests/timing/bench_calibration.h"
 
-namespace trillion {
+namespace trillion::timing_test {
 namespace {
 
 class TimingTest : public testing::Test {
@@ -270,4 +270,4 @@ TEST(HostTiming, CopiesRunAtTheStacksRateAndNoFasterThanTheLink) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::timing_test

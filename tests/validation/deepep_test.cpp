@@ -17,7 +17,7 @@
 #include "sim/moe/gate.h"
 #include "sim/moe/placement.h"
 
-namespace trillion {
+namespace trillion::deepep_test {
 namespace {
 
 constexpr double kNvlink = 160e9, kNic = 46.5e9;
@@ -84,4 +84,4 @@ TEST(DeepEpValidation, PublishedBandwidthsFromLinkRatesAndRouting) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::deepep_test

@@ -14,7 +14,7 @@
 #include "sim/spec/node_facts.h"
 #include "sim/timing/timing.h"
 
-namespace trillion {
+namespace trillion::nccl_test {
 namespace {
 
 using Row = std::map<std::string, std::string>;
@@ -110,4 +110,4 @@ TEST(NcclValidation, PublishedBusBandwidths) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::nccl_test

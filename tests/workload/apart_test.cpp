@@ -12,7 +12,7 @@
 #include "sim/workload/experts.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::apart_test {
 namespace {
 
 using namespace testing_support;
@@ -128,4 +128,4 @@ TEST(Apart, ProductsAndWhatIsKeptStay) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::apart_test

@@ -11,7 +11,7 @@
 #include "sim/workload/passes.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::attention_test {
 namespace {
 
 using namespace testing_support;
@@ -182,4 +182,4 @@ TEST(Attention, AStackThatFusesTheResidualHasOneKernelLess) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::attention_test

@@ -13,7 +13,7 @@
 #include "sim/workload/stage.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::block_test {
 namespace {
 
 using namespace testing_support;
@@ -221,4 +221,4 @@ TEST(Block, ModulesTogetherAreTheBlocksParameters) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::block_test

@@ -5,7 +5,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::block_times_test {
 namespace {
 
 using namespace testing_support;
@@ -39,4 +39,4 @@ TEST(BlockTimes, AddsUpKernelsByPass) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::block_times_test

@@ -13,7 +13,7 @@
 #include "sim/base/error.h"
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::caching_allocator_test {
 namespace {
 
 constexpr std::int64_t kMiB = 1 << 20;
@@ -142,4 +142,4 @@ TEST(CachingAllocator, PropertyWhatIsInUseIsReservedAndComesBack) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::caching_allocator_test

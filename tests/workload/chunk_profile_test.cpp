@@ -11,7 +11,7 @@
 #include "sim/workload/block_times.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::chunk_profile_test {
 namespace {
 
 using namespace testing_support;
@@ -116,4 +116,4 @@ TEST(ChunkProfile, ExpertsEndWithTheCombine) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::chunk_profile_test

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace trillion {
+namespace trillion::chunk_run_test {
 namespace {
 
 // Kernels alone, every result at the action's end.
@@ -135,4 +135,4 @@ TEST(ChunkRun, KnowsWhenAStagesGradientsAreComplete) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::chunk_run_test

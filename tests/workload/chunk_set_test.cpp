@@ -8,7 +8,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::chunk_set_test {
 namespace {
 
 using namespace testing_support;
@@ -73,4 +73,4 @@ TEST(ChunkSet, AProfileIsThatOfTheActionAlone) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::chunk_set_test

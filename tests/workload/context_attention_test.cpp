@@ -13,7 +13,7 @@
 #include "tests/support/block_setting.h"
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::context_attention_test {
 namespace {
 
 using namespace testing_support;
@@ -176,4 +176,4 @@ TEST(ContextAttention, ARingHidesItsSendsBehindItsSteps) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::context_attention_test

@@ -12,7 +12,7 @@
 #include "sim/base/error.h"
 #include "sim/spec/load.h"
 
-namespace trillion {
+namespace trillion::counts_test {
 namespace {
 
 Model model_of(const std::string& name, const Overrides& overrides = {}) {
@@ -251,4 +251,4 @@ TEST(CountsTest, TiedHeadsCostArithmeticButNoParameters) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::counts_test

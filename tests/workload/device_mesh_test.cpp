@@ -17,7 +17,7 @@
 #include "sim/base/error.h"
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::device_mesh_test {
 namespace {
 
 using testing::ElementsAre;
@@ -221,4 +221,4 @@ TEST(DeviceMeshTest, SizesOfAUserNeverOverflowOrDivideByZero) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::device_mesh_test

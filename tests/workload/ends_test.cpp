@@ -8,7 +8,7 @@
 #include "sim/workload/passes.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::ends_test {
 namespace {
 
 using namespace testing_support;
@@ -107,4 +107,4 @@ TEST(Ends, AnMtpModuleProjectsTwoHiddenStatesToOne) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::ends_test

@@ -7,7 +7,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::expert_exchange_test {
 namespace {
 
 using namespace testing_support;
@@ -58,4 +58,4 @@ TEST(ExpertExchange, GradientsAreCastOnTheCommunicationStreamInFP8Only) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::expert_exchange_test

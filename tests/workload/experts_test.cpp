@@ -14,7 +14,7 @@
 #include "sim/workload/kind_table.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::experts_test {
 namespace {
 
 using namespace testing_support;
@@ -195,4 +195,4 @@ TEST(Experts, RecomputingTheNormRunsItBeforeItsReaders) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::experts_test

@@ -11,7 +11,7 @@
 
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::feasibility_test {
 namespace {
 
 using namespace testing_support;
@@ -185,4 +185,4 @@ TEST(Feasibility, MemoryIsShortWhereTheWorstRankNeedsMoreThanUsable) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::feasibility_test

@@ -10,7 +10,7 @@
 #include "sim/workload/counts.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::feed_forward_test {
 namespace {
 
 using namespace testing_support;
@@ -152,4 +152,4 @@ TEST(FeedForward, CurrentScalingSearchesEveryTensorBeforeItsCast) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::feed_forward_test

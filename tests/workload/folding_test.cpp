@@ -14,7 +14,7 @@
 #include "sim/base/random.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::folding_test {
 namespace {
 
 using namespace testing_support;
@@ -123,4 +123,4 @@ TEST(Folding, PropertyClassesPartitionTheReplicasAndGroupsLieInOnePart) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::folding_test

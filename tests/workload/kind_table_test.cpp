@@ -12,7 +12,7 @@
 #include "sim/workload/linear.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::kind_table_test {
 namespace {
 
 using namespace testing_support;
@@ -265,4 +265,4 @@ TEST(KindTable, ARunLastsAsLongAsItsParts) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::kind_table_test

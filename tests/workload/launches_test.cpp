@@ -9,7 +9,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::launches_test {
 namespace {
 
 using namespace testing_support;
@@ -79,4 +79,4 @@ TEST(Launches, AGroupedProductIsIssuedExpertByExpert) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::launches_test

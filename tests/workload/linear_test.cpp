@@ -9,7 +9,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::linear_test {
 namespace {
 
 using namespace testing_support;
@@ -85,4 +85,4 @@ TEST(Linear, CastsMoveTwoBytesInAndOneWithItsScaleOut) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::linear_test

@@ -10,7 +10,7 @@
 #include "tests/support/block_setting.h"
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::lower_offload_test {
 namespace {
 
 using namespace testing_support;
@@ -114,4 +114,4 @@ TEST(Offload, TheHostHoldsWhatTheGpuDoesNot) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::lower_offload_test

@@ -15,7 +15,7 @@
 #include "tests/support/block_setting.h"
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::lower_step_end_test {
 namespace {
 
 using namespace testing_support;
@@ -217,4 +217,4 @@ TEST(LowerStepEnd, TheStepEndsWithNormUpdateAndGather) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::lower_step_end_test

@@ -18,7 +18,7 @@
 #include "tests/support/block_setting.h"
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::lower_test {
 namespace {
 
 using namespace testing_support;
@@ -303,4 +303,4 @@ TEST(Lower, KernelsRunOnTheSmsThatExchangesLeave) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::lower_test

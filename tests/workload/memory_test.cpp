@@ -13,7 +13,7 @@
 #include "tests/support/block_setting.h"
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::memory_test {
 namespace {
 
 using namespace testing_support;
@@ -279,4 +279,4 @@ TEST(Memory, PublishedGptModelsHoldWhatWasPublished) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::memory_test

@@ -12,7 +12,7 @@
 #include "sim/workload/kind_table.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::passes_test {
 namespace {
 
 using namespace testing_support;
@@ -176,4 +176,4 @@ TEST(Passes, AgainIsTheSameWorkUnderAnotherName) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::passes_test

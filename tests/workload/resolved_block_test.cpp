@@ -14,7 +14,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::resolved_block_test {
 namespace {
 
 using namespace testing_support;
@@ -209,4 +209,4 @@ TEST_F(Resolver, WithoutSamplesTheLoadIsEven) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::resolved_block_test

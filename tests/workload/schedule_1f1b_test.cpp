@@ -8,7 +8,7 @@
 
 #include "tests/workload/support/schedules.h"
 
-namespace trillion {
+namespace trillion::schedule_1f1b_test {
 namespace {
 
 using testing::Each;
@@ -57,4 +57,4 @@ TEST(Schedule1f1bGoldenTest, SmallOrders) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::schedule_1f1b_test

@@ -11,7 +11,7 @@
 
 #include "tests/workload/support/schedules.h"
 
-namespace trillion {
+namespace trillion::schedule_dualpipe_test {
 namespace {
 
 using testing::Each;
@@ -113,4 +113,4 @@ TEST(ScheduleDualPipeGoldenTest, SmallOrders) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::schedule_dualpipe_test

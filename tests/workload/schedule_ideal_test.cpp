@@ -7,7 +7,7 @@
 #include "sim/base/error.h"
 #include "tests/workload/support/schedules.h"
 
-namespace trillion {
+namespace trillion::schedule_ideal_test {
 namespace {
 
 TEST(IdealRunTest, ByHand) {
@@ -44,4 +44,4 @@ TEST(IdealRunTest, OneTimePerStage) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::schedule_ideal_test

@@ -6,7 +6,7 @@
 
 #include "sim/base/error.h"
 
-namespace trillion {
+namespace trillion::schedule_index_test {
 namespace {
 
 using testing::ElementsAre;
@@ -60,4 +60,4 @@ TEST(PassIndexTest, RefusesWhatIsNotASchedule) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::schedule_index_test

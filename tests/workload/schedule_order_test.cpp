@@ -13,7 +13,7 @@
 #include "sim/workload/schedule_index.h"
 #include "tests/workload/support/schedules.h"
 
-namespace trillion {
+namespace trillion::schedule_order_test {
 namespace {
 
 using testing::ElementsAre;
@@ -122,4 +122,4 @@ TEST(ScheduleOrderTest, DualPipeKeepsItsActivationsInTwoStages) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::schedule_order_test

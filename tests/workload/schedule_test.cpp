@@ -12,7 +12,7 @@
 #include "sim/workload/schedule_index.h"
 #include "tests/workload/support/schedules.h"
 
-namespace trillion {
+namespace trillion::schedule_test {
 namespace {
 
 using testing::ElementsAre;
@@ -169,4 +169,4 @@ TEST(Schedule, OnlyDualPipeHoldsAStageTwice) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::schedule_test

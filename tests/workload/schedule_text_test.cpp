@@ -9,7 +9,7 @@
 #include "sim/base/random.h"
 #include "sim/workload/schedule.h"
 
-namespace trillion {
+namespace trillion::schedule_text_test {
 namespace {
 
 using testing::HasSubstr;
@@ -118,4 +118,4 @@ TEST(ScheduleTextPropertyTest, DamagedTextIsReadOrRefusedNeverWorse) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::schedule_text_test

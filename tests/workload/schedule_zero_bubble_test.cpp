@@ -8,7 +8,7 @@
 
 #include "tests/workload/support/schedules.h"
 
-namespace trillion {
+namespace trillion::schedule_zero_bubble_test {
 namespace {
 
 using testing::Each;
@@ -70,4 +70,4 @@ TEST(ScheduleZeroBubbleGoldenTest, SmallOrders) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::schedule_zero_bubble_test

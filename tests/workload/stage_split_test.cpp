@@ -16,7 +16,7 @@
 #include "sim/base/error.h"
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::stage_split_test {
 namespace {
 
 using testing::ElementsAre;
@@ -151,4 +151,4 @@ TEST(StageSplitTest, RefusesWhatIsNotAProblem) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::stage_split_test

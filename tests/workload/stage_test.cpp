@@ -9,7 +9,7 @@
 #include "sim/workload/schedule.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::stage_test {
 namespace {
 
 using namespace testing_support;
@@ -78,4 +78,4 @@ TEST(Stage, AWrittenScheduleBringsItsOwnStages) {
 TEST(Stage, FirstLayersAreTheLayersBefore) { EXPECT_THAT(first_layers({4, 3, 0, 5}), ElementsAre(0, 4, 7, 7)); }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::stage_test

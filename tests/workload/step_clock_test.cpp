@@ -6,7 +6,7 @@
 
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::step_clock_test {
 namespace {
 
 using namespace testing_support;
@@ -68,4 +68,4 @@ TEST(StepClock, SetsTheTimeOfEveryKernel) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::step_clock_test

@@ -11,7 +11,7 @@
 #include "tests/support/laid_out_step.h"
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::step_end_test {
 namespace {
 
 using namespace testing_support;
@@ -212,4 +212,4 @@ TEST(StepEnd, APipelineReducesOnceAStep) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::step_end_test

@@ -14,7 +14,7 @@
 #include "tests/support/block_setting.h"
 #include "tests/support/laid_out_step.h"
 
-namespace trillion {
+namespace trillion::tensor_overlap_test {
 namespace {
 
 using namespace testing_support;
@@ -132,4 +132,4 @@ TEST(TensorOverlap, SplitWeightGradientsLeaveTheReductionAlone) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::tensor_overlap_test

@@ -9,7 +9,7 @@
 #include "sim/workload/linear.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::torch_allocations_test {
 namespace {
 
 using namespace testing_support;
@@ -97,4 +97,4 @@ TEST(TorchAllocations, FsdpCopiesOnStreamsOfTheirOwn) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::torch_allocations_test

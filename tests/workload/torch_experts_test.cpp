@@ -9,7 +9,7 @@
 #include "sim/workload/torch.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::torch_experts_test {
 namespace {
 
 using namespace testing_support;
@@ -89,4 +89,4 @@ TEST(TorchExperts, RowsScaleWithTheLoadAndTokensDoNot) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::torch_experts_test

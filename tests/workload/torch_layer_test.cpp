@@ -10,7 +10,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::torch_layer_test {
 namespace {
 
 using namespace testing_support;
@@ -181,4 +181,4 @@ TEST(TorchLayer, ATiedTableAddsTheHeadsGradient) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::torch_layer_test

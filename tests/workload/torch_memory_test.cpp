@@ -7,7 +7,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::torch_memory_test {
 namespace {
 
 using namespace testing_support;
@@ -113,4 +113,4 @@ TEST(TorchMemory, FurtherMicroBatchesBeginWithGradients) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::torch_memory_test

@@ -8,7 +8,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::torch_written_out_test {
 namespace {
 
 using namespace testing_support;
@@ -90,4 +90,4 @@ TEST(TorchWrittenOut, RepeatedHeadsMakeEveryHeadItsOwn) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::torch_written_out_test

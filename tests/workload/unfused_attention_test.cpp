@@ -9,7 +9,7 @@
 #include "sim/workload/passes.h"
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::unfused_attention_test {
 namespace {
 
 using namespace testing_support;
@@ -66,4 +66,4 @@ TEST(UnfusedAttention, TakesThePlaceOfTheFusedKernel) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::unfused_attention_test
