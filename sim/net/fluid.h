@@ -4,6 +4,10 @@
 //
 //   bundle   flows over the same links, of those that may hold them back at all, have one rate and end in the order of their bytes; links
 //            that surely hold nobody back are left out (net/fluid_bundles.h)
+//   clock    a link moves what it holds back at one rate, so it keeps one clock for all of that; a rate that changes costs nothing a
+//            bundle (net/fluid_clocks.h)
+//   pairs    where bundles share two links, one out and one in, links are filled in the order in which they were before
+//            (net/fluid_pairs.h)
 //   change   when a flow of rate r ends, rates below r stay: nobody who is held back at a lower level can gain or lose. What is
 //            held back at r or above is filled again, as far as it is connected by links
 //

@@ -1,6 +1,7 @@
 #include "sim/net/fluid_bundles.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/base/error.h"
 #include "sim/base/random.h"
@@ -42,44 +43,47 @@ void FluidBundles::order_flows() {
   }
 }
 
-void FluidBundles::bundle(double now, double reach) {
-  leave_bundles(now);
+void FluidBundles::bundle(double reach) {
+  leave_bundles();
   find_even_parts();
   number_bundles(reach);
-  fill_bundles(now);
+  number_live_links();
+  fill_bundles();
   list_crossings();
+  certified_.assign(even_part_.size(), 0);
+  levels.assign(live.size() + 1, kNever);
+  levels.back() = 0;
+  holders.assign(bundles.size(), nobody());
 }
 
 // Notes what every path has moved, and forgets paths without flows.
-void FluidBundles::leave_bundles(double now) {
-  for (std::size_t b = 0; b < bundles.size(); ++b) bundles[b].moved += rates[b] * (now - bundles[b].since);
+void FluidBundles::leave_bundles() {
   const bool bundled = !bundles.empty();
   std::size_t kept = 0;
   for (const std::uint32_t p : open_paths_) {
     Path& path = paths_[p];
     if (path.open() == 0) continue;
     open_paths_[kept++] = p;
-    if (bundled) path.moved += bundles[path.bundle].moved;
+    if (bundled) path.moved += bundles[path.bundle].next - left[path.bundle];
   }
   open_paths_.resize(kept);
 }
 
 void FluidBundles::find_even_parts() {
-  std::fill(even_part_.begin(), even_part_.end(), 0.0);
+  weights_.assign(problem_.capacities.size(), 0.0);
   for (const std::uint32_t p : open_paths_) {
-    for (const FluidProblem::Use& use : problem_.uses_of(p)) even_part_[use.link] += paths_[p].open() * use.share;
+    for (const FluidProblem::Use& use : problem_.uses_of(p)) weights_[use.link] += paths_[p].open() * use.share;
   }
-  for (std::size_t l = 0; l < even_part_.size(); ++l) even_part_[l] = even_part_[l] > 0 ? problem_.capacities[l] / even_part_[l] : kNever;
+  even_part_.resize(weights_.size());
+  for (std::size_t l = 0; l < even_part_.size(); ++l) even_part_[l] = weights_[l] > 0 ? problem_.capacities[l] / weights_[l] : kNever;
 }
 
 void FluidBundles::number_bundles(double reach) {
-  const std::vector<double> old_rates = std::move(rates);
-  is_live_.assign(even_part_.size(), false);
-  key_flows.assign(even_part_.size(), 0);
+  guards.clear();
+  key_flows_.assign(even_part_.size(), 0);
   keys_.clear();
   keys_begin_.assign(1, 0);
   hashes_.clear();
-  guards_.clear();
   std::size_t size = 64;
   while (size < 2 * open_paths_.size()) size *= 2;
   table_.assign(size, kNone);
@@ -87,7 +91,7 @@ void FluidBundles::number_bundles(double reach) {
     const std::span<const FluidProblem::Use> over = problem_.uses_of(p);
     double rate = kNever, guard = kNever;
     for (const FluidProblem::Use& use : over) rate = std::min(rate, even_part_[use.link]);
-    if (!old_rates.empty()) rate = std::max(rate, old_rates[paths_[p].bundle]);
+    if (!bundles.empty()) rate = std::max(rate, this->rate(paths_[p].bundle));
     key_.clear();
     std::uint64_t hash = 0;
     for (const FluidProblem::Use& use : over) {
@@ -97,17 +101,13 @@ void FluidBundles::number_bundles(double reach) {
       }
       key_.push_back(use.link);
       hash += mix64(use.link);  // of a set
-      is_live_[use.link] = true;
-      key_flows[use.link] += paths_[p].end_flow - paths_[p].next_flow;
+      key_flows_[use.link] += paths_[p].end_flow - paths_[p].next_flow;
     }
     std::sort(key_.begin(), key_.end());
     const std::uint32_t bundle = bundle_of_key(hash);
-    guards_[bundle] = std::min(guards_[bundle], guard);
+    if (bundle == guards.size()) guards.push_back(guard);
+    guards[bundle] = std::min(guards[bundle], guard);
     paths_[p].bundle = bundle;
-  }
-  live.clear();
-  for (std::uint32_t l = 0; l < is_live_.size(); ++l) {
-    if (is_live_[l]) live.push_back(l);
   }
 }
 
@@ -118,7 +118,6 @@ std::uint32_t FluidBundles::bundle_of_key(std::uint64_t hash) {
     if (known == kNone) {
       table_[at] = static_cast<std::uint32_t>(hashes_.size());
       hashes_.push_back(hash);
-      guards_.push_back(kNever);
       keys_.insert(keys_.end(), key_.begin(), key_.end());
       keys_begin_.push_back(static_cast<std::uint32_t>(keys_.size()));
       return table_[at];
@@ -130,7 +129,57 @@ std::uint32_t FluidBundles::bundle_of_key(std::uint64_t hash) {
   }
 }
 
-void FluidBundles::fill_bundles(double now) {
+// Part by part.
+void FluidBundles::number_live_links() {
+  joined_.resize(even_part_.size());
+  for (std::uint32_t l = 0; l < joined_.size(); ++l) joined_[l] = l;
+  for (const std::uint32_t p : open_paths_) {
+    std::uint32_t first = kNone;
+    for (const FluidProblem::Use& use : problem_.uses_of(p)) {
+      if (key_flows_[use.link] == 0) continue;
+      if (first == kNone) first = part_root(use.link);
+      joined_[part_root(use.link)] = first;
+    }
+  }
+  parts.clear();
+  std::vector<std::uint32_t> part_of(even_part_.size(), kNone);  // by root
+  std::uint32_t count = 0;
+  for (std::uint32_t l = 0; l < even_part_.size(); ++l) {
+    if (key_flows_[l] == 0) continue;
+    ++count;
+    std::uint32_t& part = part_of[part_root(l)];
+    if (part == kNone) {
+      part = static_cast<std::uint32_t>(parts.size());
+      parts.emplace_back();
+    }
+    ++parts[part].count;
+  }
+  std::uint32_t begin = 0;
+  for (Part& part : parts) {
+    part.first = begin;
+    begin += std::exchange(part.count, 0);
+  }
+  live.assign(count, {});
+  live_of_.assign(even_part_.size(), kNone);
+  keyless = 0;
+  for (std::uint32_t l = 0; l < even_part_.size(); ++l) {
+    if (key_flows_[l] == 0) continue;
+    const std::uint32_t p = part_of[part_root(l)];
+    live_of_[l] = parts[p].first + parts[p].count++;
+    LiveLink& link = live[live_of_[l]];
+    link.capacity = problem_.capacities[l];
+    link.number = l;
+    link.part = p;
+    link.key_flows = key_flows_[l];
+  }
+}
+
+std::uint32_t FluidBundles::part_root(std::uint32_t link) {
+  while (joined_[link] != link) link = joined_[link] = joined_[joined_[link]];
+  return link;
+}
+
+void FluidBundles::fill_bundles() {
   const std::size_t count = hashes_.size();
   first_path_.assign(count + 1, 0);
   for (const std::uint32_t p : open_paths_) ++first_path_[paths_[p].bundle + 1];
@@ -140,20 +189,18 @@ void FluidBundles::fill_bundles(double now) {
   open_paths_ = std::move(by_bundle);
 
   bundles.assign(count, {});
-  rates.assign(count, 0.0);
+  left.resize(count);
   flows.clear();
   flows.reserve(open_flows_);
   uses.clear();
-  slot_.assign(even_part_.size(), kNone);
+  slot_.assign(live.size(), kNone);
   for (std::size_t b = 0; b < count; ++b) {
     Bundle& bundle = bundles[b];
-    bundle.since = now;
-    bundle.guard = guards_[b];
     bundle.next_flow = static_cast<std::uint32_t>(flows.size());
     bundle.first_use = static_cast<std::uint32_t>(uses.size());
     for (std::uint32_t k = keys_begin_[b]; k < keys_begin_[b + 1]; ++k) {
-      slot_[keys_[k]] = static_cast<std::uint32_t>(uses.size());
-      uses.push_back({keys_[k], true, 0});
+      slot_[live_of_[keys_[k]]] = static_cast<std::uint32_t>(uses.size());
+      uses.push_back({live_of_[keys_[k]]});
     }
     for (std::uint32_t i = first_path_[b]; i < first_path_[b + 1]; ++i) add_path(bundle, open_paths_[i]);
     bundle.end_flow = static_cast<std::uint32_t>(flows.size());
@@ -163,6 +210,8 @@ void FluidBundles::fill_bundles(double now) {
       std::stable_sort(flows.begin() + bundle.next_flow, flows.end(), sooner);
     }
     bundle.next = flows[bundle.next_flow].bytes;
+    left[b] = std::max(0.0, bundle.next);
+    if (bundle.end_use - bundle.first_use > 2) parts[live[uses[bundle.first_use].link].part].pairs = false;
   }
 }
 
@@ -172,87 +221,136 @@ void FluidBundles::add_path(Bundle& bundle, std::uint32_t p) {
     flows.push_back({problem_.flows[by_bytes_[f]].bytes - path.moved, by_bytes_[f]});
   }
   for (const FluidProblem::Use& use : problem_.uses_of(p)) {
-    if (!is_live_[use.link]) continue;
-    std::uint32_t& slot = slot_[use.link];
+    const std::uint32_t l = live_of_[use.link];
+    if (l == kNone) continue;
+    std::uint32_t& slot = slot_[l];
     if (slot == kNone || slot < bundle.first_use) {
       slot = static_cast<std::uint32_t>(uses.size());
-      uses.push_back({use.link, false, 0});
+      uses.push_back({l});
     }
     uses[slot].weight += path.open() * use.share;
   }
 }
 
 void FluidBundles::list_crossings() {
-  crossings_begin_.assign(even_part_.size() + 1, 0);
-  for (const Use& use : uses) ++crossings_begin_[use.link + 1];
-  for (std::size_t l = 0; l < even_part_.size(); ++l) crossings_begin_[l + 1] += crossings_begin_[l];
-  crossings_end_.assign(crossings_begin_.begin(), crossings_begin_.end() - 1);
-  crossings_.resize(uses.size());
+  const auto in_key = [&](std::uint32_t b, std::uint32_t use) { return use - bundles[b].first_use < keys_begin_[b + 1] - keys_begin_[b]; };
   for (std::uint32_t b = 0; b < bundles.size(); ++b) {
-    for (std::uint32_t u = bundles[b].first_use; u < bundles[b].end_use; ++u) crossings_[crossings_end_[uses[u].link]++] = {b, u};
+    for (std::uint32_t u = bundles[b].first_use; u < bundles[b].end_use; ++u) {
+      LiveLink& link = live[uses[u].link];
+      ++(in_key(b, u) ? link.first_passing : link.end);
+    }
+  }
+  std::uint32_t begin = 0;
+  for (LiveLink& link : live) {
+    const std::uint32_t in_keys = link.first_passing, passing = link.end;
+    link.first = link.first_passing = begin;
+    link.end = begin + in_keys;
+    begin += in_keys + passing;
+  }
+  crossings.resize(uses.size());
+  for (std::uint32_t b = 0; b < bundles.size(); ++b) {
+    for (std::uint32_t u = bundles[b].first_use; u < bundles[b].end_use; ++u) {
+      LiveLink& link = live[uses[u].link];
+      uses[u].crossing = in_key(b, u) ? link.first_passing++ : link.end++;
+      const std::uint32_t other = u == bundles[b].first_use ? bundles[b].end_use - 1 : bundles[b].first_use;
+      crossings[uses[u].crossing] = {b, uses[other].link, uses[u].weight};
+    }
   }
 }
 
 std::uint32_t FluidBundles::take_next(std::uint32_t b) {
   Bundle& bundle = bundles[b];
   const std::uint32_t flow = flows[bundle.next_flow++].number, p = problem_.flows[flow].path;
-  if (bundle.next_flow < bundle.end_flow) bundle.next = flows[bundle.next_flow].bytes;
+  if (!bundle.over()) bundle.next = flows[bundle.next_flow].bytes;
   ++paths_[p].next_flow;
   --open_flows_;
   for (const FluidProblem::Use& use : problem_.uses_of(p)) {
-    if (!is_live_[use.link]) continue;
-    for (Use& own : uses_of(b)) {
-      if (own.link != use.link) continue;
-      own.weight -= use.share;
-      key_flows[use.link] -= own.in_key ? 1 : 0;
-      break;
-    }
+    weights_[use.link] -= use.share;
+    const std::uint32_t l = live_of_[use.link];
+    if (l == kNone) continue;
+    std::uint32_t u = bundle.first_use;
+    while (uses[u].link != l) ++u;
+    uses[u].weight -= use.share;
+    crossings[uses[u].crossing].weight = uses[u].weight;
+    if (uses[u].crossing < live[l].first_passing && --live[l].key_flows == 0) ++keyless;
+  }
+  if (bundle.over()) {
+    for (const Use& use : uses_of(b)) live[use.link].swept = false;
   }
   return flow;
 }
 
-bool FluidBundles::guarded(std::uint32_t b) {
-  if (paths_begin_.empty()) {
-    paths_begin_.assign(even_part_.size() + 1, 0);
-    for (const FluidProblem::Use& use : problem_.uses) ++paths_begin_[use.link + 1];
-    for (std::size_t l = 0; l < even_part_.size(); ++l) paths_begin_[l + 1] += paths_begin_[l];
-    std::vector<std::uint32_t> at(paths_begin_.begin(), paths_begin_.end() - 1);
-    paths_of_link_.resize(problem_.uses.size());
-    for (std::uint32_t p = 0; p < paths_.size(); ++p) {
-      for (const FluidProblem::Use& use : problem_.uses_of(p)) paths_of_link_[at[use.link]++] = p;
-    }
+void FluidBundles::sweep(std::uint32_t l) {
+  LiveLink& link = live[l];
+  std::uint32_t kept = link.first, first_passing = kNone;
+  for (std::uint32_t c = link.first; c < link.end; ++c) {
+    if (c == link.first_passing) first_passing = kept;
+    const std::uint32_t b = crossings[c].bundle;
+    if (bundles[b].over()) continue;
+    std::uint32_t u = bundles[b].first_use;
+    while (uses[u].link != l) ++u;
+    uses[u].crossing = kept;
+    crossings[kept++] = crossings[c];
   }
-  bundles[b].guard = kNever;
+  link.first_passing = std::min(first_passing, kept);
+  link.end = kept;
+  link.swept = true;
+}
+
+bool FluidBundles::guarded(std::uint32_t b, bool& others_fell) {
+  // Flows have ended since, so even parts are larger: enough where nobody was promised more.
+  guards[b] = kNever;
+  bool even = true;
   for (std::uint32_t f = bundles[b].next_flow; f < bundles[b].end_flow; ++f) {
     for (const FluidProblem::Use& use : problem_.uses_of(problem_.flows[flows[f].number].path)) {
-      if (!is_live_[use.link] && !certify(use.link)) return false;
+      if (live_of_[use.link] != kNone) continue;
+      guards[b] = std::min(guards[b], problem_.capacities[use.link] / weights_[use.link]);
+      even = even && certified_[use.link] == 0;
+    }
+  }
+  if (even && rate(b) <= guards[b]) return true;
+  list_paths();
+  others_fell = true;
+  guards[b] = kNever;
+  for (std::uint32_t f = bundles[b].next_flow; f < bundles[b].end_flow; ++f) {
+    for (const FluidProblem::Use& use : problem_.uses_of(problem_.flows[flows[f].number].path)) {
+      if (live_of_[use.link] == kNone && !certify(use.link)) return false;
     }
   }
   return true;
 }
 
+void FluidBundles::list_paths() {
+  if (!paths_begin_.empty()) return;
+  paths_begin_.assign(even_part_.size() + 1, 0);
+  for (const FluidProblem::Use& use : problem_.uses) ++paths_begin_[use.link + 1];
+  for (std::size_t l = 0; l < even_part_.size(); ++l) paths_begin_[l + 1] += paths_begin_[l];
+  paths_end_.assign(paths_begin_.begin(), paths_begin_.end() - 1);
+  paths_of_link_.resize(problem_.uses.size());
+  for (std::uint32_t p = 0; p < paths_.size(); ++p) {
+    for (std::uint32_t u = problem_.uses_begin[p]; u < problem_.uses_begin[p + 1]; ++u) {
+      paths_of_link_[paths_end_[problem_.uses[u].link]++] = {p, problem_.uses[u].share};
+    }
+  }
+}
+
 // What the link has left is given to all its flows alike: while all are below that, it is not full.
 bool FluidBundles::certify(std::uint32_t link) {
-  double load = 0, weight = 0;
-  const std::span<const std::uint32_t> over(paths_of_link_.data() + paths_begin_[link], paths_of_link_.data() + paths_begin_[link + 1]);
-  const auto share_of = [&](std::uint32_t p) {
-    for (const FluidProblem::Use& use : problem_.uses_of(p)) {
-      if (use.link == link) return use.share;
-    }
-    return 0.0;
-  };
-  for (const std::uint32_t p : over) {
-    if (paths_[p].open() == 0) continue;
-    const double used = paths_[p].open() * share_of(p);
-    weight += used;
-    load += used * rates[paths_[p].bundle];
+  certified_[link] = 1;
+  double load = 0;
+  std::uint32_t end = paths_begin_[link];
+  for (std::uint32_t i = paths_begin_[link]; i < paths_end_[link]; ++i) {
+    const PathShare over = paths_of_link_[i];
+    if (paths_[over.path].open() == 0) continue;
+    paths_of_link_[end++] = over;
+    load += paths_[over.path].open() * over.share * rate(paths_[over.path].bundle);
   }
-  const double left = problem_.capacities[link] - load;
-  if (left < -1e-12 * problem_.capacities[link]) return false;
-  for (const std::uint32_t p : over) {
-    if (paths_[p].open() == 0) continue;
-    Bundle& bundle = bundles[paths_[p].bundle];
-    bundle.guard = std::min(bundle.guard, rates[paths_[p].bundle] + std::max(0.0, left) / weight);
+  paths_end_[link] = end;
+  const double room = problem_.capacities[link] - load;
+  if (room < -1e-12 * problem_.capacities[link]) return false;
+  for (std::uint32_t i = paths_begin_[link]; i < end; ++i) {
+    const std::uint32_t b = paths_[paths_of_link_[i].path].bundle;
+    guards[b] = std::min(guards[b], rate(b) + std::max(0.0, room) / weights_[link]);
   }
   return true;
 }

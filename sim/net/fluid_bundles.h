@@ -32,55 +32,74 @@ class FluidBundles {
   static constexpr double kNever = std::numeric_limits<double>::infinity();
 
   struct Bundle {
-    double moved = 0, since = 0;  // bytes of each flow since it was bundled, until then
-    double next = 0;              // bytes since then with which its next flow ends
-    double end = kNever;          // when that is at the present rate
-    double guard = kNever;
+    double next = 0;                            // bytes of each flow since it was bundled with which its next flow ends
     std::uint32_t next_flow = 0, end_flow = 0;  // into `flows`
-    std::uint32_t first_use = 0, end_use = 0;   // into `uses`
+    std::uint32_t first_use = 0, end_use = 0;   // into `uses`: links of its key, then those that it passes
+    bool over() const { return next_flow == end_flow; }
   };
   struct Flow {
     double bytes = 0;  // since it was bundled, with which it ends
     std::uint32_t number = 0;
   };
   struct Use {
-    std::uint32_t link = 0;
-    bool in_key = false;
-    double weight = 0;  // sum of its open flows' shares
+    std::uint32_t link = 0, crossing = 0;  // into `live`, into `crossings`
+    double weight = 0;                     // sum of its open flows' shares
   };
   struct Crossing {
-    std::uint32_t bundle = 0, use = 0;
+    std::uint32_t bundle = 0, other = 0;  // the bundle's other link, or this one; of little use where there are more
+    double weight = 0;                    // the use's
+  };
+  // A link that is in a key.
+  struct LiveLink {
+    double capacity = 0;
+    std::uint32_t number = 0, part = 0;                   // in the problem, in `parts`
+    std::uint32_t key_flows = 0;                          // open flows that have it in their key
+    std::uint32_t first = 0, first_passing = 0, end = 0;  // into `crossings`: bundles that have it in their key, then others
+    bool swept = true;                                    // none of these is over
+  };
+
+  // Live links that bundles connect, in a row.
+  struct Part {
+    std::uint32_t first = 0, count = 0;
+    bool pairs = true;  // no bundle uses more than two of them
   };
 
   // The problem must outlive it. Nothing is bundled yet.
   explicit FluidBundles(const FluidProblem& problem);
 
   // Bundles what is open. A link is in a flow's key if its even part is at most `reach` times the flow's rate, or what its narrowest
-  // even part would give it.
-  void bundle(double now, double reach);
+  // even part would give it. What bundles have `left` must be set, if there are any. Nobody holds the new ones.
+  void bundle(double reach);
 
   bool empty() const { return open_flows_ == 0; }
   // The next flow of a bundle has ended, and is the one that is returned.
   std::uint32_t take_next(std::uint32_t bundle);
+  // Takes bundles that are over out of a link's crossings.
+  void sweep(std::uint32_t link);
 
-  // Whether no link that was left out is overfilled now that bundle's rate exceeds its guard. Sets guards by what the links have left.
-  bool guarded(std::uint32_t bundle);
+  // Whether no link that was left out is overfilled now that bundle's rate exceeds its guard. Sets guards by what the links have left;
+  // others may fall by it.
+  bool guarded(std::uint32_t bundle, bool& others_fell);
 
   std::vector<Bundle> bundles;
-  std::vector<double> rates;             // by bundle
-  std::vector<Flow> flows;               // by bundle, in order of their ends
-  std::vector<Use> uses;                 // by bundle
-  std::vector<std::uint32_t> live;       // links that are in a key, ascending
-  std::vector<std::uint32_t> key_flows;  // by link: open flows that have it in their key
+  std::vector<Flow> flows;  // by bundle, in order of their ends
+  std::vector<Use> uses;    // by bundle
+  std::vector<LiveLink> live;
+  std::vector<Part> parts;
+  std::vector<Crossing> crossings;  // by live link
+  std::size_t keyless = 0;          // live links that are in no open flow's key any more
 
-  // Of a live link. Whoever finds bundles in it that have no flows left may take them out.
-  std::span<Crossing> crossings(std::uint32_t link) {
-    return {crossings_.data() + crossings_begin_[link], crossings_.data() + crossings_end_[link]};
+  // The rate of a bundle is the level of the live link that holds it, or of nobody: 0, the last of `levels`.
+  std::vector<double> levels;
+  std::vector<std::uint32_t> holders;
+  std::uint32_t nobody() const { return static_cast<std::uint32_t>(live.size()); }
+  double rate(std::uint32_t bundle) const { return levels[holders[bundle]]; }
+  // By bundle: bytes until its next flow ends, when they were asked for; and the rate below which no link that was left out is full.
+  std::vector<double> left, guards;
+
+  std::span<const Use> uses_of(std::uint32_t bundle) const {
+    return {uses.data() + bundles[bundle].first_use, uses.data() + bundles[bundle].end_use};
   }
-  void shorten_crossings(std::uint32_t link, std::size_t count) {
-    crossings_end_[link] = crossings_begin_[link] + static_cast<std::uint32_t>(count);
-  }
-  std::span<Use> uses_of(std::uint32_t bundle) { return {uses.data() + bundles[bundle].first_use, uses.data() + bundles[bundle].end_use}; }
 
  private:
   struct Path {
@@ -90,14 +109,22 @@ class FluidBundles {
     double open() const { return static_cast<double>(end_flow - next_flow); }
   };
 
+  struct PathShare {
+    std::uint32_t path = 0;
+    double share = 0;
+  };
+
   void order_flows();
-  void leave_bundles(double now);
+  void leave_bundles();
   void find_even_parts();
   void number_bundles(double reach);
   std::uint32_t bundle_of_key(std::uint64_t hash);
-  void fill_bundles(double now);
+  void number_live_links();
+  std::uint32_t part_root(std::uint32_t link);
+  void fill_bundles();
   void add_path(Bundle& bundle, std::uint32_t path);
   void list_crossings();
+  void list_paths();
   bool certify(std::uint32_t link);
 
   const FluidProblem& problem_;
@@ -105,16 +132,16 @@ class FluidBundles {
   std::vector<std::uint32_t> by_bytes_;    // flows, by path and then bytes
   std::vector<std::uint32_t> open_paths_;  // by bundle, once bundled
   std::size_t open_flows_ = 0;
-  std::vector<double> even_part_;  // by link, when bundled
-  std::vector<bool> is_live_;
-  std::vector<std::uint32_t> crossings_begin_, crossings_end_;
-  std::vector<Crossing> crossings_;
-  std::vector<std::uint32_t> paths_begin_, paths_of_link_;  // all paths over a link; only once guards were exceeded
+  std::vector<double> weights_;           // by link: sum of its open flows' shares
+  std::vector<std::uint8_t> certified_;   // by link, since bundled
+  std::vector<double> even_part_;         // by link, when bundled
+  std::vector<std::uint32_t> live_of_;    // by link, into `live`
+  std::vector<PathShare> paths_of_link_;  // that are open, once guards were exceeded
+  std::vector<std::uint32_t> paths_begin_, paths_end_;
 
   // While bundling.
-  std::vector<std::uint32_t> key_, keys_, keys_begin_, table_, first_path_, slot_;
+  std::vector<std::uint32_t> key_, keys_, keys_begin_, table_, first_path_, slot_, key_flows_, joined_;
   std::vector<std::uint64_t> hashes_;
-  std::vector<double> guards_;
 };
 
 }  // namespace trillion

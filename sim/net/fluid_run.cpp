@@ -1,6 +1,7 @@
 #include "sim/net/fluid_run.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "sim/base/error.h"
 
@@ -12,213 +13,215 @@ namespace {
 constexpr double kReach = 2;
 
 // After how many times that every bundle was rated it is worth while to bundle anew where that leaves links out.
-constexpr std::size_t kPatience = 16;
+constexpr std::size_t kTimesRated = 16;
 
-constexpr std::uint32_t kEnded = std::numeric_limits<std::uint32_t>::max();  // in visit_of_bundle_
+// In how many of a part's links flows may have ended for their order to be worth keeping.
+bool few(std::uint32_t ended, std::uint32_t links) { return ended <= 4 + links / 8; }
 
 }  // namespace
 
 FluidRun::FluidRun(const FluidProblem& problem, std::vector<double>& ends)
-    : problem_(problem), ends_(ends), state_(problem), next_(problem.capacities.size(), kNever), filling_(problem.capacities.size()) {}
+    : ends_(ends), state_(problem), clocks_(state_), pairs_(state_, clocks_) {}
 
 void FluidRun::run() {
   if (state_.empty()) return;
   for (bundle_anew(kReach);;) {
     rate_changed();
     // Links that no flow's key needs any more still cost whoever passes them.
-    if (keyless_ > 0 && stopped_since_bundling_ > kPatience * state_.bundles.size()) {
+    if (state_.keyless > 0 && stopped_since_bundling_ > kTimesRated * state_.bundles.size()) {
       bundle_anew(kReach);
       rate_changed();
     }
     if (state_.empty()) return;
-    now_ = soonest();
+    now_ = clocks_.soonest();
     CHECK(now_ < kNever, "flows are left that nothing ends");
     end_due_flows();
   }
 }
 
 void FluidRun::bundle_anew(double reach) {
-  for (const std::uint32_t l : state_.live) next_[l] = kNever;
-  state_.bundle(now_, reach);
-  visit_of_bundle_.assign(state_.bundles.size(), 0);
-  for (Filling& f : filling_) f.visit = 0;
-  visit_ = 0;
-  keyless_ = 0;
+  clocks_.note_left(now_);
+  state_.bundle(reach);
+  clocks_.reset();
+  pairs_.reset();
+  const std::size_t links = state_.live.size();
   stopped_since_bundling_ = 0;
   lowest_ = 0;
-  seeds_ = state_.live;
+  seeds_.resize(links);
+  for (std::uint32_t l = 0; l < links; ++l) seeds_[l] = l;
+  seeds_of_part_.assign(state_.parts.size(), 0);
+  change_ = 0;
+  visits_.assign(links, {});
+  changed_.resize(links);
+  filling_.assign(links, {});
+  levels_.resize(links);
+  rising_.assign(state_.bundles.size(), 0);
+  touched_.assign((links + kBlock - 1) / kBlock, 0);
+  found_.resize(state_.bundles.size() + 1);
 }
 
 void FluidRun::rate_changed() {
   for (double reach = kReach;; reach *= 2) {
-    stopped_in_passing_ = false;
-    unguarded_.clear();
-    collect_changed();
-    fill();
-    if (guesses_held()) return;
+    if (fill_pairs()) {
+      collect_changed();
+      if (fill() && clocks_.guarded()) return;
+    }
     bundle_anew(reach);
   }
 }
 
-// From the links of what ended, over bundles that are not slower, with what is left for these. Summed anew, so that no rounding adds
-// up.
+// Parts of pairs are filled, what has to be filled otherwise is left in seeds_.
+bool FluidRun::fill_pairs() {
+  const bool just_bundled = lowest_ == 0;
+  parts_of_pairs_.clear();
+  for (const std::uint32_t l : seeds_) {
+    if (seeds_of_part_[state_.live[l].part]++ == 0) parts_of_pairs_.push_back(state_.live[l].part);
+  }
+  const auto by_pairs = [&](std::uint32_t p) {
+    return !just_bundled && state_.parts[p].pairs && few(seeds_of_part_[p], state_.parts[p].count);
+  };
+  std::erase_if(seeds_, [&](std::uint32_t l) { return by_pairs(state_.live[l].part); });
+  for (const std::uint32_t p : parts_of_pairs_) {
+    if (by_pairs(p) && !pairs_.fill(p, lowest_, now_)) return false;
+    if (!by_pairs(p)) pairs_.forget(p);
+    seeds_of_part_[p] = 0;
+  }
+  return true;
+}
+
+// From the links of what ended, over bundles that are not slower.
 void FluidRun::collect_changed() {
-  ++visit_;
-  changed_links_.clear();
-  levels_.clear();
+  ++change_;
+  changed_count_ = 0;
   for (const std::uint32_t l : seeds_) visit(l);
   seeds_.clear();
-  for (std::size_t i = 0; i < changed_links_.size(); ++i) {
-    const std::uint32_t link = changed_links_[i];
-    double taken = 0, rising = 0;
-    std::uint32_t bundles = 0;
-    const std::span<FluidBundles::Crossing> crossings = state_.crossings(link);
-    std::size_t kept = 0;
-    for (const FluidBundles::Crossing crossing : crossings) {
-      std::uint32_t& visited = visit_of_bundle_[crossing.bundle];
-      if (visited == kEnded) continue;
-      crossings[kept++] = crossing;
-      // Whether it is slower is as good as random: no branch for the sums.
-      const double weight = state_.uses[crossing.use].weight, rate = state_.rates[crossing.bundle];
-      const bool slower = rate < lowest_;
-      taken += slower ? weight * rate : 0.0;
-      rising += slower ? 0.0 : weight;
-      bundles += slower ? 0 : 1;
-      if (slower || visited == visit_) continue;
-      visited = visit_;
-      for (const FluidBundles::Use& use : state_.uses_of(crossing.bundle)) visit(use.link);
-    }
-    state_.shorten_crossings(link, kept);
-    filling_[link].left = problem_.capacities[link] - taken;
-    filling_[link].rising = rising;
-    filling_[link].bundles = bundles;
-    next_[link] = kNever;
-    levels_.push_back(bundles > 0 ? filling_[link].left / rising : kNever);
-  }
-  const std::size_t blocks = (levels_.size() + kBlock - 1) / kBlock;
+  for (std::uint32_t place = 0; place < changed_count_; ++place) collect(place);
+  for (std::uint32_t place = 0; place < changed_count_; ++place) state_.levels[changed_[place]] = kNever;
+  const std::size_t blocks = (changed_count_ + kBlock - 1) / kBlock;
   lowest_of_block_.resize(blocks);
   for (std::size_t k = 0; k < blocks; ++k) find_lowest_of_block(k);
 }
 
+// What is left for a link's bundles that are not slower. Summed anew, so that no rounding adds up; without branches, since who is slower
+// is as good as random.
+void FluidRun::collect(std::uint32_t place) {
+  const std::uint32_t l = changed_[place];
+  if (!state_.live[l].swept) state_.sweep(l);
+  clocks_.advance(l, now_);
+  const FluidBundles::LiveLink& link = state_.live[l];
+  std::uint32_t* rising = rising_.data();
+  std::uint32_t* found = found_.data();
+  double taken = 0, used = 0;
+  std::uint32_t bundles = 0, first_seen = 0;
+  const double lowest = lowest_;
+  for (std::uint32_t c = link.first; c < link.end; ++c) {
+    const FluidBundles::Crossing crossing = state_.crossings[c];
+    const double rate = state_.rate(crossing.bundle);
+    const std::uint32_t rises = rate < lowest ? 0 : 1;
+    taken += value_if(rises == 0, crossing.weight * rate);
+    used += value_if(rises != 0, crossing.weight);
+    bundles += rises;
+    found[first_seen] = crossing.bundle;
+    first_seen += rises & ~rising[crossing.bundle];
+    rising[crossing.bundle] |= rises;
+  }
+  for (std::uint32_t i = 0; i < first_seen; ++i) {
+    for (const FluidBundles::Use& use : state_.uses_of(found[i])) visit(use.link);
+  }
+  filling_[place] = {link.capacity - taken, used, 0, bundles, 0};
+  levels_[place] = bundles > 0 ? (link.capacity - taken) / used : kNever;
+}
+
 void FluidRun::find_lowest_of_block(std::size_t block) {
-  double lowest = kNever;
-  const std::size_t end = std::min(levels_.size(), (block + 1) * kBlock);
-  for (std::size_t i = block * kBlock; i < end; ++i) lowest = std::min(lowest, levels_[i]);
-  lowest_of_block_[block] = lowest;
+  lowest_of_block_[block] = lowest_of(std::span(levels_).subspan(block * kBlock, std::min(changed_count_ - block * kBlock, kBlock)));
 }
 
 void FluidRun::visit(std::uint32_t link) {
-  if (filling_[link].visit == visit_) return;
-  filling_[link].visit = visit_;
-  filling_[link].place = static_cast<std::uint32_t>(changed_links_.size());
-  changed_links_.push_back(link);
+  Visit& visit = visits_[link];
+  if (visit.change == change_) return;
+  visit = {change_, changed_count_};
+  changed_[changed_count_++] = link;
 }
 
-// All links of one level at once, so that equal positions stay equal to the last bit.
-void FluidRun::fill() {
+// All links of one level at once, so that equal positions stay equal to the last bit. False if a link stops a bundle that has it not in
+// its key.
+bool FluidRun::fill() {
   for (;;) {
-    const double level = *std::min_element(lowest_of_block_.begin(), lowest_of_block_.end());
-    if (level == kNever) return;
+    const double level = lowest_of(lowest_of_block_);
+    if (level == kNever) break;
     for (std::size_t block = 0; block < lowest_of_block_.size(); ++block) {
       if (lowest_of_block_[block] != level) continue;
-      const std::size_t end = std::min(levels_.size(), (block + 1) * kBlock);
+      const std::size_t end = std::min<std::size_t>(changed_count_, (block + 1) * kBlock);
       for (std::size_t i = block * kBlock; i < end; ++i) {
-        if (levels_[i] == level) stop_bundles_of(changed_links_[i], level);
+        if (levels_[i] == level && !stop_bundles_of(static_cast<std::uint32_t>(i), level)) return false;
       }
     }
     settle(level);
   }
+  for (std::uint32_t place = 0; place < changed_count_; ++place) clocks_.set_next(changed_[place], now_);
+  return true;
 }
 
-void FluidRun::stop_bundles_of(std::uint32_t link, double level) {
-  for (const FluidBundles::Crossing& crossing : state_.crossings(link)) {
-    if (visit_of_bundle_[crossing.bundle] != visit_) continue;
-    if (!state_.uses[crossing.use].in_key) stopped_in_passing_ = true;
-    stop(crossing.bundle, link, level);
+bool FluidRun::stop_bundles_of(std::uint32_t place, double level) {
+  const std::uint32_t l = changed_[place];
+  const FluidBundles::LiveLink& link = state_.live[l];
+  std::uint32_t* rising = rising_.data();
+  std::uint32_t* found = found_.data();
+  std::uint32_t stopped = 0, passing = 0;
+  for (std::uint32_t c = link.first; c < link.first_passing; ++c) {
+    found[stopped] = state_.crossings[c].bundle;
+    stopped += rising[found[stopped]];
   }
-}
-
-void FluidRun::stop(std::uint32_t b, std::uint32_t link, double level) {
-  ++stopped_since_bundling_;
-  visit_of_bundle_[b] = visit_ - 1;
-  FluidBundles::Bundle& bundle = state_.bundles[b];
-  double& rate = state_.rates[b];
-  if (rate != level || bundle.since == now_) {
-    bundle.moved += rate * (now_ - bundle.since);
-    bundle.since = now_;
-    bundle.end = now_ + std::max(0.0, bundle.next - bundle.moved) / level;
-    rate = level;
-    if (level > bundle.guard) unguarded_.push_back(b);
+  for (std::uint32_t c = link.first_passing; c < link.end; ++c) passing |= rising[state_.crossings[c].bundle];
+  if (passing != 0) return false;
+  state_.levels[l] = level;
+  for (std::uint32_t i = 0; i < stopped; ++i) {
+    const std::uint32_t b = found[i];
+    rising[b] = 0;
+    if (state_.holders[b] != l) clocks_.hold(l, b);
+    for (const FluidBundles::Use& use : state_.uses_of(b)) {
+      const std::uint32_t at = visits_[use.link].place;
+      filling_[at].stopped += use.weight;
+      ++filling_[at].stopped_bundles;
+      touched_[at / kBlock] |= 1ull << at % kBlock;
+    }
   }
-  next_[link] = std::min(next_[link], bundle.end);
-  for (const FluidBundles::Use& use : state_.uses_of(b)) {
-    Filling& f = filling_[use.link];
-    if (f.stopped_bundles++ == 0) touched_.push_back(use.link);
-    f.stopped += use.weight;
-  }
+  stopped_since_bundling_ += stopped;
+  return true;
 }
 
 // Mathematically no level falls when others stop below it; rounding must not make it do so.
 void FluidRun::settle(double level) {
-  for (const std::uint32_t link : touched_) {
-    Filling& f = filling_[link];
-    f.left -= level * f.stopped;
-    f.rising -= f.stopped;
-    f.stopped = 0;
-    f.bundles -= f.stopped_bundles;
-    f.stopped_bundles = 0;
-    double& own = levels_[f.place];
-    double& lowest = lowest_of_block_[f.place / kBlock];
-    if (own == lowest) {
-      stale_blocks_.push_back(f.place / kBlock);
-      lowest = -1;
+  for (std::size_t block = 0; block < lowest_of_block_.size(); ++block) {
+    if (touched_[block] == 0) continue;
+    for (std::uint64_t touched = touched_[block]; touched != 0; touched &= touched - 1) {
+      const std::size_t at = block * kBlock + static_cast<std::size_t>(std::countr_zero(touched));
+      Filling& f = filling_[at];
+      f.left -= level * f.stopped;
+      f.rising -= f.stopped;
+      f.stopped = 0;
+      f.bundles -= f.stopped_bundles;
+      f.stopped_bundles = 0;
+      levels_[at] = f.bundles > 0 ? std::max(level, f.left / f.rising) : kNever;
     }
-    own = f.bundles > 0 ? std::max(level, f.left / f.rising) : kNever;
+    touched_[block] = 0;
+    find_lowest_of_block(block);
   }
-  touched_.clear();
-  for (const std::size_t block : stale_blocks_) find_lowest_of_block(block);
-  stale_blocks_.clear();
-}
-
-bool FluidRun::guesses_held() {
-  if (stopped_in_passing_) return false;
-  return std::all_of(unguarded_.begin(), unguarded_.end(),
-                     [&](std::uint32_t b) { return state_.rates[b] <= state_.bundles[b].guard || state_.guarded(b); });
-}
-
-double FluidRun::soonest() const {
-  double soonest = kNever;
-  for (const std::uint32_t l : state_.live) soonest = std::min(soonest, next_[l]);
-  return soonest;
 }
 
 void FluidRun::end_due_flows() {
   lowest_ = kNever;
-  for (const std::uint32_t l : state_.live) {
-    if (next_[l] != now_) continue;
-    for (const FluidBundles::Crossing& crossing : state_.crossings(l)) {
-      if (visit_of_bundle_[crossing.bundle] != kEnded && state_.bundles[crossing.bundle].end == now_) end_flows_of(crossing.bundle);
-    }
+  for (const std::uint32_t l : clocks_.due(now_)) {
+    for (const std::uint32_t b : clocks_.due_bundles(l)) end_flows_of(b);
   }
 }
 
 void FluidRun::end_flows_of(std::uint32_t b) {
-  FluidBundles::Bundle& bundle = state_.bundles[b];
-  const double bytes = bundle.next;
-  lowest_ = std::min(lowest_, state_.rates[b]);
-  bundle.moved = bytes;
-  bundle.since = now_;
-  bundle.end = kNever;
-  while (bundle.next_flow < bundle.end_flow && bundle.next <= bytes) ends_[state_.take_next(b)] = now_;
-  const bool over = bundle.next_flow == bundle.end_flow;
-  if (over) {
-    visit_of_bundle_[b] = kEnded;
-    state_.rates[b] = 0;
-  }
-  for (const FluidBundles::Use& use : state_.uses_of(b)) {
-    seeds_.push_back(use.link);
-    if (use.in_key && state_.key_flows[use.link] == 0) ++keyless_;
-  }
+  const double bytes = state_.bundles[b].next;
+  lowest_ = std::min(lowest_, state_.rate(b));
+  while (!state_.bundles[b].over() && state_.bundles[b].next <= bytes) ends_[state_.take_next(b)] = now_;
+  clocks_.ended(b, bytes);
+  for (const FluidBundles::Use& use : state_.uses_of(b)) seeds_.push_back(use.link);
 }
 
 }  // namespace trillion

@@ -6,6 +6,8 @@
 
 #include "sim/net/fluid.h"
 #include "sim/net/fluid_bundles.h"
+#include "sim/net/fluid_clocks.h"
+#include "sim/net/fluid_pairs.h"
 
 namespace trillion {
 
@@ -18,47 +20,56 @@ class FluidRun {
  private:
   static constexpr double kNever = FluidBundles::kNever;
 
-  // While filling: capacity that is left for bundles that rise, and how much they would use per byte per second.
+  // Of a changed link, while filling: capacity that is left for bundles that rise, and how much they would use per byte per second.
   struct Filling {
     double left = 0, rising = 0;
     double stopped = 0;                              // of `rising`, at the present level
     std::uint32_t bundles = 0, stopped_bundles = 0;  // that rise, and of these
-    std::uint32_t visit = 0, place = 0;              // in changed_links_
+  };
+  // Where a live link is among the changed ones.
+  struct Visit {
+    std::uint32_t change = 0, place = 0;
   };
 
   void bundle_anew(double reach);
   void rate_changed();
+  bool fill_pairs();
   void collect_changed();
+  void collect(std::uint32_t place);
   void visit(std::uint32_t link);
   void find_lowest_of_block(std::size_t block);
-  void fill();
-  void stop_bundles_of(std::uint32_t link, double level);
-  void stop(std::uint32_t bundle, std::uint32_t link, double level);
+  bool fill();
+  bool stop_bundles_of(std::uint32_t place, double level);
   void settle(double level);
-  bool guesses_held();
-  double soonest() const;
   void end_due_flows();
   void end_flows_of(std::uint32_t bundle);
 
-  const FluidProblem& problem_;
   std::vector<double>& ends_;
   FluidBundles state_;
-  std::vector<double> next_;                    // by link: when the next flow ends that it holds back
-  std::vector<Filling> filling_;                // by link
-  std::vector<std::uint32_t> visit_of_bundle_;  // rises if it is `visit_`
-  std::size_t keyless_ = 0;                     // live links that are in no open flow's key any more
+  FluidClocks clocks_;
+  FluidPairs pairs_;
   std::size_t stopped_since_bundling_ = 0;
   double now_ = 0;
 
   // Of the current change.
-  double lowest_ = 0;  // rates below stay
-  std::uint32_t visit_ = 0;
-  bool stopped_in_passing_ = false;
-  std::vector<std::uint32_t> seeds_, changed_links_, touched_, unguarded_;
-  // Levels at which changed_links_ fill, as far as bundles have stopped, and the lowest of every kBlock in a row.
+  double lowest_ = 0;                          // rates below stay
+  std::vector<std::uint32_t> seeds_;           // links of bundles whose flows ended
+  std::vector<std::uint32_t> seeds_of_part_;   // how many
+  std::vector<std::uint32_t> parts_of_pairs_;  // that FluidPairs fills
+
+  // Of what changes outside of these.
+  std::uint32_t change_ = 0;
+  std::vector<Visit> visits_;           // by live link
+  std::uint32_t changed_count_ = 0;     // links, with places in what follows
+  std::vector<std::uint32_t> changed_;  // live links
+  std::vector<Filling> filling_;
+  std::vector<double> levels_;         // at which they fill, as far as bundles have stopped
+  std::vector<std::uint32_t> rising_;  // by bundle: 1 or 0
+  // Of every kBlock levels in a row: the lowest, and which of them have bundles that stopped at the present level.
   static constexpr std::size_t kBlock = 64;
-  std::vector<double> levels_, lowest_of_block_;
-  std::vector<std::size_t> stale_blocks_;
+  std::vector<double> lowest_of_block_;
+  std::vector<std::uint64_t> touched_;
+  std::vector<std::uint32_t> found_;  // bundles of one link
 };
 
 }  // namespace trillion

@@ -18,13 +18,33 @@ FluidProblem two_senders() {
   return p;
 }
 
+std::vector<std::uint32_t> live_numbers(const FluidBundles& state) {
+  std::vector<std::uint32_t> numbers;
+  for (const FluidBundles::LiveLink& link : state.live) numbers.push_back(link.number);
+  return numbers;
+}
+
+double weight_on(const FluidBundles& state, std::uint32_t live) {
+  double sum = 0;
+  for (std::uint32_t c = state.live[live].first; c < state.live[live].end; ++c) sum += state.crossings[c].weight;
+  return sum;
+}
+
+// Bundle b moves at rates[b], held by its first link.
+void set_rates(FluidBundles& state, const std::vector<double>& rates) {
+  for (std::uint32_t b = 0; b < rates.size(); ++b) {
+    state.holders[b] = state.uses_of(b).front().link;
+    state.levels[state.holders[b]] = rates[b];
+  }
+}
+
 TEST(FluidBundles, FlowsThatOnlyANarrowLinkHoldsBackAreOne) {
   const FluidProblem p = two_senders();
   FluidBundles state(p);
-  state.bundle(0, 2);  // even parts: 15 and 30 of the NVLinks, 5 of the NIC
+  state.bundle(2);  // even parts: 15 and 30 of the NVLinks, 5 of the NIC
   ASSERT_EQ(state.bundles.size(), 2u);
-  EXPECT_THAT(state.live, ElementsAre(0, 2));  // NVLink 1 holds nobody back
-  EXPECT_EQ(state.bundles[0].guard, 15);       // NVLink 0 is passed and NVLink 1 left out: 15 is the lower part
+  EXPECT_THAT(live_numbers(state), ElementsAre(0, 2));  // NVLink 1 holds nobody back
+  EXPECT_EQ(state.guards[0], 15);                       // NVLink 0 is passed and NVLink 1 left out: 15 is the lower part
   EXPECT_EQ(state.bundles[0].next, 20);
   EXPECT_EQ(state.take_next(0), 1u);  // in order of bytes
   EXPECT_EQ(state.bundles[0].next, 40);
@@ -33,21 +53,29 @@ TEST(FluidBundles, FlowsThatOnlyANarrowLinkHoldsBackAreOne) {
 TEST(FluidBundles, WhoPassesALinkOfAnotherKeyCountsThere) {
   const FluidProblem p = two_senders();
   FluidBundles state(p);
-  state.bundle(0, 2);
-  double on_nvlink = 0, on_nic = 0;
-  for (const FluidBundles::Crossing& c : state.crossings(0)) on_nvlink += state.uses[c.use].weight;
-  for (const FluidBundles::Crossing& c : state.crossings(2)) on_nic += state.uses[c.use].weight;
-  EXPECT_EQ(on_nvlink, 2);
-  EXPECT_EQ(on_nic, 2);
+  state.bundle(2);
+  EXPECT_EQ(weight_on(state, 0), 2);
+  EXPECT_EQ(weight_on(state, 1), 2);
+  EXPECT_TRUE(state.parts.size() == 1 && state.parts[0].pairs);
+  // Two bundles cross the NVLink, one has it in its key; when the other is over and swept out, that one is left.
+  EXPECT_EQ(state.live[0].first_passing - state.live[0].first, 1u);
+  EXPECT_EQ(state.live[0].end - state.live[0].first, 2u);
+  state.take_next(0);
+  EXPECT_TRUE(state.live[0].swept);
+  state.take_next(0);
+  ASSERT_FALSE(state.live[0].swept);
+  state.sweep(0);
+  EXPECT_EQ(state.live[0].end - state.live[0].first, 1u);
+  EXPECT_EQ(weight_on(state, 0), 1);
 }
 
 TEST(FluidBundles, WithEnoughReachEveryLinkIsInAKey) {
   const FluidProblem p = two_senders();
   FluidBundles state(p);
-  state.bundle(0, 100);
+  state.bundle(100);
   EXPECT_EQ(state.bundles.size(), 3u);
-  EXPECT_THAT(state.live, ElementsAre(0, 1, 2));
-  for (const FluidBundles::Bundle& b : state.bundles) EXPECT_EQ(b.guard, FluidBundles::kNever);
+  EXPECT_THAT(live_numbers(state), ElementsAre(0, 1, 2));
+  for (const double guard : state.guards) EXPECT_EQ(guard, FluidBundles::kNever);
 }
 
 TEST(FluidBundles, AGuardIsRaisedByWhatLinksHaveLeftUntilOneIsFull) {
@@ -56,23 +84,56 @@ TEST(FluidBundles, AGuardIsRaisedByWhatLinksHaveLeftUntilOneIsFull) {
   const std::vector<FluidProblem::Use> first = {{0, 1}, {1, 1}}, second = {{0, 1}, {2, 1}};
   p.flows = {{p.add_path(first), 1}, {p.add_path(second), 1}};
   FluidBundles state(p);
-  state.bundle(0, 1.2);  // even parts: 15, 10 and 10
+  state.bundle(1.2);  // even parts: 15, 10 and 10
   ASSERT_EQ(state.bundles.size(), 2u);
-  EXPECT_EQ(state.bundles[0].guard, 15);
-  state.rates = {16, 10};
-  EXPECT_TRUE(state.guarded(0));
-  EXPECT_EQ(state.bundles[0].guard, 18);  // 4 are left, 2 for each
-  EXPECT_EQ(state.bundles[1].guard, 12);
-  state.rates = {16, 15};
-  EXPECT_FALSE(state.guarded(1));
+  EXPECT_EQ(state.guards[0], 15);
+  bool others_fell = false;
+  set_rates(state, {16, 10});
+  EXPECT_TRUE(state.guarded(0, others_fell));
+  EXPECT_TRUE(others_fell);
+  EXPECT_EQ(state.guards[0], 18);  // 4 are left, 2 for each
+  EXPECT_EQ(state.guards[1], 12);
+  set_rates(state, {16, 15});
+  EXPECT_FALSE(state.guarded(1, others_fell));
+}
+
+TEST(FluidBundles, WhenFlowsEndEvenPartsAreGuardEnough) {
+  FluidProblem p;
+  p.capacities = {30, 10, 10};
+  const std::vector<FluidProblem::Use> first = {{0, 1}, {1, 1}}, second = {{0, 1}, {2, 1}};
+  p.flows = {{p.add_path(first), 1}, {p.add_path(second), 1}};
+  FluidBundles state(p);
+  state.bundle(1.2);
+  state.take_next(1);
+  bool others_fell = false;
+  set_rates(state, {16, 0});
+  EXPECT_TRUE(state.guarded(0, others_fell));
+  EXPECT_EQ(state.guards[0], 30);
+  EXPECT_FALSE(others_fell);
+}
+
+TEST(FluidBundles, WhatNoBundleConnectsIsAPartOfItsOwn) {
+  FluidProblem p;
+  p.capacities = {10, 10, 10, 10, 10};
+  const auto path = [&](std::vector<FluidProblem::Use> uses) { return p.add_path(uses); };
+  p.flows = {{path({{0, 1}, {3, 1}}), 1}, {path({{1, 1}, {2, 1}, {4, 1}}), 1}};
+  FluidBundles state(p);
+  state.bundle(2);
+  ASSERT_EQ(state.parts.size(), 2u);
+  EXPECT_THAT(live_numbers(state), ElementsAre(0, 3, 1, 2, 4));
+  EXPECT_EQ(state.parts[1].first, 2u);
+  EXPECT_EQ(state.parts[1].count, 3u);
+  EXPECT_TRUE(state.parts[0].pairs);
+  EXPECT_FALSE(state.parts[1].pairs);
+  EXPECT_EQ(state.crossings[state.live[0].first].other, 1u);
 }
 
 TEST(FluidBundles, BytesMovedSurviveBundlingAnew) {
   const FluidProblem p = two_senders();
   FluidBundles state(p);
-  state.bundle(0, 2);
-  state.rates = {5, 25};
-  state.bundle(2, 2);
+  state.bundle(2);
+  state.left = {10, 50};  // after 2 s at 5 and 25
+  state.bundle(2);
   EXPECT_EQ(state.bundles[0].next, 10);  // of 20
   EXPECT_EQ(state.bundles[1].next, 50);  // of 100
 }

@@ -1,0 +1,73 @@
+// Who has come how far. A link moves all bundles that it holds at one rate, its level, so it keeps one clock for them: the bytes that each
+// flow of theirs would have moved if it had always been held there. A bundle's next flow ends when that clock stands at its target,
+//
+//   target = clock of its holder + bytes left
+//
+// and only a bundle that changes hands costs anything while levels change.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/net/fluid_bundles.h"
+
+namespace trillion {
+
+class FluidClocks {
+ public:
+  static constexpr double kNever = FluidBundles::kNever;
+
+  // The bundles must outlive it.
+  explicit FluidClocks(FluidBundles& state) : state_(state) {}
+
+  // Everything was bundled anew: nobody holds anything.
+  void reset();
+  // Sets what bundles have left.
+  void note_left(double now);
+
+  // For each link whose level may change: first advance it, then change its level and what it holds, then set_next.
+  void advance(std::uint32_t link, double now);
+  // REQUIRES: the link and the bundle's holder were advanced to the same instant.
+  void hold(std::uint32_t link, std::uint32_t bundle);
+  void set_next(std::uint32_t link, double now);
+  // Whether no link that was left out is overfilled by bundles above their guards, as far as set_next has seen any.
+  bool guarded();
+
+  // When the next flow ends, and the links that hold such flows, after soonest().
+  double soonest();
+  std::span<const std::uint32_t> due(double now);
+  // Of a due link: its bundles whose next flow ends.
+  std::span<const std::uint32_t> due_bundles(std::uint32_t link);
+  // The bundle's next flow ended with `bytes` since it was bundled.
+  void ended(std::uint32_t bundle, double bytes);
+
+ private:
+  struct Clock {
+    double moved = 0, since = 0;
+    double target = kNever, guard = kNever;  // lowest of the bundles that it holds
+    bool stale = false;                      // these are
+  };
+  double moved_by(std::uint32_t link, double now) const;
+  void find_lowest(std::uint32_t link);
+
+  FluidBundles& state_;
+  std::vector<Clock> clocks_;    // by live link, and nobody's
+  std::vector<double> targets_;  // by bundle
+  // By live link: when the next flow ends that it holds. And the soonest of every kBlock in a row.
+  static constexpr std::size_t kBlock = 16;
+  std::vector<double> next_, next_of_block_;
+  std::vector<std::uint8_t> block_changed_;
+  std::vector<std::uint32_t> due_, found_, unguarded_;
+};
+
+// The lowest of them, or kNever.
+double lowest_of(std::span<const double> values);
+
+// `value` or 0, without a branch: for what is as good as random.
+inline double value_if(bool condition, double value) {
+  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(value) & (0 - static_cast<std::uint64_t>(condition)));
+}
+
+}  // namespace trillion

@@ -1,0 +1,148 @@
+#include "sim/net/fluid_pairs.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace trillion {
+
+namespace {
+
+// Levels nearer than this are computed twice, to see whether they are one.
+constexpr double kNear = 1 + 1e-9;
+
+// After how many steps a link to give up: the order has little to do with the one before, or rounding makes it go round.
+constexpr std::uint32_t kPatience = 64;
+
+// What of a link's capacity may be missing by rounding.
+constexpr double kRounding = 1e-12;
+
+}  // namespace
+
+void FluidPairs::reset() {
+  order_.resize(state_.live.size());
+  std::iota(order_.begin(), order_.end(), 0u);
+  places_.assign(state_.live.size(), kPending);
+  takes_.assign(state_.live.size(), 0);
+  ordered_.assign(state_.parts.size(), 0);
+}
+
+void FluidPairs::order(std::uint32_t p) {
+  const FluidBundles::Part& part = state_.parts[p];
+  if (ordered_[p] != 0) return;
+  ordered_[p] = 1;
+  const auto begin = order_.begin() + part.first, end = begin + part.count;
+  std::sort(begin, end, [&](std::uint32_t a, std::uint32_t b) {
+    return state_.levels[a] < state_.levels[b] || (state_.levels[a] == state_.levels[b] && a < b);
+  });
+  for (std::uint32_t i = part.first; i < part.first + part.count; ++i) places_[order_[i]] = i;
+}
+
+bool FluidPairs::fill(std::uint32_t p, double lowest, double now) {
+  order(p);
+  begin_ = state_.parts[p].first;
+  end_ = begin_ + state_.parts[p].count;
+  while (begin_ < end_ && state_.levels[order_[begin_]] < lowest) ++begin_;
+  for (std::uint32_t i = begin_; i < end_; ++i) {
+    const std::uint32_t l = order_[i];
+    if (!state_.live[l].swept) state_.sweep(l);
+    clocks_.advance(l, now);
+    places_[l] = kPending;
+  }
+  group_ = at_ = begin_;
+  level_ = lowest_ = lowest;
+  for (std::uint32_t steps = 0; at_ < end_; ++steps) {
+    if (steps > kPatience * state_.parts[p].count) return false;
+    place_next();
+  }
+  for (std::uint32_t i = begin_; i < end_; ++i) {
+    if (takes_[order_[i]] != 0 && !hold(order_[i])) return false;
+  }
+  for (std::uint32_t i = begin_; i < end_; ++i) clocks_.set_next(order_[i], now);
+  return true;
+}
+
+// Who comes where is as good as random: no branches.
+FluidPairs::Sums FluidPairs::sums(std::uint32_t l) const {
+  const FluidBundles::LiveLink& link = state_.live[l];
+  const double* levels = state_.levels.data();
+  const std::uint32_t *places = places_.data(), *holders = state_.holders.data();
+  const std::uint32_t group = group_, at = at_;
+  Sums s;
+  bool takes = false;
+  for (std::uint32_t c = link.first; c < link.end; ++c) {
+    const FluidBundles::Crossing crossing = state_.crossings[c];
+    const std::uint32_t place = places[crossing.other];
+    const bool before = place < group, rises = place >= at;
+    s.before += value_if(before, crossing.weight * levels[crossing.other]);
+    s.grouped += value_if(!before & !rises, crossing.weight);
+    s.rising += value_if(rises, crossing.weight);
+    takes |= rises & (holders[crossing.bundle] != l);
+  }
+  s.takes = takes;
+  return s;
+}
+
+void FluidPairs::place_next() {
+  const std::uint32_t l = order_[at_];
+  const Sums s = sums(l);
+  const double capacity = state_.live[l].capacity, missing = -kRounding * capacity;
+  const double left = capacity - s.before, left_then = s.grouped > 0 ? left - level_ * s.grouped : left;
+  double level = s.rising > 0 ? left_then / s.rising : left_then < missing ? 0 : FluidBundles::kNever;
+  if (group_ < at_ && level <= level_ * kNear) {
+    const double weight = s.grouped + s.rising;
+    if (left - (weight > 0 ? level_ * weight : 0) < missing) return put_before_group();
+    if (level <= level_ || left / weight <= level_) return place(l, level_, s.takes);
+  }
+  level = std::max(level, level_);  // rounding must not make it fall
+  if (at_ + 1 < end_ && level > state_.levels[order_[at_ + 1]]) return keep_for_later(level);
+  group_ = at_;
+  level_ = level;
+  place(l, level, s.takes);
+}
+
+void FluidPairs::place(std::uint32_t l, double level, bool takes) {
+  state_.levels[l] = level;
+  takes_[l] = takes;
+  places_[l] = at_++;
+}
+
+void FluidPairs::put_before_group() {
+  const std::uint32_t l = order_[at_];
+  for (std::uint32_t i = at_; i > group_; --i) {
+    order_[i] = order_[i - 1];
+    places_[order_[i]] = kPending;
+  }
+  order_[group_] = l;
+  at_ = group_;
+  if (at_ == begin_) {
+    level_ = lowest_;
+    return;
+  }
+  level_ = state_.levels[order_[at_ - 1]];
+  for (group_ = at_ - 1; group_ > begin_ && state_.levels[order_[group_ - 1]] == level_;) --group_;
+}
+
+void FluidPairs::keep_for_later(double level) {
+  const std::uint32_t l = order_[at_];
+  state_.levels[l] = level;
+  std::uint32_t i = at_;
+  for (; i + 1 < end_ && state_.levels[order_[i + 1]] < level; ++i) order_[i] = order_[i + 1];
+  order_[i] = l;
+}
+
+// Of two links of one level, a bundle stays with the one that it has.
+bool FluidPairs::hold(std::uint32_t l) {
+  const FluidBundles::LiveLink& link = state_.live[l];
+  const double level = state_.levels[l];
+  for (std::uint32_t c = link.first; c < link.end; ++c) {
+    const FluidBundles::Crossing crossing = state_.crossings[c];
+    const std::uint32_t holder = state_.holders[crossing.bundle];
+    const double other = state_.levels[crossing.other];
+    if (holder == l || other < level || (other == level && holder == crossing.other && crossing.other != l)) continue;
+    if (c >= link.first_passing) return false;
+    clocks_.hold(l, crossing.bundle);
+  }
+  return true;
+}
+
+}  // namespace trillion
