@@ -89,6 +89,7 @@ struct Stack {
   Figure<double> sustained_gemm;  // time in a long step over time in a burst, where only one of the two is measured
   Figure<double> sustained_attention;
   Figure<double> sustained_memory;
+  Figure<double> chip_spread;  // standard deviation of the clocks that chips of this kind hold under one limit (spec/chip_spread.h)
 
   // Time of a kernel beside communication over time alone *on the SMs that it keeps*: what shared HBM, L2 and power cost.
   Figure<double> beside_communication_gemm, beside_communication_attention, beside_communication_memory;
@@ -133,6 +134,7 @@ void for_each_figure(StackType& stack, Visitor&& visit) {
   visit("sustained_gemm", stack.sustained_gemm);
   visit("sustained_attention", stack.sustained_attention);
   visit("sustained_memory", stack.sustained_memory);
+  visit("chip_spread", stack.chip_spread);
   visit("beside_communication_gemm", stack.beside_communication_gemm);
   visit("beside_communication_attention", stack.beside_communication_attention);
   visit("beside_communication_memory", stack.beside_communication_memory);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/base/normal.h"
 #include "sim/moe/placement.h"
 #include "sim/workload/apart.h"
 #include "sim/workload/expert_exchange.h"
@@ -243,13 +244,6 @@ void add_experts_weight(Operations& ops, const BlockContext& c, const Experts& e
   if (e.fp8 && !e.late) ops.push_back(e.gather_rows("experts gather input for wgrad"));
   ops.push_back(grouped_gemm(c, "experts up wgrad", e.s.hidden, e.up_out, GemmLayout::weight_gradient));
   if (e.has_shared) add_weight_gradient(ops, c, e.shared_up);
-}
-
-// Of the standard normal distribution, to 3e-3.
-double normal_quantile(double p) {
-  const double t = std::sqrt(-2 * std::log(std::min(p, 1 - p)));
-  const double z = t - (2.30753 + 0.27061 * t) / (1 + 0.99229 * t + 0.04481 * t * t);  // Abramowitz and Stegun, 26.2.22
-  return p < 0.5 ? -z : z;
 }
 
 }  // namespace

@@ -78,11 +78,16 @@ IssueCosts issue_costs(const Stack& stack) {
   return costs;
 }
 
+// NCCL gives a group between nodes four channels, of an SM each, per NIC (src/graph/connect.cc at 5067397: "4 compute channels per
+// search channel"): to one rank a node 4, to two 8, to four and more 16.
+constexpr std::int64_t kFewRanks = 2;
+
 bool holds_sms(const Operation& op) {
   const auto* c = std::get_if<Collective>(&op.what);
   if (!c) return false;
   if (c->kind == CollectiveKind::expert_dispatch || c->kind == CollectiveKind::expert_combine) return false;
-  return !op.copy_engine && !(c->kind == CollectiveKind::send_recv && c->ranks_per_node < c->ranks);
+  const bool waits_for_nics = c->ranks_per_node < c->ranks && (c->kind == CollectiveKind::send_recv || c->ranks_per_node <= kFewRanks);
+  return !op.copy_engine && !waits_for_nics;
 }
 
 Operation at_load(Operation op, const LayerRouting& r, std::int32_t expert_rank) {
@@ -130,7 +135,10 @@ double KindTable::pace_in_company(const Operation& op, Seconds alone) const {
   return std::visit(
       [&](const auto& what) -> double {
         if constexpr (std::is_same_v<std::decay_t<decltype(what)>, Collective>) {
-          return 1 / slowdown_beside_compute(stack);
+          if (what.ranks <= what.ranks_per_node) return 1 / slowdown_beside_compute(stack);
+          // Between nodes the GPU's part alone is slowed, which its copies would take within a node, not the wait for the NIC.
+          const WireBytes wire = wire_bytes(what);
+          return std::min(1.0, alone / (timing_.peer_copy(wire.nic + wire.nvlink).time * slowdown_beside_compute(stack)));
         } else {
           if (alone.value() <= 0) return 1;
           const Kernel kernel{what};

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "sim/workload/gradient_placeholders.h"
 #include "sim/workload/passes.h"
 #include "sim/workload/step_end.h"
 #include "sim/workload/torch_allocations.h"
@@ -355,7 +356,9 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& mad
     const Walk walk = walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage());
     add_activations(m, walk, blocks.saved_of_stage());
     if (context.framework == Framework::fused) {
-      m.buffer_parts = {{"gradients under way", held.largest_gradients}, {"recomputed in the backward pass", held.restored}};
+      m.buffer_parts = {{"gradients under way", held.largest_gradients},
+                        {"recomputed in the backward pass", held.restored},
+                        {"placeholders of weight gradients", gradient_placeholders(blocks_of(in.cut, blocks, m.stages), context)}};
     } else {
       const TorchRank rank{blocks_of(in.cut, blocks, m.stages), walk.peak, held.shard, bucketed(in, blocks, groups, m.stages)};
       take_over(m, torch_memory(rank, context, in.scenario.calibration.stack.workspace.value));

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "sim/workload/tensor_overlap.h"
+
 namespace trillion {
 
 Sizes::Sizes(const BlockContext& c)
@@ -72,9 +74,9 @@ class TensorParallel {
     if (copies()) ops.push_back(copy(what, value));
     return ops;
   }
-  Operations reduce_scatter(const char* what) const {
+  Operations reduce_scatter(const char* what, Sums sums = Sums::in_pieces) const {
     Operations ops;
-    if (copies()) ops.push_back(copy(what, 2));
+    if (copies(sums)) ops.push_back(copy(what, 2));
     ops.push_back(collective(what, CollectiveKind::reduce_scatter, 2));
     return ops;
   }
@@ -82,7 +84,10 @@ class TensorParallel {
 
  private:
   // Pieces that run beside their own product are taken from where they lie.
-  bool copies() const { return c_.runs_apart(UnfusedPart::sequence_copies) && c_.plan.tensor_parallel_overlap != TensorOverlap::pipelined; }
+  bool copies(Sums sums = Sums::in_pieces) const {
+    const bool pieces = c_.plan.tensor_parallel_overlap == TensorOverlap::pipelined && sums == Sums::in_pieces;
+    return c_.runs_apart(UnfusedPart::sequence_copies) && !pieces;
+  }
   Bytes bytes(double value) const {
     const Sizes s(c_);
     return Bytes{value * static_cast<double>(s.tokens) * static_cast<double>(s.hidden)};
@@ -111,12 +116,15 @@ class TensorParallel {
 EntryBackward add_tensor_entry(Passes& p, const BlockContext& c, const std::string& name, DType products) {
   if (c.plan.tensor_parallel == 1) return {};
   const TensorParallel tensor(c, name, products);
-  const bool beside = c.plan.tensor_parallel_overlap != TensorOverlap::none;
+  // PyTorch's asynchronous tensor parallelism knows pieces and nothing else: the sum of several products' gradients is reduced when all
+  // of it is there (workload/tensor_overlap.h).
+  const bool pieces_only = c.framework != Framework::fused && c.plan.tensor_parallel_overlap == TensorOverlap::pipelined;
+  const bool beside = c.plan.tensor_parallel_overlap != TensorOverlap::none && !pieces_only;
   EntryBackward back;
   if (c.plan.sequence_parallel) {
     append(p.forward, tensor.gather("all-gather"));
     back.before = tensor.gather("all-gather input again");
-    back.after = tensor.reduce_scatter("reduce-scatter gradient");
+    back.after = tensor.reduce_scatter("reduce-scatter gradient", pieces_only ? Sums::whole : Sums::in_pieces);
     if (beside) back.before.front().order = Order::ahead;
   } else {
     back.after = tensor.all_reduce("all-reduce gradient");

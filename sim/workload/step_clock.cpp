@@ -3,6 +3,7 @@
 #include <array>
 #include <variant>
 
+#include "sim/spec/chip_spread.h"
 #include "sim/workload/step_end.h"
 
 namespace trillion {
@@ -66,7 +67,7 @@ double step_clock_mhz(const LoweringInput& in) {
     loads.add(end.after, 1);
     if (end.quantise) loads.add(*end.quantise, 1);
   }
-  return step_clock(s.calibration.power, loads.loads());
+  return step_clock(slowest_of(s.calibration.power, s.calibration.stack.chip_spread.value, in.mesh.gpus()), loads.loads());
 }
 
 }  // namespace trillion

@@ -59,7 +59,7 @@ void scatter_beside(Operations& out, const Operation& scatter, std::span<const O
 
 }  // namespace
 
-Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks) {
+Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks, Sums sums) {
   if (ranks == 1) return ops;
   Operations out;
   for (std::size_t i = 0; i < ops.size(); ++i) {
@@ -72,7 +72,7 @@ Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks
         continue;
       }
     }
-    if (is_in_chain(ops[i], CollectiveKind::reduce_scatter)) {
+    if (sums == Sums::in_pieces && is_in_chain(ops[i], CollectiveKind::reduce_scatter)) {
       std::size_t begin = out.size();
       while (begin > 0 && is_kernel(out[begin - 1]) && !is_gemm(out[begin - 1])) --begin;
       if (begin > 0 && is_gemm(out[begin - 1]) && out[begin - 1].order == Order::chain) {

@@ -10,6 +10,10 @@
 //
 // The pieces' GEMMs are issued on several streams: where pieces wait for nothing they fill the chip together, so each takes its share
 // of the whole. Sends are copies by the copy engines.
+//
+// PyTorch (torch/_inductor/fx_passes/micro_pipeline_tp.py at 00122fb) does the same to a product whose result is scattered at once. The
+// gradient of what queries, keys and values, or gate and up projection have read is a sum over their products: Sums::whole leaves its
+// reduce-scatter as it is.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +22,11 @@
 
 namespace trillion {
 
+// Whether reduce-scatters are cut into pieces too, or wait for the whole.
+enum class Sums : bool { in_pieces, whole };
+
 // Replaces the tensor-parallel all-gathers and reduce-scatters of a chain that have a GEMM to run beside; leaves the others.
 // REQUIRES: ranks >= 1.
-Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks);
+Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks, Sums sums = Sums::in_pieces);
 
 }  // namespace trillion

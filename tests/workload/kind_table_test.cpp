@@ -191,6 +191,12 @@ TEST_F(Kinds, InCompanyAKernelHasFewerSmsAndAShareOfTheRest) {
   EXPECT_EQ(in_company(gather).side, Side::transfer);
   EXPECT_NEAR(in_company(gather).beside, 1 / 1.2, 1e-12);
   EXPECT_EQ(graph.kind(kinds.kind(gather)).side, Side::none);
+  // Over two nodes, three ranks each wait for three NICs of 50 GB/s where NVLink has 200: that hides what the GPUs lose.
+  Operation between = gather;
+  std::get<Collective>(between.what).ranks = 6;
+  std::get<Collective>(between.what).ranks_per_node = 3;
+  EXPECT_EQ(in_company(between).side, Side::transfer);
+  EXPECT_EQ(in_company(between).beside, 1);
   EXPECT_EQ(in_company(exchange()).side, Side::none) << "its SMs are set aside";
 }
 
@@ -207,6 +213,10 @@ TEST(HoldsSms, WhatCopyEnginesAndNicsMoveDoesNot) {
   EXPECT_TRUE(holds_sms(op));
   c.ranks_per_node = 1;
   EXPECT_FALSE(holds_sms(op));
+  c.kind = CollectiveKind::reduce_scatter;
+  EXPECT_FALSE(holds_sms(op)) << "one rank a node: NCCL's four channels for one NIC";
+  c.ranks_per_node = 4;
+  EXPECT_TRUE(holds_sms(op));
   EXPECT_FALSE(holds_sms(memory_operation("norm", Category::gate, MemoryKernel::copy, Bytes{1}, Bytes{1})));
 }
 

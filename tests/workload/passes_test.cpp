@@ -165,6 +165,21 @@ TEST(Passes, CollectivesOfTheBackwardPassRunBesideProductsUnlessToldNotTo) {
   }
 }
 
+// PyTorch cuts collectives in pieces or leaves them alone, and a whole one along the second dimension is copied.
+TEST(Passes, AsynchronousTensorParallelismOfPyTorchReducesASumAlone) {
+  BlockSetting setting(dense_model(1));
+  setting.plan.tensor_parallel = 4;
+  setting.plan.sequence_parallel = true;
+  setting.plan.tensor_parallel_overlap = TensorOverlap::pipelined;
+  setting.unfused = {UnfusedPart::sequence_copies};
+  BlockContext context = setting.context();
+  context.framework = Framework::torch_compiled;
+  Passes p;
+  const EntryBackward entry = add_tensor_entry(p, context, "ffn", DType::bf16);
+  EXPECT_THAT(labels(entry.after), ElementsAre("ffn reduce-scatter gradient copy", "ffn reduce-scatter gradient"));
+  for (const Operation& op : entry.after) EXPECT_EQ(op.order, Order::chain);
+}
+
 TEST(Passes, AgainIsTheSameWorkUnderAnotherName) {
   const Operation op = memory_operation("norm", Category::norm_and_elementwise, MemoryKernel::rms_norm, Bytes{2}, Bytes{1});
   EXPECT_EQ(again(op).label, "norm again");

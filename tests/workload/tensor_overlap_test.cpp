@@ -66,6 +66,13 @@ TEST(TensorOverlap, AGemmDrainsIntoItsScatterPieceByPiece) {
   EXPECT_EQ(sum.written, Bytes{1024});
 }
 
+TEST(TensorOverlap, ASumOfSeveralProductsIsReducedWhole) {
+  const Operations ops = {collective("gather", CollectiveKind::all_gather), gemm("up", 1024), gemm("gate", 1024),
+                          collective("scatter", CollectiveKind::reduce_scatter)};
+  const Operations pieces = with_overlapped_collectives(ops, 2, Sums::whole);
+  EXPECT_THAT(labels(pieces), ElementsAre("gather piece", "up", "up", "gate", "scatter"));
+}
+
 TEST(TensorOverlap, WhatHasNoGemmBesideItStays) {
   const Operations ops = {collective("sum", CollectiveKind::all_reduce), gemm("a", 64), collective("gather", CollectiveKind::all_gather)};
   EXPECT_EQ(labels(with_overlapped_collectives(ops, 4)), labels(ops));
