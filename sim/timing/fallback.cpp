@@ -24,9 +24,10 @@ Kinship kinship(const GemmCurve& a, const GemmCurve& b) {
   k.add(a.accumulate_fp32 != b.accumulate_fp32, 1, 0.05);
   k.add(a.layout != b.layout, 2, 0.10);
   k.add(a.load != b.load, 4, 0.05);
-  k.add(a.grouped != b.grouped, 6, 0.15);
   k.add(a.dtype != b.dtype && is_fp8(a.dtype) == is_fp8(b.dtype), 8, 0.10);
   k.add(is_fp8(a.dtype) != is_fp8(b.dtype), 16, 0.25);
+  // Many small products side by side lose in any precision what one large product does not.
+  k.add(a.grouped != b.grouped, 20, 0.15);
   return k;
 }
 
