@@ -148,10 +148,9 @@ Stack assumed_stack() {
   s.sustained_gemm = assumed(1.12, "an H100 at its 700 W limit runs large GEMMs 10 to 15 % below its burst clock");
   s.sustained_attention = assumed(1.08, "attention draws less power than GEMM and throttles less");
   s.sustained_memory = assumed(1.0, "memory-bound kernels do not reach the power limit");
-  s.chip_spread = {0.015,
-                   {Origin::paper,
-                    "arXiv:2208.11035: 8 % between the slowest and the fastest of a cluster's GPUs without outliers, products under the "
-                    "power limit (V100), taken for whiskers 5.4 standard deviations apart"}};
+  s.chip_spread = assumed(0.015,
+                          "as of a cluster's V100s, arXiv:2208.11035: 8 % between the slowest and the fastest without outliers, products "
+                          "under the power limit, taken for whiskers 5.4 standard deviations apart");
   const char* why = "beyond the SMs that communication holds; not measured here";
   s.beside_communication_gemm = assumed(1.0, why);
   s.beside_communication_attention = assumed(1.0, why);

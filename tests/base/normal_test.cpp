@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::normal_test {
 namespace {
 
 TEST(Normal, TheQuantileInvertsTheDistribution) {
@@ -15,4 +15,4 @@ TEST(Normal, TheQuantileInvertsTheDistribution) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::normal_test

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace trillion {
+namespace trillion::chip_spread_test {
 namespace {
 
 ChipPower uneven_chip() {
@@ -52,4 +52,4 @@ TEST(ChipSpread, BelowItsLimitAChipIsAsFastAsAnyOther) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::chip_spread_test

@@ -6,7 +6,7 @@
 
 #include "tests/support/block_setting.h"
 
-namespace trillion {
+namespace trillion::gradient_placeholders_test {
 namespace {
 
 using namespace testing_support;
@@ -50,4 +50,4 @@ TEST(GradientPlaceholders, OtherStacksHaveNone) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::gradient_placeholders_test
