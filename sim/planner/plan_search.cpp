@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kTrillion = 1e12;
 constexpr std::size_t kGroupsAtOnce = 64, kLeastBatch = 16, kMostBatch = 256;
-constexpr std::size_t kDrawnFromAllOver = 16, kOfACutSearch = 4;
+constexpr std::size_t kDrawn = 16, kOfACutSearch = 4;
 
 bool beats(const Ranked& a, const Ranked& b) {
   const bool no_worse =
@@ -46,7 +46,15 @@ PlanSearch::Corner PlanSearch::corner(Seconds step_time, Bytes peak, const Layou
   return {step_time.value() * gpus(layout), step_time.value(), peak};
 }
 
+// Of the most promising's expected score.
+bool PlanSearch::within_reach(const Candidate& c) const {
+  const auto of = [&](const Candidate& other) { return score(expected(other), layouts_[other.layout]); };
+  const Score mine = of(c), best = of(candidates_.front());
+  return mine.beyond <= best.beyond && mine.value <= kReach * best.value;
+}
+
 bool PlanSearch::may_be_on_front(const Candidate& c) const {
+  if (!within_reach(c)) return false;
   const Corner mine = corner(expected(c), c.screened.peak, layouts_[c.layout]);
   return std::none_of(corners_.begin(), corners_.end(), [&](const Corner& other) { return other.no_worse_than(mine); });
 }
@@ -80,11 +88,13 @@ void PlanSearch::order_candidates() {
     const Score &x = scores[a.layout], &y = scores[b.layout];
     return x < y || (!(y < x) && a.layout < b.layout);
   });
+  const auto near =
+      static_cast<std::size_t>(std::count_if(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { return within_reach(c); }));
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
     candidate_of_[candidates_[i].layout] = i;
     const Layout& l = layouts_[candidates_[i].layout];
     const bool own = l.plan == scenario_.plan && l.nodes == scenario_.cluster.nodes && l.cluster == 0;
-    const bool drawn = options_.screen && candidates_[i].screened.time && i % (candidates_.size() / kDrawnFromAllOver + 1) == 0;
+    const bool drawn = options_.screen && candidates_[i].screened.time && i < near && i % (near / kDrawn + 1) == 0;
     if (own || drawn) wanted_.push_back(i);
   }
   ordered_ = true;

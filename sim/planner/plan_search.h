@@ -10,8 +10,9 @@
 //   bound      a time that its step cannot undercut (workload/chunk_run.h) is above the keep-th best found
 //   screening  its screened time (planner/screening.h), less what screening has been found to overestimate, is
 // The last is measured in every search: all that is simulated was screened before, the most promising, the front, and some drawn from
-// all over. The allowance is kLeastAllowance, or half again the largest overestimate seen with the same schedule where that is more.
-// Kept besides the first `keep`: the best of each cluster and size and, by its screened time, the front of GPU-hours, days and memory.
+// what is within reach, kReach times the best. The allowance is kLeastAllowance, or half again the largest overestimate seen with the
+// same schedule where that is more. Kept besides the first `keep`: the best of each cluster and size and, by its screened time and
+// within reach, the front of GPU-hours, days and memory.
 //
 // perform() depends on the task alone, so whoever performs tasks in whatever order (threads, MPI ranks, a journal that remembers), the
 // result is the same bytes. tasks and results are taken in the order of next().
@@ -73,7 +74,7 @@ struct SearchOptions {
 
 class PlanSearch {
  public:
-  static constexpr double kLeastAllowance = 0.01;
+  static constexpr double kLeastAllowance = 0.01, kReach = 1.5;
 
   // Enumerates every layout. `scenario` is copied.
   PlanSearch(const Scenario& scenario, const SearchOptions& options);
@@ -136,6 +137,7 @@ class PlanSearch {
   Why why_it_matters(const Candidate& c) const;
   double gpus(const Layout& layout) const;
   bool may_be_on_front(const Candidate& c) const;
+  bool within_reach(const Candidate& c) const;
   std::vector<SearchTask> next_groups();
   std::vector<SearchTask> next_candidates();
   void order_candidates();

@@ -17,6 +17,9 @@ namespace trillion {
 
 namespace {
 
+// Of the usable memory: where the mean rank's states need more, nothing else is looked at.
+constexpr double kFarTooMuch = 1.25;
+
 // Even load on every rank, of as few rows as a capacity could leave: all tokens of a rank choosing the same experts.
 LayerRouting least_load(const Scenario& s) {
   LayerRouting even;
@@ -118,7 +121,7 @@ class Screening::Group {
   struct Looked {
     Screened screened;
     DeviceMesh mesh;
-    StageCut cut;
+    const StageCut* cut;  // empty where the model's states alone are far too much
     std::int64_t micro_batches;
     RunLengths lengths;
   };
@@ -126,9 +129,13 @@ class Screening::Group {
   Looked look_at(const Plan& plan) {
     s_.plan = plan;
     const std::int64_t m = micro_batches(s_);
-    Looked looked{{}, DeviceMesh(s_.plan, s_.cluster), cut_of(plan), m, run_lengths(plan, m)};
+    Looked looked{{}, DeviceMesh(s_.plan, s_.cluster), nullptr, m, run_lengths(plan, m)};
     Screened& out = looked.screened;
-    const auto& [mesh, cut, lengths] = std::tie(looked.mesh, looked.cut, looked.lengths);
+    const auto& [mesh, lengths] = std::tie(looked.mesh, looked.lengths);
+    out.peak = mean_states(s_, mesh, even_);
+    if (out.peak > kFarTooMuch * s_.cluster.gpu.usable_memory) return looked;
+    const StageCut& cut = cut_of(plan);
+    looked.cut = &cut;
     // On even load at first: what does not fit there does not fit anywhere, and no routing is drawn for it.
     out.peak = peak(mesh, cut, m, lengths, even_, no_routing_);
     if (out.peak > s_.cluster.gpu.usable_memory) return looked;
@@ -148,28 +155,33 @@ class Screening::Group {
     return looked;
   }
 
-  StageCut cut_of(const Plan& plan) {
+  const StageCut& cut_of(const Plan& plan) {
     const auto cut = [&](const std::vector<std::int64_t>& layers) {
       return StageCut{make_stages(s_.model, layers, plan.recomputed_layers), first_layers(layers)};
     };
-    if (plan.layers_per_stage) return cut(*plan.layers_per_stage);
+    if (plan.layers_per_stage) return cuts_.try_emplace({*plan.layers_per_stage, false}, cut(*plan.layers_per_stage)).first->second;
     if (!costs_) costs_ = layer_costs(s_, mesh_, no_routing_, timing_);
     const bool paired =
         plan.schedule == ScheduleKind::dualpipe || plan.schedule == ScheduleKind::dualpipe_v || plan.schedule == ScheduleKind::zb_v;
-    auto [entry, fresh] = splits_.try_emplace({plan.schedule_file ? -1 : stage_count(plan), paired});
-    if (fresh || plan.schedule_file) entry->second = cut(even_split(plan, *costs_));
+    const auto [entry, fresh] = cuts_.try_emplace({{-1, plan.schedule_file ? -1 : stage_count(plan)}, paired});
+    if (fresh) entry->second = cut(even_split(plan, *costs_));
     return entry->second;
   }
 
-  // What a rank keeps does not depend on how long the step goes on, except where all of it comes first.
+  // What a rank keeps does not depend on how long the step goes on, except where all of it comes first; nor on when gradients and
+  // parameters travel.
   Bytes peak(const DeviceMesh& mesh, const StageCut& cut, std::int64_t m, const RunLengths& lengths, BlockMemory& blocks,
              const LayerRouting& routing) {
-    const bool all_first = s_.plan.schedule == ScheduleKind::gpipe && s_.plan.pipeline_parallel > 1;
-    if (s_.plan.schedule_file || (all_first && lengths.longer != m)) {
-      const PipelineSchedule whole = schedule_of(s_.plan, m);
+    const Plan& p = s_.plan;
+    const bool all_first = p.schedule == ScheduleKind::gpipe && p.pipeline_parallel > 1;
+    if (p.schedule_file || (all_first && lengths.longer != m)) {
+      const PipelineSchedule whole = schedule_of(p, m);
       return peak_of(memory_of_ranks({s_, mesh, whole, cut, routing}, blocks));
     }
-    return peak_of(memory_of_ranks({s_, mesh, of_.scheduled(s_.plan, lengths.longer).schedule, cut, routing}, blocks));
+    const auto [entry, fresh] =
+        peaks_.try_emplace({p.schedule, p.pipeline_parallel, p.virtual_pipeline_stages, p.sharding, p.sharding_group, &cut, &blocks});
+    if (fresh) entry->second = peak_of(memory_of_ranks({s_, mesh, of_.scheduled(p, lengths.longer).schedule, cut, routing}, blocks));
+    return entry->second;
   }
 
   const BlockTimes& even_times(BlockKind kind) {
@@ -207,7 +219,7 @@ class Screening::Group {
   }
 
   std::optional<Seconds> time(const Looked& looked) {
-    const auto& [mesh, cut, m, lengths] = std::tie(looked.mesh, looked.cut, looked.micro_batches, looked.lengths);
+    const auto& [mesh, cut, m, lengths] = std::tie(looked.mesh, *looked.cut, looked.micro_batches, looked.lengths);
     if (!by_chunks()) return by_short_steps(looked);
     const ChunkProgram& program = of_.scheduled(s_.plan, lengths.longer).program;
     Conditions conditions = conditions_;
@@ -228,7 +240,7 @@ class Screening::Group {
   void want_chunks(const Looked& looked) {
     clock(looked);
     for (const std::int64_t length : {looked.lengths.longer, looked.lengths.shorter}) {
-      chunks_.want({of_.scheduled(s_.plan, length).program, s_.plan, looked.mesh, looked.cut});
+      chunks_.want({of_.scheduled(s_.plan, length).program, s_.plan, looked.mesh, *looked.cut});
     }
   }
 
@@ -240,7 +252,7 @@ class Screening::Group {
     const auto of = [&](std::int64_t micro_batches) {
       s.training.global_batch_size = micro_batches * looked.mesh.data_parallel() * s.plan.micro_batch_size;
       const PipelineSchedule schedule = schedule_of(s.plan, micro_batches);
-      LoweringInput in{s, looked.mesh, schedule, looked.cut, *load_, timing_, clock(looked)};
+      LoweringInput in{s, looked.mesh, schedule, *looked.cut, *load_, timing_, clock(looked)};
       in.blocks = &blocks_;
       return steady_step(in).trace.makespan.seconds();
     };
@@ -254,7 +266,7 @@ class Screening::Group {
     if (!clock_) {
       PipelineSchedule one;
       one.micro_batches = static_cast<std::int32_t>(looked.micro_batches);
-      clock_ = step_clock_mhz({s_, mesh_, one, looked.cut, *load_, timing_});
+      clock_ = step_clock_mhz({s_, mesh_, one, *looked.cut, *load_, timing_});
     }
     return *clock_;
   }
@@ -280,7 +292,10 @@ class Screening::Group {
   std::optional<BlockMemory> loaded_;
   std::optional<LayerCosts> costs_;
   std::optional<double> clock_;
-  std::map<std::pair<std::int64_t, bool>, StageCut> splits_;
+  std::map<std::pair<std::vector<std::int64_t>, bool>, StageCut> cuts_;  // by layers of each stage, or -1 and the number of stages; paired?
+  using PeakKey =
+      std::tuple<ScheduleKind, std::int64_t, std::int64_t, Sharding, std::optional<std::int64_t>, const StageCut*, const BlockMemory*>;
+  std::map<PeakKey, Bytes> peaks_;
   std::array<std::optional<BlockTimes>, kBlockKindCount> times_;
   TimedBlocks blocks_;
   ChunkSet chunks_;

@@ -231,7 +231,8 @@ std::string plan_page(const Scenario& s, const PlanAnswer& answer, const TextSty
   }
   text += table.to_text(kPageIndent, style);
 
-  text += page_heading("PARETO", "GPU-hours, days, memory: none of these is beaten in all three by another that was simulated", style);
+  text += page_heading(
+      "PARETO", "GPU-hours, days, memory: none is beaten in all three by another that was simulated; up to half again the winner", style);
   Table front = ranking();
   std::size_t rows = 0;
   for (const std::size_t i : pareto_front(ranked)) {

@@ -329,6 +329,29 @@ const BlockMemory::Of& BlockMemory::of(BlockKind kind) {
   return *made;
 }
 
+Bytes mean_states(const Scenario& s, const DeviceMesh& mesh, BlockMemory& blocks) {
+  const Plan& plan = s.plan;
+  if (blocks.context().framework != Framework::fused || plan.schedule_file) return {};
+  const std::int64_t copies = plan.schedule == ScheduleKind::dualpipe && plan.pipeline_parallel > 1 ? 2 : 1;
+  const GradientGroups groups = gradient_groups(mesh, copies, plan);
+  Holding all;
+  for (const Stage& stage : make_stages(s.model, {s.model.num_hidden_layers})) {
+    for (const BlockKind k : stage) {
+      const BlockParameters& held = blocks.of(k).block.parameters;
+      all.whole += held.total();
+      all.shard += optimizer_shard(held, groups, plan);
+    }
+  }
+  const double share = static_cast<double>(copies) / static_cast<double>(plan.pipeline_parallel);
+  all.whole *= share;
+  all.shard *= share;
+  StageMemory m;
+  add_model_states(m, all, s);
+  if (plan.offloads(Offload::optimizer)) m.optimizer = {};
+  add_overhead(m, s, std::nullopt);
+  return m.peak();
+}
+
 std::vector<StageMemory> memory_of_ranks(const MemoryInput& in) {
   BlockMemory blocks(in.scenario, in.mesh, in.routing);
   return memory_of_ranks(in, blocks);

@@ -77,6 +77,10 @@ class BlockMemory {
   std::array<std::optional<Of>, kBlockKindCount> made_;
 };
 
+// Parameters, gradients, optimizer and overhead of the mean rank: whatever the cut, the fullest one needs no less. 0 where it cannot be
+// told without walking through the step (PyTorch's stacks, a schedule from a file). `blocks`: of the scenario with this plan.
+Bytes mean_states(const Scenario& scenario, const DeviceMesh& mesh, BlockMemory& blocks);
+
 std::vector<StageMemory> memory_of_ranks(const MemoryInput& input);
 std::vector<StageMemory> memory_of_ranks(const MemoryInput& input, BlockMemory& blocks);
 
