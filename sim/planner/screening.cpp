@@ -19,6 +19,8 @@ namespace {
 
 // Of the usable memory: where the mean rank's states need more, nothing else is looked at.
 constexpr double kFarTooMuch = 1.25;
+// Layouts of a family hold nearly the same clock; by so much less may one's kernels take.
+constexpr double kOtherClock = 0.998;
 
 // Even load on every rank, of as few rows as a capacity could leave: all tokens of a rank choosing the same experts.
 LayerRouting least_load(const Scenario& s) {
@@ -67,6 +69,18 @@ ExpertLoad flat(const ExpertLoad& load) {
   return mean;
 }
 
+// The load of the least busy micro-batch, at the mean's traffic.
+LayerRouting least_of(const ExpertLoad& load) {
+  LayerRouting least = load.mean;
+  least.rank_load.clear();
+  least.scale_out.clear();
+  for (const LayerRouting& r : load.samples) {
+    least.rank_load_max_over_mean = std::min(least.rank_load_max_over_mean, r.rank_load_max_over_mean);
+    least.scale_out_max_over_mean = std::min(least.scale_out_max_over_mean, r.scale_out_max_over_mean);
+  }
+  return least;
+}
+
 // A step of so many micro-batches is run for `whole`, or for two smaller numbers.
 struct RunLengths {
   std::int64_t longer, shorter;  // equal: the whole step
@@ -79,7 +93,7 @@ RunLengths run_lengths(const Plan& plan, std::int64_t micro_batches) {
 
 }  // namespace
 
-// One group at work: what its layouts share.
+// One family or group at work: what its layouts share.
 class Screening::Group {
  public:
   Group(const Screening& of, const std::vector<std::size_t>& members)
@@ -92,6 +106,12 @@ class Screening::Group {
         even_(s_, mesh_, no_routing_),
         conditions_(kernel_conditions(s_, timing_)) {
     mesh_.share_network(s_.cluster);
+  }
+
+  std::vector<Screened> look() {
+    std::vector<Screened> out;
+    for (const std::size_t i : members_) out.push_back(look_at(of_.layouts_[i].plan).screened);
+    return out;
   }
 
   // Chunks are profiled together once all that are wanted are known.
@@ -141,7 +161,9 @@ class Screening::Group {
     if (out.peak > s_.cluster.gpu.usable_memory) return looked;
     if (s_.model.moe) {
       if (!load_) {
-        load_ = flat(of_.load(s_, first().cluster));
+        const ExpertLoad& drawn = of_.load(s_, first().cluster);
+        if (waits_for_busiest()) least_ = least_of(drawn);
+        load_ = flat(drawn);
         loaded_.emplace(s_, mesh_, load_->mean);
       }
       out.peak = peak(mesh, cut, m, lengths, *loaded_, load_->mean);
@@ -151,7 +173,7 @@ class Screening::Group {
     }
     out.fits = true;
     looked.mesh.share_network(s_.cluster);
-    out.bound = bound(cut, m, lengths);
+    out.bound = bound(looked);
     return looked;
   }
 
@@ -184,29 +206,47 @@ class Screening::Group {
     return entry->second;
   }
 
-  const BlockTimes& even_times(BlockKind kind) {
-    std::optional<BlockTimes>& known = times_[static_cast<std::size_t>(kind)];
-    if (!known) known = block_times(even_.of(kind).block, timing_, conditions_);
+  // Every rank waits for the busiest one: what a bound may count on.
+  bool waits_for_busiest() const { return s_.perturbations.none() && s_.fidelity == Fidelity::folded && s_.extent == Extent::step; }
+
+  const BlockChains& chains_of(BlockKind kind, const Conditions& conditions) {
+    std::optional<BlockChains>& known = chains_[static_cast<std::size_t>(kind)];
+    if (!known) {
+      BlockMemory& blocks = loaded_ && waits_for_busiest() ? *loaded_ : even_;
+      known = block_chains(blocks.of(kind).block, least_, timing_, conditions);
+    }
     return *known;
   }
 
-  Seconds bound(const StageCut& cut, std::int64_t m, const RunLengths& lengths) {
-    std::vector<StageTimes> stages;
-    double work = 0;
+  Seconds bound(const Looked& looked) {
+    const Plan& p = s_.plan;
+    const auto& [cut, m, lengths] = std::tie(*looked.cut, looked.micro_batches, looked.lengths);
+    const auto [entry, fresh] = bounds_.try_emplace({p.schedule, p.pipeline_parallel, p.virtual_pipeline_stages, &cut});
+    if (!fresh && !p.schedule_file) return entry->second;
+    Conditions conditions = conditions_;
+    conditions.clock_mhz = clock(looked);
+    std::vector<BlockChains> stages;
+    double kernels = 0;
     for (const Stage& stage : cut.stages) {
-      StageTimes sum{0, 0, 0};
+      BlockChains sum;
       for (const BlockKind kind : stage) {
-        const BlockTimes& t = even_times(kind);
-        sum.forward += t.forward.value();
-        sum.input_gradient += t.input_gradient.value();
-        sum.weight_gradient += t.weight_gradient.value();
+        sum.forward += chains_of(kind, conditions).forward;
+        sum.weights += chains_of(kind, conditions).weights;
       }
-      work += sum.forward + sum.input_gradient + sum.weight_gradient;
+      for (auto kind = stage.rbegin(); kind != stage.rend(); ++kind) sum.backward += chains_of(*kind, conditions).backward;
+      kernels += sum.forward.kernels + sum.backward.kernels + sum.weights;
       stages.push_back(sum);
     }
-    const double all = work * static_cast<double>(m) / static_cast<double>(s_.plan.pipeline_parallel);
-    if (s_.plan.schedule_file || lengths.longer != m) return Seconds{all};
-    return Seconds{std::max(all, of_.scheduled(s_.plan, m).program.bound(stages))};
+    const double slack = conditions.clock_mhz > 0 ? kOtherClock : 1;
+    if (p.schedule_file) return Seconds{slack * kernels * static_cast<double>(m) / static_cast<double>(p.pipeline_parallel)};
+    const double wire = transfer(looked.mesh);
+    double all = of_.scheduled(p, lengths.longer).program.bound(stages, wire);
+    if (lengths.longer != m) {
+      const double less = of_.scheduled(p, lengths.shorter).program.bound(stages, wire);
+      all += (all - less) / static_cast<double>(lengths.longer - lengths.shorter) * static_cast<double>(m - lengths.longer);
+    }
+    entry->second = Seconds{slack * all};
+    return entry->second;
   }
 
   bool replicas_alike() const {
@@ -276,7 +316,8 @@ class Screening::Group {
                           .bytes = Sizes(even_.context()).residual(),
                           .ranks = 2,
                           .ranks_per_node = std::min<std::int64_t>(2, mesh.pipeline().ranks_per_node),
-                          .scale_up_bytes = {}};
+                          .scale_up_bytes = {},
+                          .nic_share = mesh.pipeline().nic_share};
     return timing_.time(send).time.value();
   }
 
@@ -296,14 +337,21 @@ class Screening::Group {
   using PeakKey =
       std::tuple<ScheduleKind, std::int64_t, std::int64_t, Sharding, std::optional<std::int64_t>, const StageCut*, const BlockMemory*>;
   std::map<PeakKey, Bytes> peaks_;
-  std::array<std::optional<BlockTimes>, kBlockKindCount> times_;
+  std::array<std::optional<BlockChains>, kBlockKindCount> chains_;
+  LayerRouting least_;
+  std::map<std::tuple<ScheduleKind, std::int64_t, std::int64_t, const StageCut*>, Seconds> bounds_;
   TimedBlocks blocks_;
   ChunkSet chunks_;
 };
 
 Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts, const Screening* loads_of)
     : clusters_(clusters), layouts_(layouts), loads_of_(loads_of) {
-  std::map<std::string, std::size_t> known;
+  std::map<std::string, std::size_t> family_of, group_of;
+  const auto add = [](std::size_t layout, std::map<std::string, std::size_t>& known, const std::string& key, auto& sets) {
+    const auto [entry, fresh] = known.try_emplace(key, sets.size());
+    if (fresh) sets.emplace_back();
+    sets[entry->second].push_back(layout);
+  };
   for (std::size_t i = 0; i < layouts.size(); ++i) {
     const Layout& l = layouts[i];
     std::unique_ptr<Sized>& sized = sized_[{l.cluster, l.nodes}];
@@ -312,25 +360,27 @@ Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<La
       s.cluster.nodes = l.nodes;
       sized = std::make_unique<Sized>(std::move(s));
     }
-    const auto [entry, fresh] = known.try_emplace(kernel_key(l, sized->scenario), groups_.size());
-    if (fresh) groups_.emplace_back();
-    groups_[entry->second].push_back(i);
+    const std::string key = kernel_key(l, sized->scenario);
+    add(i, family_of, key, families_);
+    add(i, group_of, key + " in " + std::to_string(l.plan.pipeline_parallel), groups_);
   }
   spread_loads();
 }
 
-// Groups that share a draw of routing lie far apart, lest threads wait for each other's draw.
+// Families that share a draw of routing lie far apart, lest threads wait for each other's draw.
 void Screening::spread_loads() {
   std::map<LoadKey, std::size_t> seen;
   std::vector<std::pair<std::size_t, std::vector<std::size_t>>> ordered;
-  for (std::vector<std::size_t>& group : groups_) {
-    const Layout& first = layouts_[group.front()];
+  for (std::vector<std::size_t>& family : families_) {
+    const Layout& first = layouts_[family.front()];
     const std::size_t number = clusters_[first.cluster].model.moe ? seen[load_key(scenario(first), first.cluster)]++ : 0;
-    ordered.emplace_back(number, std::move(group));
+    ordered.emplace_back(number, std::move(family));
   }
   std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (std::size_t i = 0; i < groups_.size(); ++i) groups_[i] = std::move(ordered[i].second);
+  for (std::size_t i = 0; i < families_.size(); ++i) families_[i] = std::move(ordered[i].second);
 }
+
+std::vector<Screened> Screening::look(std::size_t family) const { return Group(*this, families_[family]).look(); }
 
 std::vector<Screened> Screening::screen(std::size_t group) const { return Group(*this, groups_[group]).screen(); }
 

@@ -1,8 +1,9 @@
 // Layouts before they are simulated: does one fit (exactly), how long can its step not be shorter, how long does it take about.
 //
-// Layouts that run the same kernels (they differ in schedule, pipeline, sharding, overlap of data parallelism) form a group: its kernels
-// are looked up once, its chunks simulated kernel by kernel once (workload/chunk_profile.h), and each layout's schedule is then run chunk
-// by chunk (workload/chunk_run.h). A stage's first and last chunks, beside which parameters and gradients move, have profiles of their own.
+// Layouts that run the same kernels (they differ in schedule, pipeline, sharding, overlap of data parallelism) form a family, whose
+// kernels are looked up once: look() says what fits, and a bound. Those of a family with as many pipeline ranks form a group: screen()
+// simulates its chunks kernel by kernel once (workload/chunk_profile.h) and runs each layout's schedule chunk by chunk
+// (workload/chunk_run.h). A stage's first and last chunks, beside which parameters and gradients move, have profiles of their own.
 // Long steps are run for two numbers of micro-batches and continued in a straight line. Every micro-batch has the mean routing. How far
 // that is from the whole simulation is measured by the search (planner/plan_search.h).
 #pragma once
@@ -29,7 +30,7 @@ struct Screened {
   bool fits = false;
   Bytes peak;                   // of the fullest rank; where it does not fit: at least so much
   Seconds bound;                // of the step, never undercut
-  std::optional<Seconds> time;  // of the step, about; empty: what this layout does cannot be told chunk by chunk
+  std::optional<Seconds> time;  // of the step, about; empty: only looked at, or what this layout does cannot be told chunk by chunk
 };
 
 class Screening {
@@ -40,9 +41,12 @@ class Screening {
   Screening(const Screening&) = delete;
   Screening& operator=(const Screening&) = delete;
 
-  // Layouts of one group, by their index.
+  // Layouts of one family or group, by their index; every layout is in one of each.
+  const std::vector<std::vector<std::size_t>>& families() const { return families_; }
   const std::vector<std::vector<std::size_t>>& groups() const { return groups_; }
-  // One for each layout of the group. From many threads at once.
+  // One for each layout of the family: memory and bound. From many threads at once.
+  std::vector<Screened> look(std::size_t family) const;
+  // One for each layout of the group: times too. From many threads at once.
   std::vector<Screened> screen(std::size_t group) const;
 
   // The scenario with this layout, and the timing of its cluster at that size.
@@ -80,7 +84,7 @@ class Screening {
   const std::vector<Layout>& layouts_;
   const Screening* loads_of_;
   std::map<std::pair<std::size_t, std::int64_t>, std::unique_ptr<Sized>> sized_;  // by cluster and nodes
-  std::vector<std::vector<std::size_t>> groups_;
+  std::vector<std::vector<std::size_t>> families_, groups_;
   mutable OnceMap<ScheduleKey, Scheduled> schedules_;
   mutable OnceMap<LoadKey, ExpertLoad> loads_;
   mutable SharedRouting routing_;

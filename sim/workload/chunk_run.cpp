@@ -18,6 +18,12 @@ What what_of(const Action& a, const BesideAction& beside) {
   return {a.first.kind, a.first.stage, a.second ? a.second->stage : -1, a.second ? a.second->kind : ActionKind::forward, beside};
 }
 
+// Of a pass: when it is there, and where.
+struct Result {
+  double time = 0;
+  std::int32_t rank = 0;
+};
+
 bool makes_weights(const Pass& p) { return p.kind == ActionKind::backward || p.kind == ActionKind::weight_gradient; }
 
 }  // namespace
@@ -72,41 +78,53 @@ ChunkProgram::ChunkProgram(const PipelineSchedule& schedule)
   CHECK(distinct_.size() < 32768 && ranks_ < 32768 && stages_ < 32768, "a schedule too large to compile");
 }
 
-double ChunkProgram::bound(const std::vector<StageTimes>& stages) const {
-  CHECK(stages.size() == static_cast<std::size_t>(stages_), "one StageTimes per stage");
+double ChunkProgram::bound(const std::vector<BlockChains>& stages, double transfer) const {
+  CHECK(stages.size() == static_cast<std::size_t>(stages_), "one chain per stage and direction");
   const auto places = static_cast<std::size_t>(stages_) * static_cast<std::size_t>(micro_batches_);
-  std::vector<double> forward(places), backward(places), free(static_cast<std::size_t>(ranks_));
+  std::vector<Result> forward(places), backward(places);
+  struct Rank {
+    double free = 0, exchanged = 0;
+  };
+  std::vector<Rank> ranks(static_cast<std::size_t>(ranks_));
   const std::int32_t m = micro_batches_, last_stage = (stages_ - 1) * m;
   for (const Instruction& in : instructions_) {
     const Action& a = distinct_[static_cast<std::size_t>(in.what)];
-    double& end = free[static_cast<std::size_t>(in.rank)];
-    const double before = end;
-    const auto work = [&](const Pass& p) { return stages[static_cast<std::size_t>(p.stage)].of(p.kind); };
-    end = before + work(a.first) + (a.second ? work(*a.second) : 0);
+    Rank& rank = ranks[static_cast<std::size_t>(in.rank)];
+    const double before = rank.free;
+    const auto arrival = [&](const Result& from) { return from.rank == in.rank ? from.time : from.time + transfer; };
+    for (const Pass* p : {&a.first, a.second ? &*a.second : nullptr}) {
+      if (!p) continue;
+      const BlockChains& stage = stages[static_cast<std::size_t>(p->stage)];
+      if (p->kind == ActionKind::forward) rank.free += stage.forward.kernels;
+      if (p->kind == ActionKind::backward || p->kind == ActionKind::input_gradient) rank.free += stage.backward.kernels;
+      if (makes_weights(*p)) rank.free += stage.weights;
+    }
+    // When the result of a pass is there that can begin at `ready`.
+    const auto result = [&](const ChainTime& chain, double ready) {
+      rank.exchanged += chain.exchanges;
+      if (!chain.any_kernel) return ready + chain.lead;
+      const double last = std::max(before, ready + chain.lead) + chain.busy;
+      rank.free = std::max(rank.free, last);
+      return last + chain.tail;
+    };
     if (in.forward >= 0) {
-      const double length = stages[static_cast<std::size_t>(in.forward / m)].forward;
-      const double ready = in.forward >= m ? forward[static_cast<std::size_t>(in.forward - m)] : 0;
-      double& result = forward[static_cast<std::size_t>(in.forward)];
-      result = std::max(before, ready) + length;
-      end = std::max(end, result);
+      const double ready = in.forward >= m ? arrival(forward[static_cast<std::size_t>(in.forward - m)]) : 0;
+      forward[static_cast<std::size_t>(in.forward)] = {result(stages[static_cast<std::size_t>(in.forward / m)].forward, ready), in.rank};
     }
     if (in.backward >= 0) {
       const auto place = static_cast<std::size_t>(in.backward);
-      const double ready = in.backward < last_stage ? backward[place + static_cast<std::size_t>(m)] : forward[place];
-      backward[place] = std::max(before, ready) + stages[static_cast<std::size_t>(in.backward / m)].input_gradient;
-      end = std::max(end, backward[place]);
+      const double ready = in.backward < last_stage ? arrival(backward[place + static_cast<std::size_t>(m)]) : forward[place].time;
+      backward[place] = {result(stages[static_cast<std::size_t>(in.backward / m)].backward, ready), in.rank};
     }
   }
-  return *std::max_element(free.begin(), free.end());
+  double end = 0;
+  for (const Rank& rank : ranks) end = std::max({end, rank.free, rank.exchanged});
+  return end;
 }
 
 ChunkProgram::Run ChunkProgram::run(const std::vector<const ChunkProfile*>& profiles, double transfer,
                                     const std::vector<double>& gathered) const {
   CHECK(profiles.size() == distinct_.size(), "one profile per distinct action");
-  struct Result {
-    double time = 0;
-    std::int32_t rank = 0;
-  };
   const auto places = static_cast<std::size_t>(stages_) * static_cast<std::size_t>(micro_batches_);
   std::vector<Result> forward(places), backward(places);
   struct Rank {

@@ -11,9 +11,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "sim/workload/block_times.h"
 #include "sim/workload/chunk_profile.h"
 #include "sim/workload/schedule.h"
-#include "sim/workload/schedule_ideal.h"
 
 namespace trillion {
 
@@ -40,9 +40,11 @@ class ChunkProgram {
     std::vector<double> rank_end;                 // of compute
     std::vector<std::vector<Span>> last_weights;  // [rank][i of stages_of_rank]
   };
-  // A time that no step with these kernels undercuts: communication is free, and of two passes that overlap, or a backward pass and its
-  // weight gradients, each leaves its result as early as it could. [stage] seconds of kernels.
-  double bound(const std::vector<StageTimes>& stages) const;
+  // A time that no step with these passes undercuts: only what a pass waits for itself counts, and of two passes that overlap, or a
+  // backward pass and its weight gradients, each leaves its result as early as it could. A rank's kernels follow each other, and so do its
+  // exchanges. [stage] a pass through all its blocks. Convex in the number of micro-batches: going on in a straight line from two
+  // numbers of them stays a bound.
+  double bound(const std::vector<BlockChains>& stages, double transfer = 0) const;
 
   // `profiles`: one for each distinct(). `transfer`: seconds from a result until the neighbour has it. `gathered`: [stage] seconds from the
   // step's start until the parameters are there that its first forward pass begins with, or empty.
