@@ -87,6 +87,15 @@ struct Naturally {
 
 }  // namespace
 
+std::vector<std::string> axis_values(const Layout& layout) {
+  const auto values = values_of(layout);
+  std::vector<std::string> out = {"size " + std::to_string(layout.cluster) + " " + std::to_string(layout.nodes)};
+  for (std::size_t a = 0; a < kAxes.size(); ++a) {
+    if (!values[a].empty()) out.push_back(std::string(kAxes[a]) + " " + values[a]);
+  }
+  return out;
+}
+
 std::vector<AxisBests> best_by_value(const Scenario& s, const PlanSearch& search) {
   std::array<std::map<std::string, std::optional<LookedAt>, Naturally>, kAxes.size()> best;
   for (const Layout& l : search.layouts()) {

@@ -24,6 +24,9 @@ struct AxisBests {
   std::vector<BestOfValue> values;  // the best first, what does not fit last; at least two
 };
 
+// "schedule 1f1b", "nodes 256": what a layout has of each axis that concerns it, and its cluster and size together.
+std::vector<std::string> axis_values(const Layout& layout);
+
 std::vector<AxisBests> best_by_value(const Scenario& scenario, const PlanSearch& search);
 
 // Of what was simulated, the best of every value of every axis; indices into ranked(), ascending, none twice, ranked().front() among them.

@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -40,20 +39,6 @@ std::optional<std::string_view> said_by(std::string_view line) {
   Checksum sum;
   sum.add(text);
   return line.substr(0, 16) == hex(sum.value()) ? std::optional(text) : std::nullopt;
-}
-
-std::optional<SearchTask> task_of(std::string_view text) {
-  const std::size_t space = text.find(' ');
-  if (space == std::string_view::npos) return std::nullopt;
-  SearchTask task;
-  if (text.substr(0, space) == "simulate") {
-    task.what = SearchTask::What::simulate;
-  } else if (text.substr(0, space) != "screen") {
-    return std::nullopt;
-  }
-  const auto end = std::from_chars(text.data() + space + 1, text.data() + text.size(), task.index);
-  if (end.ec != std::errc{} || end.ptr != text.data() + text.size()) return std::nullopt;
-  return task;
 }
 
 std::string first_line(const JournalKey& key) {
@@ -109,7 +94,7 @@ void SearchJournal::read(const JournalKey& key) {
     const auto text = said_by(std::string_view(bytes).substr(good, end - good));
     const std::size_t tab = text ? text->find('\t') : std::string_view::npos;
     if (tab == std::string_view::npos) break;
-    const auto task = task_of(text->substr(0, tab));
+    const auto task = task_of_text(text->substr(0, tab));
     if (!task) break;
     results_.insert_or_assign(*task, std::string(text->substr(tab + 1)));
   }

@@ -216,6 +216,7 @@ std::string plan_json(const Scenario& s, const PlanAnswer& answer, Seconds wall)
                  {"pruned_by_memory", counts.pruned_by_memory},
                  {"pruned_by_bound", counts.pruned_by_bound},
                  {"pruned_by_screening", counts.pruned_by_screening},
+                 {"screened", counts.screened},
                  {"simulated", counts.simulated}}},
                {"screening",
                 {{"compared", error.layouts},

@@ -2,16 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <string>
 
 #include "sim/base/error.h"
 #include "sim/estimate/price.h"
+#include "sim/planner/best_by_value.h"
 
 namespace trillion {
 
 namespace {
 
 constexpr double kTrillion = 1e12;
-constexpr std::size_t kGroupsAtOnce = 64, kLeastBatch = 16, kMostBatch = 256;
+constexpr std::size_t kFamiliesAtOnce = 256, kLeastGroups = 16, kMostGroups = 256, kLeastBatch = 16, kMostBatch = 256;
 constexpr std::size_t kDrawn = 16, kOfACutSearch = 4;
 
 bool beats(const Ranked& a, const Ranked& b) {
@@ -42,21 +45,20 @@ Seconds PlanSearch::at_best(const Candidate& c) const {
   return std::max(c.screened.bound, expected * (1 / (1 + allowance(layouts_[c.layout]))));
 }
 
-PlanSearch::Corner PlanSearch::corner(Seconds step_time, Bytes peak, const Layout& layout) const {
+Corner PlanSearch::corner(Seconds step_time, Bytes peak, const Layout& layout) const {
   return {step_time.value() * gpus(layout), step_time.value(), peak};
 }
 
 // Of the most promising's expected score.
 bool PlanSearch::within_reach(const Candidate& c) const {
   const auto of = [&](const Candidate& other) { return score(expected(other), layouts_[other.layout]); };
-  const Score mine = of(c), best = of(candidates_.front());
+  const Score mine = of(c), best = of(candidates_[order_.front()]);
   return mine.beyond <= best.beyond && mine.value <= kReach * best.value;
 }
 
 bool PlanSearch::may_be_on_front(const Candidate& c) const {
   if (!within_reach(c)) return false;
-  const Corner mine = corner(expected(c), c.screened.peak, layouts_[c.layout]);
-  return std::none_of(corners_.begin(), corners_.end(), [&](const Corner& other) { return other.no_worse_than(mine); });
+  return !simulated_front_.beats(corner(expected(c), c.screened.peak, layouts_[c.layout]));
 }
 
 PlanSearch::Why PlanSearch::why_it_matters(const Candidate& c) const {
@@ -73,40 +75,85 @@ double PlanSearch::gpus(const Layout& layout) const {
   return static_cast<double>(layout.nodes * clusters_[layout.cluster].cluster.gpus_per_node);
 }
 
-std::vector<SearchTask> PlanSearch::next_groups() {
+std::vector<SearchTask> PlanSearch::next_families() {
   std::vector<SearchTask> tasks;
-  const std::size_t end = std::min(screening_->groups().size(), next_group_ + kGroupsAtOnce);
-  for (; next_group_ < end; ++next_group_) tasks.push_back({SearchTask::What::screen, next_group_});
-  ahead_ = screening_->groups().size() - next_group_;
+  const std::size_t end = std::min(screening_->families().size(), next_family_ + kFamiliesAtOnce);
+  for (; next_family_ < end; ++next_family_) tasks.push_back({SearchTask::What::look, next_family_});
+  ahead_ = screening_->families().size() - next_family_;
+  return tasks;
+}
+
+// What a chance is weighed by.
+void PlanSearch::sort_by_bound() {
+  sorted_ = true;
+  std::sort(candidates_.begin(), candidates_.end(), [&](const Candidate& a, const Candidate& b) {
+    const Score x = score(a.screened.bound, layouts_[a.layout]), y = score(b.screened.bound, layouts_[b.layout]);
+    return x < y || (!(y < x) && a.layout < b.layout);
+  });
+  std::map<std::string, std::uint32_t> numbers;
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    const Candidate& c = candidates_[i];
+    const Layout& l = layouts_[c.layout];
+    candidate_of_[c.layout] = i;
+    Chance chance{score(c.screened.bound, l), corner(c.screened.bound, c.screened.peak, l), {}, {}};
+    for (const std::string& value : axis_values(l)) {
+      chance.values.push_back(numbers.try_emplace(value, static_cast<std::uint32_t>(numbers.size())).first->second);
+    }
+    chances_.push_back(std::move(chance));
+  }
+  axis_values_ = numbers.size();
+}
+
+// Few at first: what they turn out to be takes others' chances away.
+std::vector<SearchTask> PlanSearch::next_groups() {
+  if (!sorted_) sort_by_bound();
+  if (!options_.screen) return {};
+  const std::optional<Score> last = ranked_.size() < options_.keep ? std::nullopt : std::optional(score(ranked_[options_.keep - 1]));
+  groups_at_once_ = std::clamp(2 * groups_at_once_, kLeastGroups, kMostGroups);
+  std::set<std::size_t> asked;
+  std::vector<SearchTask> tasks;
+  for (const std::size_t i : open_chances(chances_, axis_values_, {options_.keep, kReach, last})) {
+    const std::size_t group = screening_->group_of(candidates_[i].layout);
+    if (asked.insert(group).second && tasks.size() < groups_at_once_) tasks.push_back({SearchTask::What::screen, group});
+  }
+  ahead_ = asked.size() - tasks.size();
   return tasks;
 }
 
 void PlanSearch::order_candidates() {
-  std::vector<Score> scores(layouts_.size());
-  for (const Candidate& c : candidates_) scores[c.layout] = score(expected(c), layouts_[c.layout]);
-  std::sort(candidates_.begin(), candidates_.end(), [&](const Candidate& a, const Candidate& b) {
-    const Score &x = scores[a.layout], &y = scores[b.layout];
-    return x < y || (!(y < x) && a.layout < b.layout);
-  });
-  const auto near =
-      static_cast<std::size_t>(std::count_if(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { return within_reach(c); }));
+  order_.clear();
   for (std::size_t i = 0; i < candidates_.size(); ++i) {
-    candidate_of_[candidates_[i].layout] = i;
-    const Layout& l = layouts_[candidates_[i].layout];
-    const bool own = l.plan == scenario_.plan && l.nodes == scenario_.cluster.nodes && l.cluster == 0;
-    const bool drawn = options_.screen && candidates_[i].screened.time && i < near && i % (near / kDrawn + 1) == 0;
-    if (own || drawn) wanted_.push_back(i);
+    if (!candidates_[i].looked_at_only || !options_.screen) order_.push_back(i);
   }
-  ordered_ = true;
+  std::vector<Score> scores(candidates_.size());
+  for (const std::size_t i : order_) scores[i] = score(expected(candidates_[i]), layouts_[candidates_[i].layout]);
+  std::sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) {
+    return scores[a] < scores[b] || (!(scores[b] < scores[a]) && candidates_[a].layout < candidates_[b].layout);
+  });
+}
+
+void PlanSearch::draw_some() {
+  drawn_ = true;
+  std::vector<std::size_t> near;
+  for (const std::size_t i : order_) {
+    if (options_.screen && candidates_[i].screened.time && within_reach(candidates_[i])) near.push_back(i);
+  }
+  for (std::size_t i = 0; i < near.size(); i += near.size() / kDrawn + 1) wanted_.push_back(near[i]);
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    const Layout& l = layouts_[candidates_[i].layout];
+    if (l.plan == scenario_.plan && l.nodes == scenario_.cluster.nodes && l.cluster == 0) wanted_.push_back(i);
+  }
 }
 
 std::vector<SearchTask> PlanSearch::next_candidates() {
-  if (!ordered_) order_candidates();
+  order_candidates();
+  if (!drawn_) draw_some();
   const std::size_t batch = std::clamp(ranked_.size() / 2, kLeastBatch, kMostBatch);
   std::vector<SearchTask> tasks;
   ahead_ = 0;
-  std::vector<Corner> asked;  // this batch's candidates for the front
-  for (Candidate& c : candidates_) {
+  Front asked;  // this batch's candidates for the front
+  for (const std::size_t i : order_) {
+    Candidate& c = candidates_[i];
     if (c.simulated) continue;
     const Why why = why_it_matters(c);
     if (why == Why::not_at_all) continue;
@@ -116,8 +163,8 @@ std::vector<SearchTask> PlanSearch::next_candidates() {
     }
     if (why == Why::front) {
       const Corner mine = corner(expected(c), c.screened.peak, layouts_[c.layout]);
-      if (std::any_of(asked.begin(), asked.end(), [&](const Corner& other) { return other.no_worse_than(mine); })) continue;
-      asked.push_back(mine);
+      if (asked.beats(mine)) continue;
+      asked.add(mine);
     }
     c.simulated = true;
     tasks.push_back({SearchTask::What::simulate, c.layout});
@@ -131,17 +178,22 @@ std::vector<SearchTask> PlanSearch::next_candidates() {
 
 std::vector<SearchTask> PlanSearch::best_screened() {
   if (!ranked_.empty()) return {};
+  if (!sorted_) sort_by_bound();
   order_candidates();
+  for (std::size_t i = 0; i < candidates_.size() && order_.size() < kOfACutSearch; ++i) {
+    if (candidates_[i].looked_at_only && options_.screen) order_.push_back(i);
+  }
   std::vector<SearchTask> tasks;
-  for (std::size_t i = 0; i < std::min(kOfACutSearch, candidates_.size()); ++i) {
-    candidates_[i].simulated = true;
-    tasks.push_back({SearchTask::What::simulate, candidates_[i].layout});
+  for (std::size_t i = 0; i < std::min(kOfACutSearch, order_.size()); ++i) {
+    candidates_[order_[i]].simulated = true;
+    tasks.push_back({SearchTask::What::simulate, candidates_[order_[i]].layout});
   }
   return tasks;
 }
 
 std::vector<SearchTask> PlanSearch::next() {
-  std::vector<SearchTask> tasks = next_groups();
+  std::vector<SearchTask> tasks = next_families();
+  if (tasks.empty()) tasks = next_groups();
   if (tasks.empty()) tasks = next_candidates();
   complete_ = tasks.empty();
   if (complete_) settled_ = layouts_.size();
@@ -149,29 +201,53 @@ std::vector<SearchTask> PlanSearch::next() {
 }
 
 std::string PlanSearch::perform(const SearchTask& task) const {
-  if (task.what == SearchTask::What::screen) return to_text(screening_->screen(task.index));
+  switch (task.what) {
+    case SearchTask::What::look: return to_text(screening_->look(task.index));
+    case SearchTask::What::screen: return to_text(screening_->screen(task.index));
+    case SearchTask::What::simulate: break;
+  }
   const auto whole = screening_->simulate(layouts_[task.index]);
   return to_text(whole ? Simulated{SimulatedLayout{whole->step, whole->peak}} : Simulated{});
 }
 
 void PlanSearch::take(const SearchTask& task, std::string_view result) {
-  if (task.what == SearchTask::What::screen) return take_screened(task.index, screened_of_text(result));
-  take_simulated(task.index, simulated_of_text(result));
+  switch (task.what) {
+    case SearchTask::What::look: return take_looked(task.index, screened_of_text(result));
+    case SearchTask::What::screen: return take_screened(task.index, screened_of_text(result));
+    case SearchTask::What::simulate: return take_simulated(task.index, simulated_of_text(result));
+  }
+}
+
+void PlanSearch::take_looked(std::size_t family, const std::vector<Screened>& looked) {
+  const std::vector<std::size_t>& members = screening_->families()[family];
+  CHECK(looked.size() == members.size(), "a result of another search");
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const Layout& layout = layouts_[members[i]];
+    if (looked[i].fits) {
+      candidates_.push_back({members[i], looked[i]});
+      continue;
+    }
+    ++misfits_, ++settled_;
+    const Bytes excess = looked[i].peak - clusters_[layout.cluster].cluster.gpu.usable_memory;
+    if (!near_miss_ || excess < near_miss_->excess) near_miss_ = NearMiss{layout, looked[i].peak, excess};
+  }
 }
 
 void PlanSearch::take_screened(std::size_t group, const std::vector<Screened>& screened) {
   const std::vector<std::size_t>& members = screening_->groups()[group];
   CHECK(screened.size() == members.size(), "a result of another search");
   for (std::size_t i = 0; i < members.size(); ++i) {
-    const Layout& layout = layouts_[members[i]];
-    if (screened[i].fits) {
-      candidates_.push_back({members[i], screened[i]});
-      continue;
-    }
-    ++misfits_, ++settled_;
-    const Bytes excess = screened[i].peak - clusters_[layout.cluster].cluster.gpu.usable_memory;
-    if (!near_miss_ || excess < near_miss_->excess) near_miss_ = NearMiss{layout, screened[i].peak, excess};
+    if (!screened[i].fits) continue;
+    const std::size_t at = candidate_of_.at(members[i]);
+    candidates_[at].screened.time = screened[i].time;
+    candidates_[at].looked_at_only = false;
+    know(at, expected(candidates_[at]));
   }
+}
+
+void PlanSearch::know(std::size_t candidate, Seconds time) {
+  const Layout& layout = layouts_[candidates_[candidate].layout];
+  chances_[candidate].known = {score(time, layout), corner(time, candidates_[candidate].screened.peak, layout)};
 }
 
 void PlanSearch::take_simulated(std::size_t index, const Simulated& simulated) {
@@ -193,7 +269,9 @@ void PlanSearch::take_simulated(std::size_t index, const Simulated& simulated) {
   const double tokens = scenario_.training.tokens > 0 ? scenario_.training.tokens : kTrillion;
   r.days = r.step.time.value() / r.step.tokens * tokens / 86400;
   if (r.usd_per_trillion_tokens) r.usd = *r.usd_per_trillion_tokens * (tokens / kTrillion);
-  r.screened = candidates_[candidate_of_.at(index)].screened.time;
+  const std::size_t at = candidate_of_.at(index);
+  r.screened = candidates_[at].screened.time;
+  know(at, r.step.time);
   if (r.screened) {
     const double error = *r.screened / r.step.time - 1;
     errors_.push_back(error);
@@ -207,7 +285,7 @@ void PlanSearch::take_simulated(std::size_t index, const Simulated& simulated) {
     const Score x = score(a), y = score(b);
     return x < y || (!(y < x) && a.index < b.index);
   };
-  corners_.push_back(corner(r.screened.value_or(r.step.time), r.peak_memory, r.layout));
+  simulated_front_.add(corner(r.screened.value_or(r.step.time), r.peak_memory, r.layout));
   ranked_.insert(std::upper_bound(ranked_.begin(), ranked_.end(), r, better), std::move(r));
 }
 
@@ -216,6 +294,8 @@ SearchCounts PlanSearch::counts() const {
   c.enumerated = layouts_.size();
   c.pruned_by_memory = misfits_;
   c.simulated = ranked_.size();
+  c.screened = static_cast<std::size_t>(
+      std::count_if(candidates_.begin(), candidates_.end(), [](const Candidate& candidate) { return !candidate.looked_at_only; }));
   if (!complete_) return c;
   const Score last = ranked_.size() < options_.keep ? Score{} : score(ranked_[options_.keep - 1]);
   for (const Candidate& candidate : candidates_) {

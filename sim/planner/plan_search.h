@@ -1,4 +1,5 @@
-// The best layouts of a scenario: exact memory first, then about how long a step takes, simulation last, the most promising first.
+// The best layouts of a scenario: exact memory and a bound of the step first, then about how long a step takes, simulation last, the most
+// promising first.
 //
 //   PlanSearch search(scenario, {.keep = 10});
 //   for (auto tasks = search.next(); !tasks.empty(); tasks = search.next())       // may be left at any time: best so far
@@ -7,7 +8,8 @@
 //
 // A layout is left out only if
 //   memory     it does not fit
-//   bound      a time that its step cannot undercut (workload/chunk_run.h) is above the keep-th best found
+//   bound      a time that its step cannot undercut (workload/chunk_run.h) is above the keep-th best found; where it leaves the layout no
+//              chance either to be the best of a value of an axis, or on the front, it is not screened (planner/chance.h)
 //   screening  its screened time (planner/screening.h), less what screening has been found to overestimate, is
 // The last is measured in every search: all that is simulated was screened before, the most promising, the front, and some drawn from
 // what is within reach, kReach times the best. The allowance is kLeastAllowance, or half again the largest overestimate seen with the
@@ -28,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/planner/chance.h"
 #include "sim/planner/score.h"
 #include "sim/planner/screening.h"
 #include "sim/planner/search_result.h"
@@ -50,6 +53,7 @@ struct Ranked {
 
 struct SearchCounts {
   std::size_t enumerated = 0, pruned_by_memory = 0, pruned_by_bound = 0, pruned_by_screening = 0, simulated = 0;
+  std::size_t screened = 0;  // of those that fit, whatever came of it
 };
 
 // How far screened times were from simulated ones.
@@ -118,15 +122,10 @@ class PlanSearch {
   struct Candidate {
     std::size_t layout = 0;
     Screened screened;
+    bool looked_at_only = true;  // its group was not screened
     bool simulated = false;
   };
 
-  // What the front weighs. Screened times are held against screened ones, lest each one's error bring its neighbours in.
-  struct Corner {
-    double gpu_seconds = 0, seconds = 0;
-    Bytes peak;
-    bool no_worse_than(const Corner& o) const { return gpu_seconds <= o.gpu_seconds && seconds <= o.seconds && peak <= o.peak; }
-  };
   Corner corner(Seconds step_time, Bytes peak, const Layout& layout) const;
 
   Score score(Seconds step_time, const Layout& layout) const { return score_of(clusters_[layout.cluster], layout.nodes, step_time); }
@@ -138,25 +137,33 @@ class PlanSearch {
   double gpus(const Layout& layout) const;
   bool may_be_on_front(const Candidate& c) const;
   bool within_reach(const Candidate& c) const;
+  std::vector<SearchTask> next_families();
   std::vector<SearchTask> next_groups();
   std::vector<SearchTask> next_candidates();
+  void sort_by_bound();
   void order_candidates();
+  void draw_some();
+  void take_looked(std::size_t family, const std::vector<Screened>& looked);
   void take_screened(std::size_t group, const std::vector<Screened>& screened);
   void take_simulated(std::size_t layout, const Simulated& simulated);
+  void know(std::size_t candidate, Seconds time);
 
   Scenario scenario_;
   SearchOptions options_;
   std::vector<Scenario> clusters_;
   std::vector<Layout> layouts_;
   std::unique_ptr<Screening> screening_;
-  std::size_t next_group_ = 0, settled_ = 0, ahead_ = 0;
-  std::vector<Candidate> candidates_;                // that fit, the most promising first once all are screened
+  std::size_t next_family_ = 0, groups_at_once_ = 0, settled_ = 0, ahead_ = 0;
+  std::vector<Candidate> candidates_;                // that fit, by their bound once all were looked at
   std::map<std::size_t, std::size_t> candidate_of_;  // by layout
-  std::vector<std::size_t> wanted_;                  // candidates that are simulated whatever comes: the own plan, some from all over
-  bool ordered_ = false, complete_ = false;
+  std::vector<Chance> chances_;                      // of candidates_
+  std::size_t axis_values_ = 0;
+  std::vector<std::size_t> order_;   // candidates that may be simulated, the most promising first
+  std::vector<std::size_t> wanted_;  // that are simulated whatever comes: the own plan, some from all within reach
+  bool sorted_ = false, drawn_ = false, complete_ = false;
   std::vector<Ranked> ranked_;
   std::map<std::pair<std::size_t, std::int64_t>, Score> best_of_size_;  // cluster, nodes
-  std::vector<Corner> corners_;                                         // of what was simulated, by screened times
+  Front simulated_front_;  // by screened times, held against screened ones, lest each one's error bring its neighbours in
   std::array<double, kScheduleNames.size()> largest_over_{};
   std::vector<double> errors_;
   std::size_t misfits_ = 0;

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "sim/estimate/steady_step.h"
+#include "sim/planner/kernel_key.h"
 #include "sim/planner/step_end_time.h"
 #include "sim/workload/block_times.h"
 #include "sim/workload/chunk_set.h"
@@ -30,27 +31,6 @@ LayerRouting least_load(const Scenario& s) {
   const double chosen = static_cast<double>(s.model.moe->num_experts_per_tok) / static_cast<double>(s.model.moe->n_routed_experts);
   even.served = routing.pad_to_capacity ? *routing.capacity_factor : std::min(1.0, *routing.capacity_factor * chosen);
   return even;
-}
-
-// Everything that a layout's kernels depend on, as text. Data parallelism and cut are not in it; of the schedule only whether kernels leave
-// SMs to the exchanges beside them.
-std::string kernel_key(const Layout& l, const Scenario& s) {
-  const Plan& p = l.plan;
-  std::string key;
-  const auto add = [&](auto number) { key += std::to_string(static_cast<std::int64_t>(number)) + ' '; };
-  add(l.cluster), add(l.nodes), add(p.tensor_parallel), add(p.sequence_parallel), add(p.tensor_parallel_overlap);
-  add(p.context_parallel), add(p.context_parallel_method), add(p.pipeline_parallel == 1), add(p.expert_parallel);
-  add(p.expert_tensor_parallel), add(p.micro_batch_size), add(p.precision), add(p.expert_placement), add(alternates_chunks(p));
-  add(p.recomputed_layers.method), add(p.recomputed_layers.count);
-  for (const RankAxis axis : p.rank_order) add(axis);
-  for (const RecomputeModule m : p.recompute) add(m);
-  key += '|';
-  for (const Offload o : p.offload) add(o);
-  // Elsewhere neighbours of a group lie as far apart whatever the pipeline.
-  const bool fused = s.calibration.stack.framework.value == Framework::fused;
-  if (p.rank_order.back() != RankAxis::pipeline || !fused) add(p.pipeline_parallel);
-  add(DeviceMesh(p, s.cluster).pipeline().ranks_per_node > 1);  // sends within a node hold SMs
-  return key;
 }
 
 Bytes peak_of(const std::vector<StageMemory>& memory) {
@@ -351,6 +331,7 @@ Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<La
     const auto [entry, fresh] = known.try_emplace(key, sets.size());
     if (fresh) sets.emplace_back();
     sets[entry->second].push_back(layout);
+    return entry->second;
   };
   for (std::size_t i = 0; i < layouts.size(); ++i) {
     const Layout& l = layouts[i];
@@ -362,7 +343,7 @@ Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<La
     }
     const std::string key = kernel_key(l, sized->scenario);
     add(i, family_of, key, families_);
-    add(i, group_of, key + " in " + std::to_string(l.plan.pipeline_parallel), groups_);
+    group_of_.push_back(add(i, group_of, key + " in " + std::to_string(l.plan.pipeline_parallel), groups_));
   }
   spread_loads();
 }

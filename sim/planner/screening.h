@@ -44,6 +44,7 @@ class Screening {
   // Layouts of one family or group, by their index; every layout is in one of each.
   const std::vector<std::vector<std::size_t>>& families() const { return families_; }
   const std::vector<std::vector<std::size_t>>& groups() const { return groups_; }
+  std::size_t group_of(std::size_t layout) const { return group_of_[layout]; }
   // One for each layout of the family: memory and bound. From many threads at once.
   std::vector<Screened> look(std::size_t family) const;
   // One for each layout of the group: times too. From many threads at once.
@@ -85,6 +86,7 @@ class Screening {
   const Screening* loads_of_;
   std::map<std::pair<std::size_t, std::int64_t>, std::unique_ptr<Sized>> sized_;  // by cluster and nodes
   std::vector<std::vector<std::size_t>> families_, groups_;
+  std::vector<std::size_t> group_of_;  // [layout]
   mutable OnceMap<ScheduleKey, Scheduled> schedules_;
   mutable OnceMap<LoadKey, ExpertLoad> loads_;
   mutable SharedRouting routing_;

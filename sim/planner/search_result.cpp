@@ -1,5 +1,6 @@
 #include "sim/planner/search_result.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <type_traits>
@@ -9,6 +10,8 @@
 namespace trillion {
 
 namespace {
+
+constexpr std::array<std::string_view, 3> kTaskNames = {"look", "screen", "simulate"};  // in the order of SearchTask::What
 
 class Writer {
  public:
@@ -86,7 +89,17 @@ void each_figure(Step& r, Visit& visit) {
 }  // namespace
 
 std::string to_text(const SearchTask& task) {
-  return (task.what == SearchTask::What::screen ? "screen " : "simulate ") + std::to_string(task.index);
+  return std::string(kTaskNames.at(static_cast<std::size_t>(task.what))) + " " + std::to_string(task.index);
+}
+
+std::optional<SearchTask> task_of_text(std::string_view text) {
+  const std::size_t space = std::min(text.find(' '), text.size());
+  const auto name = std::find(kTaskNames.begin(), kTaskNames.end(), text.substr(0, space));
+  if (name == kTaskNames.end() || space == text.size()) return std::nullopt;
+  SearchTask task{static_cast<SearchTask::What>(name - kTaskNames.begin()), 0};
+  const auto end = std::from_chars(text.data() + space + 1, text.data() + text.size(), task.index);
+  if (end.ec != std::errc{} || end.ptr != text.data() + text.size()) return std::nullopt;
+  return task;
 }
 
 std::string to_text(const std::vector<Screened>& group) {

@@ -13,13 +13,14 @@
 
 namespace trillion {
 
-// A piece of a search's work: a group of layouts to screen, or a layout to simulate.
+// A piece of a search's work: a family of layouts to look at, a group to screen, or a layout to simulate.
 struct SearchTask {
-  enum class What { screen, simulate } what = What::screen;
-  std::size_t index = 0;  // into Screening::groups(), or of the layout
+  enum class What { look, screen, simulate } what = What::look;
+  std::size_t index = 0;  // into Screening::families(), Screening::groups(), or of the layout
   friend auto operator<=>(const SearchTask&, const SearchTask&) = default;
 };
-std::string to_text(const SearchTask& task);  // "screen 17", "simulate 1234"
+std::string to_text(const SearchTask& task);  // "look 3", "screen 17", "simulate 1234"
+std::optional<SearchTask> task_of_text(std::string_view text);
 
 // A simulated layout. `step` holds what tells layouts apart: time, tokens, FLOPs, phases, exposed and compute seconds, interval, clock,
 // layers_per_stage, data_parallel, micro_batches; no memory table, traffic or origins, which `trillion simulate` shows.

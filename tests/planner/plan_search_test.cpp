@@ -118,9 +118,14 @@ TEST(PlanSearch, ANarrowNetworkIsAsNarrowAsForSimulate) {
 
 TEST(PlanSearch, ACutSearchSimulatesTheMostPromisingSoFar) {
   PlanSearch search(setting(dense_model(8)), {.keep = 5});
-  const std::vector<SearchTask> first = search.next();
-  ASSERT_EQ(first.front().what, SearchTask::What::screen);
-  for (const SearchTask& task : first) search.take(task, search.perform(task));
+  std::vector<SearchTask> tasks = search.next();
+  ASSERT_EQ(tasks.front().what, SearchTask::What::look);
+  while (tasks.front().what == SearchTask::What::look) {
+    for (const SearchTask& task : tasks) search.take(task, search.perform(task));
+    tasks = search.next();
+  }
+  ASSERT_EQ(tasks.front().what, SearchTask::What::screen);
+  for (const SearchTask& task : tasks) search.take(task, search.perform(task));
   ASSERT_TRUE(search.ranked().empty());
   const std::vector<SearchTask> hurried = search.best_screened();
   ASSERT_FALSE(hurried.empty());
@@ -132,6 +137,15 @@ TEST(PlanSearch, ACutSearchSimulatesTheMostPromisingSoFar) {
     EXPECT_GE(other.step_time.value(), search.ranked().front().screened->value());
   }
   EXPECT_TRUE(search.best_screened().empty()) << "something was simulated";
+}
+
+TEST(PlanSearch, CutWhileItLooksItSimulatesWhatHasTheLeastBounds) {
+  PlanSearch search(setting(dense_model(8)), {.keep = 5});
+  for (const SearchTask& task : search.next()) search.take(task, search.perform(task));
+  const std::vector<SearchTask> hurried = search.best_screened();
+  ASSERT_FALSE(hurried.empty());
+  for (const SearchTask& task : hurried) search.take(task, search.perform(task));
+  EXPECT_EQ(search.ranked().size(), hurried.size());
 }
 
 TEST(PlanSearch, WhoKeepsTheLimitsComesFirst) {

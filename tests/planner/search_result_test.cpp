@@ -56,7 +56,10 @@ TEST(SearchResult, WhatIsNoResultThrows) {
 }
 
 TEST(SearchResult, TasksHaveNames) {
+  EXPECT_EQ(to_text(SearchTask{SearchTask::What::look, 5}), "look 5");
   EXPECT_EQ(to_text(SearchTask{SearchTask::What::screen, 17}), "screen 17");
+  EXPECT_EQ(task_of_text("simulate 3"), (SearchTask{SearchTask::What::simulate, 3}));
+  for (const char* none : {"", "look", "look x", "look 3 ", "peek 3"}) EXPECT_FALSE(task_of_text(none)) << none;
   EXPECT_EQ(to_text(SearchTask{SearchTask::What::simulate, 3}), "simulate 3");
 }
 
