@@ -1,4 +1,8 @@
 // A block's kernels one after the other: the sum over its operations, communication left out; recomputation is the input gradient's.
+// As chains, with the communication that a pass waits for:
+//   parts    lead, busy and tail are kernels and communication, all of a chain that nothing runs beside
+//   joined   what lies between two kernels keeps the compute stream from others, what comes first or last does not
+//   load     more of it is never shorter
 #include "sim/workload/block_times.h"
 
 #include <gtest/gtest.h>
@@ -36,6 +40,34 @@ TEST(BlockTimes, AddsUpKernelsByPass) {
     without_experts.recompute.insert(without_experts.recompute.end(), block.experts.begin(), block.experts.end());
     EXPECT_GE(block_times(without_experts, timing, conditions).input_gradient, times.input_gradient);
   }
+}
+
+TEST(BlockTimes, ChainsAreKernelsAndWhatTheyWaitFor) {
+  BlockSetting setting = deepseek_v3(16);
+  const Calibration calibration = linear_calibration();
+  const Cluster cluster = linear_cluster(4);
+  const Timing timing(calibration, cluster);
+  const Conditions conditions{.sms = cluster.gpu.sms, .load = Load::sustained};
+  const Block block = setting.block(BlockKind::moe_layer);
+  const BlockTimes kernels = block_times(block, timing, conditions);
+  const BlockChains chains = block_chains(block, {}, timing, conditions);
+  EXPECT_DOUBLE_EQ(chains.forward.kernels, kernels.forward.value());
+  EXPECT_DOUBLE_EQ(chains.weights, kernels.weight_gradient.value());
+  const double dispatch = timing.time(std::get<Collective>(block.exchanges.dispatch->what)).time.value();
+  const double combine = timing.time(std::get<Collective>(block.exchanges.combine->what)).time.value();
+  ASSERT_GT(dispatch, 0);
+  EXPECT_DOUBLE_EQ(chains.forward.lead, 0);
+  EXPECT_NEAR(chains.forward.busy / (kernels.forward.value() + dispatch), 1, 1e-12) << "experts wait for the dispatch";
+  EXPECT_DOUBLE_EQ(chains.forward.tail, combine);
+  EXPECT_DOUBLE_EQ(chains.forward.exchanges, dispatch + combine);
+  EXPECT_GT(chains.backward.lead, 0) << "the output's gradient goes to the experts first";
+  ChainTime two = chains.forward;
+  two += chains.forward;
+  EXPECT_NEAR(two.busy / (2 * chains.forward.busy + combine), 1, 1e-12);
+  EXPECT_DOUBLE_EQ(two.tail, combine);
+  LayerRouting uneven;
+  uneven.rank_load_max_over_mean = 1.5;
+  EXPECT_GT(block_chains(block, uneven, timing, conditions).forward.busy, chains.forward.busy);
 }
 
 }  // namespace

@@ -73,6 +73,24 @@ TEST(Memory, DualPipeHoldsEveryStageTwice) {
   }
 }
 
+// Of every schedule and sharding: the mean rank's states are at most the fullest rank's whole, and most of it where states are most.
+TEST(Memory, TheMeanRanksStatesAreNoMoreThanTheFullestNeeds) {
+  for (const ScheduleKind schedule : {ScheduleKind::one_f_one_b, ScheduleKind::dualpipe, ScheduleKind::zb_v}) {
+    for (const Sharding sharding : {Sharding::none, Sharding::zero_1, Sharding::zero_2, Sharding::zero_3}) {
+      Scenario s = pipeline(schedule, 4);
+      s.plan.sharding = sharding;
+      const LaidOutStep step(s);
+      const LayerRouting even;
+      BlockMemory blocks(s, step.mesh, even);
+      Bytes fullest;
+      for (const StageMemory& m : step.memory()) fullest = std::max(fullest, m.peak());
+      const Bytes mean = mean_states(s, step.mesh, blocks);
+      EXPECT_LE(mean, fullest);
+      EXPECT_GT(mean.value(), (sharding == Sharding::none ? 0.3 : 0.05) * fullest.value());
+    }
+  }
+}
+
 TEST(Memory, OneFOneBKeepsWhatIsBetweenItAndTheEnd) {
   Scenario s = pipeline(ScheduleKind::one_f_one_b, 4);
   const LaidOutStep step(s);
