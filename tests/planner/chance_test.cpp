@@ -11,7 +11,7 @@
 
 #include "sim/base/random.h"
 
-namespace trillion {
+namespace trillion::chance_test {
 namespace {
 
 Corner corner(double time, double peak) { return {time, time, Bytes{peak}}; }
@@ -67,4 +67,4 @@ TEST(Chance, AFrontKeepsThoseThatNobodyBeats) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::chance_test

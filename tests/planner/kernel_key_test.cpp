@@ -5,7 +5,7 @@
 
 #include "tests/support/linear_machine.h"
 
-namespace trillion {
+namespace trillion::kernel_key_test {
 namespace {
 
 using namespace testing_support;
@@ -31,4 +31,4 @@ TEST(KernelKey, OnlyWhatKernelsDependOnTellsLayoutsApart) {
 }
 
 }  // namespace
-}  // namespace trillion
+}  // namespace trillion::kernel_key_test
