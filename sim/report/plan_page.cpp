@@ -24,7 +24,7 @@ std::string counts_text(const PlanSearch& search) {
   if (c.pruned_by_bound > 0) text += fmt::format(", {} cannot be among the best by their bound", grouped(c.pruned_by_bound));
   if (c.pruned_by_screening > 0) text += fmt::format(", {} are not by their screened time", grouped(c.pruned_by_screening));
   text += fmt::format(", {} simulated whole", grouped(c.simulated));
-  if (c.screened > 0) text += fmt::format("; {} were screened", grouped(c.screened));
+  if (c.screened > 0) text += fmt::format(" of {} screened", grouped(c.screened));
   if (!search.complete()) {
     text += fmt::format(", {} not looked at to the end: the search was cut, and what is shown is the best so far",
                         grouped(c.enumerated - c.pruned_by_memory - c.simulated));
