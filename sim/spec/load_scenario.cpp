@@ -8,6 +8,7 @@
 #include "sim/base/checksum.h"
 #include "sim/base/closest_word.h"
 #include "sim/spec/cluster_document.h"
+#include "sim/spec/expert_misfits.h"
 #include "sim/spec/load.h"
 #include "sim/spec/load_calibration.h"
 
@@ -68,9 +69,10 @@ struct Part {
   std::string file;  // as the report names it; "inline" for a mapping without a base
 };
 
+SourceLocation place_of(const YamlReader& reader, std::string_view key) { return reader.document().location(reader.node(key)->position); }
+
 // A path in a file is relative to that file; one from the command line to the working directory, where it is there.
-fs::path resolve(const YamlReader& root, std::string_view key, const fs::path& scenario, const std::string& written) {
-  const SourceLocation where = root.document().location(root.node(key)->position);
+fs::path resolve(const SourceLocation& where, const fs::path& scenario, const std::string& written) {
   std::error_code error;
   if (where.line == 0 && fs::exists(written, error)) return written;
   return (where.line == 0 ? scenario : fs::path(where.file)).parent_path() / written;
@@ -125,7 +127,7 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
   if (root.kind_of(key) != YamlNode::Kind::mapping) {
     const std::string written = root.text(key);
     if (root.failed(key)) return part;
-    fs::path path = resolve(root, key, scenario, written);
+    fs::path path = resolve(place_of(root, key), scenario, written);
     if (key == "model") path = model_file(path.string());
     part.file = normal(path);
     part.document = open_file(root, key, key, path);
@@ -141,7 +143,7 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
   YamlReader reader = YamlReader::open(inline_text, diagnostics);  // for `base` alone: the other keys are the base file's
   const std::string written = reader.text("base");
   if (reader.failed("base")) return part;
-  const fs::path path = resolve(reader, "base", scenario, written);
+  const fs::path path = resolve(place_of(reader, "base"), scenario, written);
   part.file = normal(path);
   part.document = open_file(reader, "base", key, path);
   if (part.document) {
@@ -158,7 +160,7 @@ Part open_part(YamlReader& root, const std::string& key, const fs::path& scenari
 // The schedule that a plan names a file for.
 void read_schedule_file(YamlReader& plan, Plan& p, const fs::path& scenario) {
   if (!p.schedule_file || plan.failed("schedule_file")) return;
-  const fs::path path = resolve(plan, "schedule_file", scenario, p.schedule_file->path);
+  const fs::path path = resolve(place_of(plan, "schedule_file"), scenario, p.schedule_file->path);
   std::ifstream stream(path);
   if (!stream) {
     plan.problem("schedule_file", "there is no file " + normal(path));
@@ -282,6 +284,14 @@ void check_search(const Scenario& s, YamlReader& r) {
   }
 }
 
+// REQUIRES: the scenario is valid.
+void check_loads(const Scenario& s, const YamlDocument& document, const fs::path& scenario, Diagnostics& diagnostics) {
+  if (s.training.routing.loads.empty()) return;
+  const YamlNode& written = *document.root().find("training")->find("routing")->find("loads");
+  const fs::path path = resolve(document.location(written.position), scenario, written.text);
+  for (Diagnostic& misfit : expert_misfits(s.training.routing.loads, normal(path), s.model)) diagnostics.add(std::move(misfit));
+}
+
 }  // namespace
 
 Scenario load_scenario(const std::string& path, const Overrides& overrides) {
@@ -320,6 +330,7 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
     if (diagnostics.empty()) root.report(s.perturbations.validate(s.cluster.gpus()), "perturbations");
   }
   if (diagnostics.empty()) root.report(s.validate());
+  if (diagnostics.empty()) check_loads(s, split.scenario, file, diagnostics);
   root.finish();
   note_files(s);
   note_defaults(s, "", root);

@@ -57,6 +57,14 @@ TEST_F(LoadScenario, AWrittenScheduleLiesBesideTheScenario) {
   EXPECT_THAT(mistakes({"training.batch_size_schedule=null"}), ElementsAre(HasSubstr("'plan.schedule_file': there is no file")));
 }
 
+TEST_F(LoadScenario, MeasuredLoadsAreOfTheModelsExperts) {
+  write("loads.csv", "layer,expert,count\n3,0,5\n3,256,1\n");
+  write("scenario.yaml", replaced(text_, "    balance: loss_free", "    loads: loads.csv\n    balance: measured"));
+  EXPECT_THAT(mistakes(), ElementsAre("loads.csv:3:1 expert 256: the model has experts 0 to 255"));
+  write("loads.csv", "layer,expert,count\n3,0,5\n3,255,1\n");
+  EXPECT_EQ(load().training.routing.loads.size(), 2u);
+}
+
 TEST_F(LoadScenario, FolderAndFileAreTheSame) {
   for (const fs::path& path : {folder_, folder_ / "scenario.yaml", folder_ / ""}) {
     const Scenario s = load_scenario(path.string());
