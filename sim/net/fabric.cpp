@@ -69,6 +69,7 @@ Fabric::Fabric(const Cluster& cluster, const Clos& clos, const Dragonfly& dragon
       nic_latency_(cluster.scale_out.nic_latency),
       hop_latency_(cluster.scale_out.hop_latency) {
   number_links(cluster);
+  for (std::int64_t nic = 0; nic < nics_; ++nic) leaf_of_nic_.push_back(narrow(find_leaf_of_nic(nic)));
   for (std::size_t direct = 0; direct < kMeets; ++direct) {
     for (std::size_t relayed = 0; relayed < kMeets; ++relayed) {
       classes_[direct * kMeets + relayed] = shortest_path(static_cast<Meet>(direct), static_cast<Meet>(relayed));

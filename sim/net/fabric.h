@@ -160,13 +160,14 @@ class Fabric {
 
   void runs(const Route& start, std::int64_t nic_a, std::int64_t nic_b, std::vector<LinkShare>& into) const;  // of a whole tree
   bool is_dragonfly() const { return dragonfly_.groups > 0; }
-  std::int64_t leaf_of_nic(std::int64_t nic) const;
+  std::int64_t find_leaf_of_nic(std::int64_t nic) const;  // in a dragonfly, its router
+  std::int64_t leaf_of_nic(std::int64_t nic) const { return leaf_of_nic_[static_cast<std::size_t>(nic)]; }
   std::int64_t pod_of_leaf(std::int64_t leaf) const;
   std::int64_t relay_for(std::int64_t a, std::int64_t b) const;  // the GPU of a's node in b's place
   Meet meet(std::int64_t nic_a, std::int64_t nic_b) const;
   PathClass class_of(std::int64_t a, std::int64_t b) const;
 
-  // The equal routes of a pair are numbered; these count and make them, whole or not.
+  // A pair's equal routes are numbered; these count and make them, whole or not.
   Route route_start(std::int64_t a, std::int64_t b, std::int64_t& nic_a) const;  // up to the NIC; all there is within a domain
   std::int64_t paths_between(std::int64_t nic_a, std::int64_t nic_b) const;
   std::int64_t spread_paths_between(std::int64_t nic_a, std::int64_t nic_b) const;  // with detours, numbered after those
@@ -183,7 +184,6 @@ class Fabric {
   void append_local(Route& route, std::int64_t from, std::int64_t to) const;
   std::pair<Point, Point> ends_of_upward(Block block, std::uint32_t index) const;
   std::pair<Point, Point> ends_between_routers(Block block, std::uint32_t index) const;
-
   std::int64_t gpus_ = 0, gpus_per_node_ = 1, domain_gpus_ = 1, rails_ = 0, nics_ = 0;
   Clos clos_;
   Dragonfly dragonfly_;
@@ -192,6 +192,7 @@ class Fabric {
   Seconds nvlink_latency_, nic_latency_, hop_latency_;
   std::array<BlockRow, block_end + 1> blocks_{};
   std::array<PathClass, kMeets * kMeets> classes_{};
+  std::vector<std::uint32_t> leaf_of_nic_;
   std::vector<bool> broken_;                  // by link; empty: none is
   std::shared_ptr<const SwitchGraph> graph_;  // only with failures
 };

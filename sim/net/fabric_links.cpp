@@ -110,8 +110,7 @@ std::int64_t Fabric::nic_of(std::int64_t gpu) const {
   return node * rails_ + place * rails_ / gpus_per_node_;
 }
 
-// In a dragonfly, its router.
-std::int64_t Fabric::leaf_of_nic(std::int64_t nic) const {
+std::int64_t Fabric::find_leaf_of_nic(std::int64_t nic) const {
   if (is_dragonfly()) return nic / dragonfly_.nics_per_router;
   const std::int64_t block = nic / rails_ / clos_.nodes_per_leaf, rail = nic % rails_;
   if (!clos_.per_rail_leaves) return block;

@@ -68,7 +68,7 @@ void FluidClocks::find_lowest(std::uint32_t l) {
   }
 }
 
-void FluidClocks::set_next(std::uint32_t l, double now) {
+void FluidClocks::find_next(std::uint32_t l, double now) {
   if (clocks_[l].stale) find_lowest(l);
   Clock& clock = clocks_[l];
   const double level = state_.levels[l];

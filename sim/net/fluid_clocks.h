@@ -31,7 +31,9 @@ class FluidClocks {
   void advance(std::uint32_t link, double now);
   // REQUIRES: the link and the bundle's holder were advanced to the same instant.
   void hold(std::uint32_t link, std::uint32_t bundle);
-  void set_next(std::uint32_t link, double now);
+  void set_next(std::uint32_t link, double now) {
+    if (clocks_[link].stale || state_.levels[link] < kNever) find_next(link, now);
+  }
   // Whether no link that was left out is overfilled by bundles above their guards, as far as set_next has seen any.
   bool guarded();
 
@@ -51,6 +53,7 @@ class FluidClocks {
   };
   double moved_by(std::uint32_t link, double now) const;
   void find_lowest(std::uint32_t link);
+  void find_next(std::uint32_t link, double now);
 
   FluidBundles& state_;
   std::vector<Clock> clocks_;    // by live link, and nobody's

@@ -66,32 +66,48 @@ FluidPairs::Sums FluidPairs::sums(std::uint32_t l) const {
   const FluidBundles::LiveLink& link = state_.live[l];
   const double* levels = state_.levels.data();
   const std::uint32_t *places = places_.data(), *holders = state_.holders.data();
-  const std::uint32_t group = group_, at = at_;
-  Sums s;
+  const std::uint32_t at = at_;
+  double taken = 0, rising = 0;
   bool takes = false;
   for (std::uint32_t c = link.first; c < link.end; ++c) {
     const FluidBundles::Crossing crossing = state_.crossings[c];
-    const std::uint32_t place = places[crossing.other];
-    const bool before = place < group, rises = place >= at;
-    s.before += value_if(before, crossing.weight * levels[crossing.other]);
-    s.grouped += value_if(!before & !rises, crossing.weight);
-    s.rising += value_if(rises, crossing.weight);
+    const bool rises = places[crossing.other] >= at;
+    taken += value_if(!rises, crossing.weight * levels[crossing.other]);
+    rising += value_if(rises, crossing.weight);
     takes |= rises & (holders[crossing.bundle] != l);
   }
-  s.takes = takes;
+  return {taken, rising, takes};
+}
+
+FluidPairs::GroupSums FluidPairs::group_sums(std::uint32_t l) const {
+  GroupSums s;
+  for (std::uint32_t c = state_.live[l].first; c < state_.live[l].end; ++c) {
+    const FluidBundles::Crossing crossing = state_.crossings[c];
+    const std::uint32_t place = places_[crossing.other];
+    if (place >= at_) continue;
+    if (place < group_) {
+      s.before += crossing.weight * state_.levels[crossing.other];
+    } else {
+      s.grouped += crossing.weight;
+    }
+  }
   return s;
 }
 
 void FluidPairs::place_next() {
+  constexpr double kNever = FluidBundles::kNever;
   const std::uint32_t l = order_[at_];
   const Sums s = sums(l);
-  const double capacity = state_.live[l].capacity, missing = -kRounding * capacity;
-  const double left = capacity - s.before, left_then = s.grouped > 0 ? left - level_ * s.grouped : left;
-  double level = s.rising > 0 ? left_then / s.rising : left_then < missing ? 0 : FluidBundles::kNever;
+  const double capacity = state_.live[l].capacity, left = capacity - s.taken, missing = -kRounding * capacity;
+  double level = s.rising > 0 ? left / s.rising : left < missing ? 0 : kNever;
   if (group_ < at_ && level <= level_ * kNear) {
-    const double weight = s.grouped + s.rising;
-    if (left - (weight > 0 ? level_ * weight : 0) < missing) return put_before_group();
-    if (level <= level_ || left / weight <= level_) return place(l, level_, s.takes);
+    if (level_ == kNever && level < kNever) return put_before_group();
+    if (level == kNever) return place(l, kNever, s.takes);
+    // As if the group's links had not been filled.
+    const GroupSums g = group_sums(l);
+    const double weight = g.grouped + s.rising, alone = capacity - g.before;
+    if (alone - level_ * weight < missing) return put_before_group();
+    if (level <= level_ || alone / weight <= level_) return place(l, level_, s.takes);
   }
   level = std::max(level, level_);  // rounding must not make it fall
   if (at_ + 1 < end_ && level > state_.levels[order_[at_ + 1]]) return keep_for_later(level);

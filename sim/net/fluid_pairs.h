@@ -38,14 +38,16 @@ class FluidPairs {
   static constexpr std::uint32_t kPending = std::numeric_limits<std::uint32_t>::max();
 
   struct Sums {
-    double before = 0;   // what goes at the levels of links before those of the present level
-    double grouped = 0;  // weight of what these hold
-    double rising = 0;
-    bool takes = false;  // of what rises, something that another held
+    double taken = 0, rising = 0;  // what goes at the levels of placed links; weight of what rises
+    bool takes = false;            // of what rises, something that another held
+  };
+  struct GroupSums {
+    double before = 0, grouped = 0;  // what goes at lower levels than the present one; weight of what goes at that
   };
 
   void order(std::uint32_t part);
   Sums sums(std::uint32_t link) const;
+  GroupSums group_sums(std::uint32_t link) const;
   void place_next();
   void place(std::uint32_t link, double level, bool takes);
   void put_before_group();

@@ -51,6 +51,7 @@ void FluidRun::bundle_anew(double reach) {
   for (std::uint32_t l = 0; l < links; ++l) seeds_[l] = l;
   seeds_of_part_.assign(state_.parts.size(), 0);
   change_ = 0;
+  passing_.assign(links, {});
   visits_.assign(links, {});
   changed_.resize(links);
   filling_.assign(links, {});
@@ -83,7 +84,10 @@ bool FluidRun::fill_pairs() {
   std::erase_if(seeds_, [&](std::uint32_t l) { return by_pairs(state_.live[l].part); });
   for (const std::uint32_t p : parts_of_pairs_) {
     if (by_pairs(p) && !pairs_.fill(p, lowest_, now_)) return false;
-    if (!by_pairs(p)) pairs_.forget(p);
+    if (!by_pairs(p)) {
+      pairs_.forget(p);
+      std::fill_n(passing_.begin() + state_.parts[p].first, state_.parts[p].pairs ? state_.parts[p].count : 0, Passing{});
+    }
     seeds_of_part_[p] = 0;
   }
   return true;
@@ -102,25 +106,42 @@ void FluidRun::collect_changed() {
   for (std::size_t k = 0; k < blocks; ++k) find_lowest_of_block(k);
 }
 
-// What is left for a link's bundles that are not slower. Summed anew, so that no rounding adds up; without branches, since who is slower
-// is as good as random.
+// What is left for a link's bundles that are not slower. Summed anew, so that no rounding adds up.
 void FluidRun::collect(std::uint32_t place) {
   const std::uint32_t l = changed_[place];
   if (!state_.live[l].swept) state_.sweep(l);
   clocks_.advance(l, now_);
   const FluidBundles::LiveLink& link = state_.live[l];
+  const Taken keys = collect_crossings(link.first, link.first_passing);
+  Taken passing;
+  // Whoever rises has every link visited that it passes.
+  if (passing_[l].highest < lowest_) {
+    passing.taken = passing_[l].taken;
+  } else {
+    passing = collect_crossings(link.first_passing, link.end);
+    passing_[l] = {passing.taken, passing.bundles > 0 ? kNever : passing.highest};
+  }
+  const double left = link.capacity - keys.taken - passing.taken, used = keys.used + passing.used;
+  const std::uint32_t bundles = keys.bundles + passing.bundles;
+  filling_[place] = {left, used, 0, bundles, 0, passing.bundles > 0};
+  levels_[place] = bundles > 0 ? left / used : kNever;
+}
+
+// Without branches, since who is slower is as good as random.
+FluidRun::Taken FluidRun::collect_crossings(std::uint32_t begin, std::uint32_t end) {
+  Taken sum;
   std::uint32_t* rising = rising_.data();
   std::uint32_t* found = found_.data();
-  double taken = 0, used = 0;
-  std::uint32_t bundles = 0, first_seen = 0;
+  std::uint32_t first_seen = 0;
   const double lowest = lowest_;
-  for (std::uint32_t c = link.first; c < link.end; ++c) {
+  for (std::uint32_t c = begin; c < end; ++c) {
     const FluidBundles::Crossing crossing = state_.crossings[c];
     const double rate = state_.rate(crossing.bundle);
     const std::uint32_t rises = rate < lowest ? 0 : 1;
-    taken += value_if(rises == 0, crossing.weight * rate);
-    used += value_if(rises != 0, crossing.weight);
-    bundles += rises;
+    sum.taken += value_if(rises == 0, crossing.weight * rate);
+    sum.used += value_if(rises != 0, crossing.weight);
+    sum.highest = std::max(sum.highest, rate);
+    sum.bundles += rises;
     found[first_seen] = crossing.bundle;
     first_seen += rises & ~rising[crossing.bundle];
     rising[crossing.bundle] |= rises;
@@ -128,8 +149,7 @@ void FluidRun::collect(std::uint32_t place) {
   for (std::uint32_t i = 0; i < first_seen; ++i) {
     for (const FluidBundles::Use& use : state_.uses_of(found[i])) visit(use.link);
   }
-  filling_[place] = {link.capacity - taken, used, 0, bundles, 0};
-  levels_[place] = bundles > 0 ? (link.capacity - taken) / used : kNever;
+  return sum;
 }
 
 void FluidRun::find_lowest_of_block(std::size_t block) {
@@ -167,13 +187,16 @@ bool FluidRun::stop_bundles_of(std::uint32_t place, double level) {
   const FluidBundles::LiveLink& link = state_.live[l];
   std::uint32_t* rising = rising_.data();
   std::uint32_t* found = found_.data();
-  std::uint32_t stopped = 0, passing = 0;
+  std::uint32_t stopped = 0;
   for (std::uint32_t c = link.first; c < link.first_passing; ++c) {
     found[stopped] = state_.crossings[c].bundle;
     stopped += rising[found[stopped]];
   }
-  for (std::uint32_t c = link.first_passing; c < link.end; ++c) passing |= rising[state_.crossings[c].bundle];
-  if (passing != 0) return false;
+  if (filling_[place].passing_rise) {
+    for (std::uint32_t c = link.first_passing; c < link.end; ++c) {
+      if (rising[state_.crossings[c].bundle] != 0) return false;
+    }
+  }
   state_.levels[l] = level;
   for (std::uint32_t i = 0; i < stopped; ++i) {
     const std::uint32_t b = found[i];

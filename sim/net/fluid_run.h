@@ -25,6 +25,16 @@ class FluidRun {
     double left = 0, rising = 0;
     double stopped = 0;                              // of `rising`, at the present level
     std::uint32_t bundles = 0, stopped_bundles = 0;  // that rise, and of these
+    bool passing_rise = false;                       // some of them
+  };
+  // What passing bundles take of a link while none of them changes its rate, and the highest of these; kNever: not known.
+  struct Passing {
+    double taken = 0, highest = kNever;
+  };
+  // Sums over some of a link's crossings, while collecting.
+  struct Taken {
+    double taken = 0, used = 0, highest = 0;
+    std::uint32_t bundles = 0;
   };
   // Where a live link is among the changed ones.
   struct Visit {
@@ -36,6 +46,7 @@ class FluidRun {
   bool fill_pairs();
   void collect_changed();
   void collect(std::uint32_t place);
+  Taken collect_crossings(std::uint32_t begin, std::uint32_t end);
   void visit(std::uint32_t link);
   void find_lowest_of_block(std::size_t block);
   bool fill();
@@ -59,6 +70,7 @@ class FluidRun {
 
   // Of what changes outside of these.
   std::uint32_t change_ = 0;
+  std::vector<Passing> passing_;        // by live link
   std::vector<Visit> visits_;           // by live link
   std::uint32_t changed_count_ = 0;     // links, with places in what follows
   std::vector<std::uint32_t> changed_;  // live links

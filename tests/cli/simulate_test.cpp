@@ -65,6 +65,44 @@ TEST(Simulate, TheTrafficOfAnExchangeIsATable) {
   EXPECT_THAT(dense.err, HasSubstr("has no experts"));
 }
 
+// One step of DeepSeek-V3 on all its GPUs, with other homes for its experts.
+std::vector<ReportFigure> with_experts(const std::vector<std::string>& plan) {
+  std::vector<std::string> words = {"simulate",
+                                    kDeepSeek,
+                                    "--quiet",
+                                    "--json",
+                                    "-",
+                                    "--set",
+                                    "training.global_batch_size=4096",
+                                    "--set",
+                                    "training.tokens=0",
+                                    "--set",
+                                    "training.batch_size_schedule=null"};
+  for (const std::string& key : plan) {
+    words.emplace_back("--set");
+    words.push_back("plan." + key);
+  }
+  const Ended ended = trillion_with(words);
+  EXPECT_EQ(ended.code, kExitDone) << ended.err;
+  return report_figures(ended.out, "report.json");
+}
+
+TEST(Simulate, CopiesOfTheBusiestExpertsEvenOutTheirRanks) {
+  const std::vector<ReportFigure> alone = with_experts({"expert_placement=load-balanced"}),
+                                  copied = with_experts({"expert_placement=load-balanced", "redundant_experts=64"});
+  const auto ratio = [&](const char* path) { return figure(copied, path)->number / figure(alone, path)->number; };
+  EXPECT_LT(ratio("routing.rank_load_max_over_mean"), 1) << "320 experts on 64 GPUs";
+  EXPECT_LT(ratio("step.exposed_s.straggler"), 1);
+  EXPECT_GT(ratio("memory.peak_bytes"), 1);
+  EXPECT_NEAR(ratio("routing.bytes_per_token_scale_out"), 1, 0.02) << "a token crosses to as many nodes";
+}
+
+TEST(Simulate, ExpertsOfOneNodeExchangeNothingBetweenNodes) {
+  const std::vector<ReportFigure> one = with_experts({"expert_parallel=8", "pipeline_parallel=32", "recompute=full"});
+  EXPECT_EQ(figure(one, "routing.bytes_per_token_scale_out")->number, 0) << "256 experts on 8 GPUs";
+  EXPECT_GT(figure(one, "routing.bytes_per_token_scale_up")->number, 0);
+}
+
 TEST(Simulate, SameSeedSameBytes) {
   const Folder folder;
   const auto report = [&](const std::string& threads, const std::string& seed) {
