@@ -70,10 +70,12 @@ enum class UnfusedPart {
   // or after the collective makes the first (torch/distributed/_functional_collectives.py, all_gather_tensor, reduce_scatter_tensor).
   sequence_copies,
   launches,  // of framework: fused, kernels that Python issues one by one (workload/launches.h)
+  blocking,  // the same, each only after the one before has ended (CUDA_LAUNCH_BLOCKING=1)
 };
-inline constexpr std::array<std::string_view, 16> kUnfusedPartNames = {
-    "attention",    "maximum",   "cross_entropy", "bias",     "layouts",  "gradient_sums",  "squared_relu",    "accumulation",
-    "expert_casts", "optimizer", "loss_scaling",  "rms_norm", "rotation", "repeated_heads", "sequence_copies", "launches"};
+inline constexpr std::array<std::string_view, 17> kUnfusedPartNames = {
+    "attention",    "maximum",        "cross_entropy",   "bias",      "layouts",      "gradient_sums",
+    "squared_relu", "accumulation",   "expert_casts",    "optimizer", "loss_scaling", "rms_norm",
+    "rotation",     "repeated_heads", "sequence_copies", "launches",  "blocking"};
 
 // What the software stack does around the kernels.
 struct Stack {

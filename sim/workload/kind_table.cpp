@@ -70,8 +70,9 @@ WireBytes wire_bytes(const Collective& c) {
 }
 
 IssueCosts issue_costs(const Stack& stack) {
-  IssueCosts costs{stack.kernel_gap.value, {}, {}, {}};
-  if (stack.framework.value == Framework::fused && !stack.runs_apart(UnfusedPart::launches)) return costs;
+  IssueCosts costs{stack.kernel_gap.value, {}, {}, {}, false};
+  costs.blocking = stack.framework.value == Framework::fused && stack.runs_apart(UnfusedPart::blocking);
+  if (stack.framework.value == Framework::fused && !costs.blocking && !stack.runs_apart(UnfusedPart::launches)) return costs;
   costs.host_product = stack.host_product.value;
   costs.host_elementwise = stack.host_elementwise.value;
   costs.host_wait = stack.host_wait.value;
@@ -172,7 +173,9 @@ KindId KindTable::kind_on_links(const Operation& op, const Timed& timed, const R
 
 KindId KindTable::intern(const Operation& op, const Timed& timed, double slowdown, std::vector<LinkUse> links) {
   const bool kernel = op.lane == Lane::compute;
-  const auto duration = [&](Seconds alone) { return SimTime::from(kernel ? alone * slowdown + costs_.kernel_gap : alone); };
+  const bool waited_for = costs_.blocking && (kernel || op.lane == Lane::tensor);
+  const Seconds gap = waited_for ? costs_.host_wait + (kernel ? issue_of(op) : Seconds{}) : kernel ? costs_.kernel_gap : Seconds{};
+  const auto duration = [&](Seconds alone) { return SimTime::from(alone * (kernel ? slowdown : 1.0) + gap); };
   const KernelTime& loaded = timed.loaded;
   TaskKind kind{op.label, static_cast<std::uint16_t>(op.category), duration(loaded.time), std::move(links)};
   if (timed.company == Company::shared && (kernel || holds_sms(op))) {
@@ -191,12 +194,15 @@ KindId KindTable::intern(const Operation& op, const Timed& timed, double slowdow
   return id;
 }
 
+Seconds KindTable::issue_of(const Operation& op) const {
+  const Seconds one = std::holds_alternative<MemoryBound>(op.what) ? costs_.host_elementwise : costs_.host_product;
+  return one.value() > 0 ? one + costs_.host_elementwise * static_cast<double>(op.host_calls) : Seconds{};
+}
+
 KindId KindTable::launch_of(const Operation& op) {
-  const bool product = !std::holds_alternative<MemoryBound>(op.what);
-  const Seconds one = product ? costs_.host_product : costs_.host_elementwise;
-  if (one.value() <= 0) return {};
-  const Seconds cost = one + costs_.host_elementwise * static_cast<double>(op.host_calls);
-  return add_launch(product ? "launch product" : "launch", SimTime::from(cost));
+  const Seconds cost = issue_of(op);
+  if (cost.value() <= 0 || costs_.blocking) return {};
+  return add_launch(std::holds_alternative<MemoryBound>(op.what) ? "launch" : "launch product", SimTime::from(cost));
 }
 
 KindId KindTable::after_wait(KindId launch) {

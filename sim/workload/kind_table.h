@@ -52,6 +52,9 @@ struct IssueCosts {
   // Of the host to issue a product or attention, and anything else; 0: nothing waits for the host.
   Seconds host_product, host_elementwise;
   Seconds host_wait;  // from the end of a kernel whose result it needs until it goes on
+  // The host issues a kernel when the one before has ended (UnfusedPart::blocking): it never runs ahead, so that what it spends lies
+  // between the kernels and counts with them.
+  bool blocking = false;
 };
 IssueCosts issue_costs(const Stack& stack);
 
@@ -115,6 +118,7 @@ class KindTable {
  private:
   KernelTime time(const Operation& operation) const;
   double pace_in_company(const Operation& operation, Seconds alone) const;
+  Seconds issue_of(const Operation& operation) const;
   KindId intern(const Operation& operation, const Timed& timed, double slowdown, std::vector<LinkUse> links);
   KindId add_launch(const std::string& label, SimTime duration);
 

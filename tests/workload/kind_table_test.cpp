@@ -200,6 +200,30 @@ TEST_F(Kinds, InCompanyAKernelHasFewerSmsAndAShareOfTheRest) {
   EXPECT_EQ(in_company(exchange()).side, Side::none) << "its SMs are set aside";
 }
 
+// Issue and wait lie between the kernels; collectives are waited for, and issued with the kernel after them.
+TEST_F(Kinds, AHostThatWaitsForEachKernelNeverRunsAhead) {
+  Stack& stack = calibration_.stack;
+  stack.host_product.value = Seconds{20e-6};
+  stack.host_elementwise.value = Seconds{10e-6};
+  stack.host_wait.value = Seconds{7e-6};
+  stack.unfused.value = {UnfusedPart::blocking};
+  TaskGraph graph;
+  const Timing timing(calibration_, cluster_);
+  KindTable kinds(graph, timing, {.sms = 100, .load = Load::sustained}, issue_costs(stack));
+  KindTable alone(graph, timing, {.sms = 100, .load = Load::sustained}, {});
+  Operation gemm{"projection", Category::attention, Lane::compute, Gemm{DType::bf16, 4096, 4096, 4096, GemmLayout::forward, false}};
+  gemm.host_calls = 3;
+  const auto beyond = [&](const Operation& op) {
+    return (graph.kind(kinds.kind(op)).duration.seconds() - graph.kind(alone.kind(op)).duration.seconds()).value();
+  };
+  EXPECT_NEAR(beyond(gemm), 20e-6 + 3 * 10e-6 + 7e-6, 1e-11);
+  const Operation gather{
+      "gather", Category::tensor_parallel, Lane::tensor,
+      Collective{.kind = CollectiveKind::all_gather, .bytes = Bytes{1e8}, .ranks = 8, .ranks_per_node = 8, .scale_up_bytes = {}}};
+  EXPECT_NEAR(beyond(gather), 7e-6, 1e-11);
+  EXPECT_FALSE(kinds.launch_of(gemm).valid());
+}
+
 TEST(HoldsSms, WhatCopyEnginesAndNicsMoveDoesNot) {
   Operation op{"", Category::tensor_parallel, Lane::tensor,
                Collective{.kind = CollectiveKind::all_gather, .bytes = Bytes{1}, .ranks = 8, .ranks_per_node = 8, .scale_up_bytes = {}}};

@@ -44,6 +44,9 @@ TEST(Launches, ALayersCallsAreThoseOfItsModules) {
   EXPECT_EQ(calls(b.experts_backward), 2 * 6);
   EXPECT_EQ(calls(b.before_exchange_backward), 2 * 6 + 8);
   EXPECT_EQ(calls(b.experts_weight) + calls(b.before_exchange_weight), 0);
+  BlockSetting blocking = gpt();
+  blocking.unfused = {UnfusedPart::blocking};
+  EXPECT_EQ(calls(blocking.block(BlockKind::dense_layer).before_exchange), 2 * 13 + 8);
   setting.unfused.push_back(
       UnfusedPart::attention);  // scores, softmax, dropout, values | 4 products, dropout, softmax; dropout after both modules
   const Block u = setting.block(BlockKind::dense_layer);
