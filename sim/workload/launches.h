@@ -1,6 +1,6 @@
 // What the host spends on a block's kernels where Python issues them one by one (calibration stack.unfused: launches, or blocking: each
-// after the one before has ended), without CUDA graphs. Each kernel costs the profile's host_product or host_elementwise; what Megatron-LM's Python does around it is counted in
-// calls, each as dear as an elementwise operation:
+// after the one before has ended), without CUDA graphs. Each kernel costs the profile's host_product or host_elementwise; what
+// Megatron-LM's Python does around it is counted in calls, each as dear as an elementwise operation:
 //
 //   forward product of a linear layer   13   module, autograd function, views: 140 us on the host in all for Transformer Engine's
 //                                            ColumnParallelLinear (NVIDIA/TransformerEngine pull request 1191), (140 - 19) / 9
