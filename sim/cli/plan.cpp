@@ -96,10 +96,15 @@ Spent search_on(PlanSearch& search, const PlanOptions& options, Processes& proce
   auto phase = SearchTask::What::look;
   for (std::vector<SearchTask> tasks = search.next(); !tasks.empty(); tasks = search.next()) {
     if (tasks.front().what != phase) phase = tasks.front().what, phase_begin = Clock::now(), done_in_phase = 0;
+    const auto batch_begin = Clock::now();
+    const Seconds processors_before = processor_time();
     const std::vector<std::string> results = results_of(search, tasks, processes, journal);
     for (std::size_t i = 0; i < tasks.size(); ++i) search.take(tasks[i], results[i]);
     done_in_phase += tasks.size();
-    if (phase != SearchTask::What::simulate) spent.screening = since(begin), spent.screening_processors = processor_time();
+    if (phase != SearchTask::What::simulate) {
+      spent.screening += since(batch_begin);
+      spent.screening_processors += processor_time() - processors_before;
+    }
     spent.cut = interrupt.asked() || (options.budget && since(begin) > *options.budget);
     if (spent.cut) break;
     const double ahead = static_cast<double>(search.ahead()) / static_cast<double>(done_in_phase);
