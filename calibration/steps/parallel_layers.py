@@ -94,10 +94,11 @@ class AllToAll(torch.autograd.Function):
 
 
 class Split:
-    """How a layer's work is split over the tensor-parallel group; None: not at all."""
+    """How a layer's work is split over the tensor-parallel group (None: not at all), and which of `slices` of every sequence is here."""
 
-    def __init__(self, group, sequence):
+    def __init__(self, group, sequence, slice_here=0, slices=1):
         self.group, self.sequence = group, sequence
+        self.slice_here, self.slices = slice_here, slices
         self.ranks = dist.get_world_size(group) if group else 1
         self.rank = dist.get_rank(group) if group else 0
 
@@ -110,6 +111,13 @@ class Split:
         if self.ranks == 1:
             return x
         return ScatterSum.apply(x, self.group) if self.sequence else SumOut.apply(x, self.group)
+
+    def positions(self, table, length):
+        """Rows of `length` tokens that are here. Of a sequence split over ranks each holds two slices, one from either end."""
+        if self.slices == 1:
+            return table[:length]
+        parts = table[: length * self.slices].chunk(2 * self.slices)
+        return torch.cat((parts[self.slice_here], parts[-1 - self.slice_here]))
 
     def share(self, c):
         """The configuration of one rank's part of a layer."""
@@ -237,7 +245,7 @@ class Stage(nn.Module):
         if self.embed_tokens is not None:
             x = self.embed_tokens(x)
         length = x.shape[1] * (self.split.ranks if self.split.sequence else 1)
-        cosine, sine = self.cosine[:length].to(x.dtype), self.sine[:length].to(x.dtype)
+        cosine, sine = (self.split.positions(table, length).to(x.dtype) for table in (self.cosine, self.sine))
         for layer in self.layers:
             x = checkpoint(layer, x, cosine, sine, use_reentrant=False) if self.recompute == "full" else layer(x, cosine, sine)
         if self.lm_head is None:

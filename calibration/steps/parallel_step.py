@@ -15,6 +15,7 @@ two steps of toy sizes and writes nothing.
 """
 
 import argparse
+import contextlib
 import ctypes
 import functools
 import inspect
@@ -28,17 +29,19 @@ import tempfile
 import time
 import traceback
 
-from train_step import DENSE, MOE, WIDE, seconds, write_whole
+from train_step import DENSE, MIXED, MOE, SEVEN, THREE, WIDE, seconds, write_whole
 
 # Half the vocabulary of a Llama 2, so that layers and not the head decide how even the stages are.
 PIPED = {**WIDE, "vocab_size": 16384}
 SMALL = {**DENSE, "hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096, "vocab_size": 32768,
          "tie_word_embeddings": False}
+LONG = {**SEVEN, "num_hidden_layers": 4, "max_position_embeddings": 16384}
 
 
 def case(model, batch, length, **more):
     return {"model": model, "micro_batch_size": batch, "sequence_length": length, "micro_batches": 1, "tensor_parallel": 1,
-            "sequence_parallel": False, "pipeline_parallel": 1, "data_parallel": 1, "expert_parallel": 1, "schedule": "none",
+            "sequence_parallel": False, "context_parallel": 1, "pipeline_parallel": 1, "data_parallel": 1, "expert_parallel": 1,
+            "context_parallel_method": "all_gather", "schedule": "none",
             "sharding": "none", "recompute": "none", "precision": "bf16", "attention_backend": "cudnn", "optimizer": "adamw-fused",
             **more}
 
@@ -62,6 +65,11 @@ CASES = {
     "data-accumulate-4-x2": case(WIDE, 1, 2048, data_parallel=2, micro_batches=4),
     "zero3-recompute-x2": case(WIDE, 2, 4096, data_parallel=2, sharding="zero-3", recompute="full"),
     "data-small-x2": case(SMALL, 1, 512, data_parallel=2),
+    "sequence-3b-x2": case({**THREE, "tie_word_embeddings": False}, 1, 4096, tensor_parallel=2, sequence_parallel=True),
+    "zero3-7b-x2": case(SEVEN, 1, 2048, data_parallel=2, sharding="zero-3", micro_batches=2),
+    "expert-mixed-x2": case(MIXED, 1, 4096, data_parallel=2, expert_parallel=2),
+    "context-x2": case(LONG, 1, 16384, context_parallel=2, attention_backend="flash"),
+    "context-ring-x2": case(LONG, 1, 16384, context_parallel=2, context_parallel_method="ring", attention_backend="flash"),
     "tensor-pipeline-x4": piped("1f1b", tensor_parallel=2),
     "tensor-data-x4": case(WIDE, 1, 4096, tensor_parallel=2, data_parallel=2),
     "sequence-x4": case(WIDE, 1, 8192, tensor_parallel=4, sequence_parallel=True),
@@ -76,7 +84,7 @@ PATIENCE_S, SMOKE_PATIENCE_S = 90, 45  # for one configuration
 
 
 def ranks_of(settings):
-    return settings["tensor_parallel"] * settings["pipeline_parallel"] * settings["data_parallel"]
+    return settings["tensor_parallel"] * settings["context_parallel"] * settings["pipeline_parallel"] * settings["data_parallel"]
 
 
 def visible_gpus():
@@ -116,24 +124,26 @@ class Step:
         self.parameters = sum(p.numel() for m in self.modules for p in m.parameters())
         self.replicate()
         self.optimizer = torch.optim.AdamW([p for m in self.modules for p in m.parameters()], lr=1e-5, fused=True)
-        shape = (settings["micro_batch_size"] * settings["micro_batches"], settings["sequence_length"])
+        shape = (settings["micro_batch_size"] * settings["micro_batches"], settings["sequence_length"] // settings["context_parallel"])
         generator = torch.Generator("cuda").manual_seed(7 + self.place["data"])  # a pipeline's ends share their batch
         self.batches = [torch.randint(settings["model"]["vocab_size"], shape, device="cuda", generator=generator) for _ in range(4)]
         self.pipeline = self.make_pipeline() if settings["pipeline_parallel"] > 1 else None
+        self.context = self.make_context() if settings["context_parallel"] > 1 else contextlib.nullcontext
         self.next = 0
 
     def make_groups(self):
-        """Ranks are laid out [pipeline][data][tensor], tensor fastest."""
+        """Ranks are laid out [pipeline][data][context][tensor], tensor fastest."""
         s, dist = self.settings, self.dist
-        tensor, data = s["tensor_parallel"], s["data_parallel"]
+        tensor, context, data = s["tensor_parallel"], s["context_parallel"], s["data_parallel"]
         everyone = list(range(ranks_of(s)))
-        self.place = {"tensor": self.rank % tensor, "data": self.rank // tensor % data, "pipeline": self.rank // (tensor * data)}
-        position = {r: (r % tensor, r // tensor % data, r // (tensor * data)) for r in everyone}
+        axes = ("tensor", "context", "data", "pipeline")
+        position = {r: (r % tensor, r // tensor % context, r // (tensor * context) % data, r // (tensor * context * data)) for r in everyone}
+        self.place = dict(zip(axes, position[self.rank]))
         self.groups = {}
-        for axis, name in enumerate(("tensor", "data", "pipeline")):
+        for axis, name in enumerate(axes):
             seen = set()
             for r in everyone:
-                members = tuple(q for q in everyone if all(position[q][a] == position[r][a] for a in range(3) if a != axis))
+                members = tuple(q for q in everyone if all(position[q][a] == position[r][a] for a in range(len(axes)) if a != axis))
                 if members in seen:
                     continue
                 seen.add(members)
@@ -146,7 +156,7 @@ class Step:
 
         torch, s = self.torch, self.settings
         config = {**s["model"], "attention_backend": s["attention_backend"]}
-        split = Split(self.groups["tensor"], s["sequence_parallel"])
+        split = Split(self.groups["tensor"], s["sequence_parallel"], self.place["context"], s["context_parallel"])
         experts = self.groups["data"] if s["expert_parallel"] > 1 else None
         self.split, layers = split, config["num_hidden_layers"]
         self.stages, count = stages_of(s["schedule"], self.place["pipeline"], s["pipeline_parallel"])
@@ -163,7 +173,8 @@ class Step:
         """Data parallelism: DDP's buckets, or FSDP2's shards."""
         s = self.settings
         self.model = self.modules[0]
-        if s["data_parallel"] == 1:
+        self.replicas = self.groups["data"] or self.groups["context"]  # ranks of a context-parallel group hold the same parameters
+        if self.replicas is None:
             return
         if s["sharding"] == "zero-3":
             from torch.distributed.device_mesh import DeviceMesh
@@ -179,7 +190,7 @@ class Step:
         if s["expert_parallel"] > 1:
             own = [name for name, _ in self.model.named_parameters() if name.endswith(("mlp.gate", "mlp.up", "mlp.down"))]
             DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.model, own)
-        self.model = DistributedDataParallel(self.model, device_ids=[self.torch.cuda.current_device()], process_group=self.groups["data"],
+        self.model = DistributedDataParallel(self.model, device_ids=[self.torch.cuda.current_device()], process_group=self.replicas,
                                              broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def make_pipeline(self):
@@ -202,6 +213,16 @@ class Step:
             made.step = functools.partial(made.step, return_outputs=False)
         return made
 
+    def make_context(self):
+        """PyTorch's context parallelism: inside, attention takes a rank's two mirrored slices for a sequence spread over the group."""
+        from torch.distributed.device_mesh import DeviceMesh
+        from torch.distributed.tensor.experimental import _attention
+
+        _attention.set_rotate_method("alltoall" if self.settings["context_parallel_method"] == "ring" else "allgather")
+        mesh = DeviceMesh.from_group(self.groups["context"], "cuda")
+        nothing = self.torch.zeros(2 * self.settings["context_parallel"] * 128, device="cuda")  # it wants a buffer to split
+        return lambda: _attention.context_parallel(mesh, buffers=[nothing], buffer_seq_dims=[0], no_restore_buffers=set())
+
     def passes(self, ids):
         s = self.settings
         if self.pipeline is not None:
@@ -221,7 +242,8 @@ class Step:
     def run(self):
         marks = [self.torch.cuda.Event(enable_timing=True) for _ in range(3)]
         marks[0].record()
-        self.passes(self.batches[self.next % len(self.batches)])
+        with self.context():
+            self.passes(self.batches[self.next % len(self.batches)])
         self.next += 1
         if self.settings["sequence_parallel"]:
             from parallel_layers import sum_norm_gradients

@@ -42,6 +42,13 @@ FINE = {**MOE, "num_hidden_layers": 6, "num_attention_heads": 32, "num_key_value
 COARSE = {**MOE, "hidden_size": 4096, "num_hidden_layers": 2, "num_attention_heads": 32, "num_key_value_heads": 8,
           "vocab_size": 32000, "n_routed_experts": 8, "n_shared_experts": 0, "num_experts_per_tok": 2,
           "moe_intermediate_size": 14336, "first_k_dense_replace": 0}
+# Written down with a prediction for each before any of them was measured (scenarios/README.md, "Blind at first").
+THREE = {**DENSE, "hidden_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 24, "head_dim": 128}
+SEVEN = {**WIDE, "num_key_value_heads": 32, "intermediate_size": 11008, "vocab_size": 131072}
+MIXED = {**MOE, "hidden_size": 3072, "num_hidden_layers": 6, "num_attention_heads": 24, "num_key_value_heads": 8,
+         "intermediate_size": 8192, "vocab_size": 100352, "n_routed_experts": 32, "n_shared_experts": 1, "num_experts_per_tok": 4,
+         "moe_intermediate_size": 1536}
+LONG = {**WIDE, "num_hidden_layers": 6, "max_position_embeddings": 16384}
 
 
 def case(model, batch, length, **more):
@@ -76,6 +83,13 @@ CASES = {
     "dense-narrow-accumulate-3": case(NARROW, 3, 1024, gradient_accumulation=3),
     "moe-fine-recompute": case(FINE, 2, 4096, recompute="full"),
     "dense-1b-16k": case({**DENSE, "max_position_embeddings": 16384}, 1, 16384),
+    "dense-3b": case(THREE, 1, 4096),
+    "moe-mixed": case(MIXED, 2, 4096),
+    "dense-7b-slice-accumulate-2": case(SEVEN, 2, 2048, gradient_accumulation=2),
+    "dense-8b-slice-16k-recompute": case(LONG, 1, 16384, recompute="full"),
+    "moe-mixed-recompute-accumulate-2": case(MIXED, 2, 2048, recompute="full", gradient_accumulation=2),
+    "dense-3b-compiled-recompute": case(THREE, 2, 4096, compiled=True, recompute="full"),
+    "dense-7b-slice-autocast": case(SEVEN, 1, 2048, precision="autocast"),
 }
 
 WARM_UP, STEPS = 3, 8
