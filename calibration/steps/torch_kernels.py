@@ -186,6 +186,32 @@ def eager(rows):
                 lambda: (normal(rows_, columns, grad=True), normal(rows_, columns, grad=needs_b)), read + written)))
 
 
+def older_decoders(rows):
+    """What GPT-like decoders run beside their products: norms with bias, dropout, and the column sums that are biases' gradients."""
+    for tokens in (8192, 2048):
+        for columns in (2304, 6144, 12288, 24576):
+            n = tokens * columns
+            base = {"rows": tokens, "columns": columns, "path": "pytorch", "load": "burst"}
+            norm = lambda x, w, b: F.layer_norm(x, (columns,), w, b)
+            drop = lambda x: F.dropout(x, 0.1, training=True)
+
+            def operands(grad, norm_weights):
+                weights = (normal(columns, grad=grad), normal(columns, grad=grad)) if norm_weights else ()
+                return rotated(lambda: (normal(tokens, columns, grad=grad), *weights), 4 * n)
+
+            def forward(function, norm_weights):
+                sets = operands(False, norm_weights)
+                return lambda index: function(*sets[index % len(sets)])
+
+            for name, read, written, make in (
+                    ("layer_norm", 2 * n, 2 * n, lambda: forward(norm, True)),
+                    ("layer_norm_backward", 4 * n, 2 * n, lambda: backward_of(norm, operands(True, True))),
+                    ("dropout", 2 * n, 3 * n, lambda: forward(drop, False)),
+                    ("dropout", 3 * n, 2 * n, lambda: backward_of(drop, operands(True, False))),
+                    ("column_sum", 2 * n, 0, lambda: forward(lambda x: x.sum(0), False))):
+                rows.point({"op": "memory_bound", "kernel": name, "read_bytes": read, "written_bytes": written, **base}, make)
+
+
 def routers(rows):
     """Selecting and sorting of a router: `rows` tokens, `columns` experts."""
     for tokens, experts, chosen in ((4096, 64, 6), (8192, 64, 6), (8192, 128, 8), (16384, 8, 2)):
@@ -291,6 +317,7 @@ def main():
     host_cost(rows)
     grouped(rows)
     eager(rows)
+    older_decoders(rows)
     routers(rows)
     losses_and_optimizers(rows)
     attention(rows)
