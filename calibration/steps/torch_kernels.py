@@ -212,6 +212,22 @@ def older_decoders(rows):
                 rows.point({"op": "memory_bound", "kernel": name, "read_bytes": read, "written_bytes": written, **base}, make)
 
 
+def pieces_added(rows):
+    """Pieces of a sum from `pieces` ranks, which symmetric memory's fused reduce-scatter leaves one behind the other. What is written
+    counts eightfold: the kernel's time goes by the values that it makes at least as much as by those that it reads."""
+    for tokens, columns in ((8192, 4096), (2048, 8192), (16384, 8192), (65536, 4096)):
+        for pieces in (8, 4, 2):
+            n = tokens * columns
+            shape = {"op": "memory_bound", "kernel": "torch_mean", "read_bytes": 2 * n, "written_bytes": 8 * 2 * n // pieces, "rows": tokens,
+                     "columns": columns, "pieces": pieces, "load": "burst"}
+
+            def prepare():
+                sets = rotated(lambda: (normal(pieces, tokens // pieces, columns),), 2 * n)
+                return lambda index: sets[index % len(sets)][0].mean(dim=0)
+
+            rows.point(shape, prepare)
+
+
 def routers(rows):
     """Selecting and sorting of a router: `rows` tokens, `columns` experts."""
     for tokens, experts, chosen in ((4096, 64, 6), (8192, 64, 6), (8192, 128, 8), (16384, 8, 2)):
@@ -318,6 +334,7 @@ def main():
     grouped(rows)
     eager(rows)
     older_decoders(rows)
+    pieces_added(rows)
     routers(rows)
     losses_and_optimizers(rows)
     attention(rows)

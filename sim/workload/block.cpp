@@ -267,9 +267,9 @@ Block make_block(BlockKind kind, const BlockContext& c) {
   const bool issued_by_host = c.runs_apart(UnfusedPart::launches) || c.runs_apart(UnfusedPart::blocking);
   if (issued_by_host && !torch(c) && !made_before) add_host_calls(b, c);
   if (c.plan.tensor_parallel_overlap == TensorOverlap::pipelined) {
-    for (Operations* ops : {&b.before_exchange, &b.experts, &b.recompute}) *ops = with_overlapped_collectives(*ops, c.plan.tensor_parallel);
-    for (Operations* ops : {&b.experts_backward, &b.before_exchange_backward}) {
-      *ops = with_overlapped_collectives(*ops, c.plan.tensor_parallel, torch(c) ? Sums::whole : Sums::in_pieces);
+    for (Operations* ops : {&b.before_exchange, &b.experts, &b.recompute, &b.experts_backward, &b.before_exchange_backward}) {
+      *ops =
+          with_overlapped_collectives(*ops, c.plan.tensor_parallel, torch(c) ? PieceLibrary::symmetric_memory : PieceLibrary::userbuffers);
     }
   }
   b.parameters = {};

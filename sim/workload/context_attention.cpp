@@ -35,9 +35,10 @@ class Share {
 
   // The kernel over the whole sequence, or over one of a ring's blocks of keys: the first is the rank's own, and causal. Layers with a
   // sliding window and layers without are given their mean: blocks of a kind are all alike.
-  Attention kernel(Direction direction, std::int64_t step = 0) const {
+  Attention kernel(Direction direction, std::int64_t step = 0) const { return kernel(direction, step, is(ContextParallelMethod::ring)); }
+  Attention kernel(Direction direction, std::int64_t step, bool ring) const {
     const std::int64_t s = c_.training.sequence_length, n = ranks();
-    const bool ring = is(ContextParallelMethod::ring), heads = is(ContextParallelMethod::all_to_all);
+    const bool heads = is(ContextParallelMethod::all_to_all);
     Attention a{.dtype = DType::bf16,
                 .batch = c_.plan.micro_batch_size,
                 .heads = heads ? core_.heads / n : core_.heads,
@@ -132,6 +133,14 @@ Operations ring_backward(const Share& share) {
 }
 
 }  // namespace
+
+Attention ring_block(const BlockContext& c, const CoreAttention& core, Direction direction, std::int64_t step) {
+  return Share(c, core).kernel(direction, step, true);
+}
+
+Operation context_exchange(const BlockContext& c, const char* label, CollectiveKind kind, Bytes bytes) {
+  return Share(c, {}).exchange(label, kind, bytes);
+}
 
 CoreAttention core_attention(const BlockContext& c, std::int64_t qk_dim, std::int64_t v_dim) {
   return {c.model.num_attention_heads / c.plan.tensor_parallel,

@@ -25,6 +25,10 @@ struct CoreAttention {
 };
 CoreAttention core_attention(const BlockContext& context, std::int64_t qk_dim, std::int64_t v_dim);
 
+// One step of a ring on mirrored slices: the rank's own block (step 0, causal), or half of what two ranks' slices have in common.
+Attention ring_block(const BlockContext& context, const CoreAttention& core, Direction direction, std::int64_t step);
+Operation context_exchange(const BlockContext& context, const char* label, CollectiveKind kind, Bytes bytes);
+
 // From queries, keys and values to the output; from the output's gradient to theirs.
 Operations core_forward(const BlockContext& context, const CoreAttention& core);
 Operations core_backward(const BlockContext& context, const CoreAttention& core);

@@ -66,6 +66,8 @@ namespace {
 // The collectives of one pair of layers, each with the copy that DTensor makes around it (UnfusedPart::sequence_copies).
 class TensorParallel {
  public:
+  enum class Sums { in_pieces, whole };  // of several products, beside the last of them or after all
+
   TensorParallel(const BlockContext& c, std::string name, DType products) : c_(c), name_(std::move(name)), products_(products) {}
 
   Operations gather(const char* what) const {
@@ -116,15 +118,15 @@ class TensorParallel {
 EntryBackward add_tensor_entry(Passes& p, const BlockContext& c, const std::string& name, DType products) {
   if (c.plan.tensor_parallel == 1) return {};
   const TensorParallel tensor(c, name, products);
-  // PyTorch's asynchronous tensor parallelism knows pieces and nothing else: the sum of several products' gradients is reduced when all
-  // of it is there (workload/tensor_overlap.h).
+  // PyTorch's pieces (workload/tensor_overlap.h) leave what several products add up to alone.
   const bool pieces_only = c.framework != Framework::fused && c.plan.tensor_parallel_overlap == TensorOverlap::pipelined;
   const bool beside = c.plan.tensor_parallel_overlap != TensorOverlap::none && !pieces_only;
   EntryBackward back;
   if (c.plan.sequence_parallel) {
     append(p.forward, tensor.gather("all-gather"));
     back.before = tensor.gather("all-gather input again");
-    back.after = tensor.reduce_scatter("reduce-scatter gradient", pieces_only ? Sums::whole : Sums::in_pieces);
+    back.after =
+        tensor.reduce_scatter("reduce-scatter gradient", pieces_only ? TensorParallel::Sums::whole : TensorParallel::Sums::in_pieces);
     if (beside) back.before.front().order = Order::ahead;
   } else {
     back.after = tensor.all_reduce("all-reduce gradient");

@@ -46,39 +46,56 @@ void gather_beside(Operations& out, const Operation& gather, std::span<const Ope
   }
 }
 
-void scatter_beside(Operations& out, const Operation& scatter, std::span<const Operation> kernels, std::int64_t ranks) {
-  const Bytes piece_bytes = std::get<Collective>(scatter.what).bytes * (1.0 / static_cast<double>(ranks));
+// Rows of this rank, where the others can read them.
+Operation share_rows(const Operation& gather, std::int64_t ranks) {
+  const Bytes rows = std::get<Collective>(gather.what).bytes * (1.0 / static_cast<double>(ranks));
+  return memory_operation(gather.label + " shared rows", Category::norm_and_elementwise, MemoryKernel::copy, rows, rows);
+}
+
+Operation sum_of_pieces(const Operation& scatter, std::int64_t ranks, PieceLibrary library) {
+  const Bytes whole = std::get<Collective>(scatter.what).bytes, piece = whole * (1.0 / static_cast<double>(ranks));
+  const bool torch = library == PieceLibrary::symmetric_memory;
+  return memory_operation(scatter.label + " sum of pieces", Category::norm_and_elementwise,
+                          torch ? MemoryKernel::torch_mean : MemoryKernel::add, whole, torch ? 8 * piece : piece);
+}
+
+void scatter_beside(Operations& out, const Operation& scatter, std::span<const Operation> kernels, std::int64_t ranks,
+                    PieceLibrary library) {
   for (std::int64_t i = 0; i < ranks; ++i) {
     for (const Operation& kernel : kernels) out.push_back(piece(kernel, ranks));
     if (i + 1 < ranks) out.push_back(send(scatter, ranks));
   }
-  out.push_back(memory_operation(scatter.label + " sum of pieces", Category::norm_and_elementwise, MemoryKernel::add,
-                                 piece_bytes * static_cast<double>(ranks), piece_bytes));
+  out.push_back(sum_of_pieces(scatter, ranks, library));
   out.back().order = Order::meets_all;
 }
 
 }  // namespace
 
-Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks, Sums sums) {
+Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks, PieceLibrary library) {
   if (ranks == 1) return ops;
+  const bool torch = library == PieceLibrary::symmetric_memory;
   Operations out;
   for (std::size_t i = 0; i < ops.size(); ++i) {
     if (is_in_chain(ops[i], CollectiveKind::all_gather)) {
       std::size_t end = i + 1;
       while (end < ops.size() && is_kernel(ops[end]) && !is_gemm(ops[end])) ++end;
       if (end < ops.size() && is_gemm(ops[end])) {
+        if (torch) {
+          while (end + 1 < ops.size() && is_gemm(ops[end + 1])) ++end;
+          out.push_back(share_rows(ops[i], ranks));
+        }
         gather_beside(out, ops[i], std::span(ops).subspan(i + 1, end - i), ranks);
         i = end;
         continue;
       }
     }
-    if (sums == Sums::in_pieces && is_in_chain(ops[i], CollectiveKind::reduce_scatter)) {
+    if (is_in_chain(ops[i], CollectiveKind::reduce_scatter)) {
       std::size_t begin = out.size();
-      while (begin > 0 && is_kernel(out[begin - 1]) && !is_gemm(out[begin - 1])) --begin;
+      while (!torch && begin > 0 && is_kernel(out[begin - 1]) && !is_gemm(out[begin - 1])) --begin;
       if (begin > 0 && is_gemm(out[begin - 1]) && out[begin - 1].order == Order::chain) {
         const Operations kernels(out.begin() + static_cast<std::ptrdiff_t>(begin) - 1, out.end());
         out.resize(begin - 1);
-        scatter_beside(out, ops[i], kernels, ranks);
+        scatter_beside(out, ops[i], kernels, ranks, library);
         continue;
       }
     }

@@ -11,9 +11,15 @@
 // The pieces' GEMMs are issued on several streams: where pieces wait for nothing they fill the chip together, so each takes its share
 // of the whole. Sends are copies by the copy engines.
 //
-// PyTorch (torch/_inductor/fx_passes/micro_pipeline_tp.py at 00122fb) does the same to a product whose result is scattered at once. The
-// gradient of what queries, keys and values, or gate and up projection have read is a sum over their products: Sums::whole leaves its
-// reduce-scatter as it is.
+// PyTorch's asynchronous tensor parallelism (torch.compile with _micro_pipeline_tp; torch/distributed/_symmetric_memory/__init__.py,
+// torch/_inductor/fx_passes/micro_pipeline_tp.py; PyTorch 2.11) does the same with these differences:
+//   - its peers read from a buffer that all can reach, into which a rank first copies its rows
+//   - all GEMMs that read what is gathered run on each piece
+//   - pieces of a sum are added up by torch.mean over them, which is slow (MemoryKernel::torch_mean)
+//   - only a GEMM whose output nothing else touches drains in pieces: gradients that several GEMMs add up to are scattered whole, with
+//     nothing beside that
+// Left out: the barriers between ranks (4 us each, 3 an operation) and the copy of a rank's own rows into what is gathered, which runs
+// beside the last pieces. calibration/raw/h100/symmetric-memory.jsonl has what both operations take on two GPUs.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +28,10 @@
 
 namespace trillion {
 
-// Whether reduce-scatters are cut into pieces too, or wait for the whole.
-enum class Sums : bool { in_pieces, whole };
+enum class PieceLibrary { userbuffers, symmetric_memory };
 
 // Replaces the tensor-parallel all-gathers and reduce-scatters of a chain that have a GEMM to run beside; leaves the others.
 // REQUIRES: ranks >= 1.
-Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks, Sums sums = Sums::in_pieces);
+Operations with_overlapped_collectives(const Operations& ops, std::int64_t ranks, PieceLibrary library = PieceLibrary::userbuffers);
 
 }  // namespace trillion

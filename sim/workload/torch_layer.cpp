@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "sim/workload/context_attention.h"
+#include "sim/workload/torch_context.h"
 #include "sim/workload/torch_kernels.h"
 #include "sim/workload/torch_written_out.h"
 
@@ -44,6 +44,24 @@ void add_sums(Operations& ops, const std::string& name, int count, double values
 }
 
 void insert_front(Operations& to, const Operations& from) { to.insert(to.begin(), from.begin(), from.end()); }
+
+// With sequence parallelism the gradients of `readers` products meet before they are scattered, over all tokens; else as the norm's.
+bool meet_before_scatter(const TorchSizes& t) { return t.s.residual_tokens < t.s.tokens; }
+int norm_readers(const TorchSizes& t, int readers) { return meet_before_scatter(t) ? 1 : readers; }
+
+void add_entry_backward(Operations& ops, const TorchSizes& t, const std::string& name, int readers, EntryBackward entry) {
+  if (meet_before_scatter(t) && readers > 1) {
+    const double values = static_cast<double>(t.s.tokens) * static_cast<double>(t.s.hidden);
+    if (t.compiled) {
+      // One kernel, which writes them as the collective wants them.
+      ops.push_back(torch_kernel(name + " add gradients", MemoryKernel::add, 2 * readers * values, 2 * values));
+      std::erase_if(entry.after, [](const Operation& op) { return op.lane == Lane::compute; });
+    } else {
+      add_sums(ops, name, readers - 1, values, 2);
+    }
+  }
+  append(ops, entry.after);
+}
 
 }  // namespace
 
@@ -141,7 +159,10 @@ Passes rotations(const BlockContext& c, const TorchSizes& t, double q, double k)
 }
 
 // SDPA is one call; what runs before and after the main kernel of its backward pass is in its calibration rows.
-Operations sdpa(const BlockContext& c, Operations ops) {
+Operations sdpa(const BlockContext& c, const CoreAttention& core, Direction direction) {
+  const bool forward = direction == Direction::forward;
+  if (rotates_in_torch(c)) return forward ? torch_ring_forward(c, core) : torch_ring_backward(c, core);
+  Operations ops = forward ? core_forward(c, core) : core_backward(c, core);
   std::erase_if(ops, [](const Operation& op) { return std::holds_alternative<MemoryBound>(op.what); });
   for (Operation& op : ops) {
     auto* attention = std::get_if<Attention>(&op.what);
@@ -171,7 +192,7 @@ Passes torch_attention(const BlockContext& c) {
 
   // Forward in order; the backward pass is put together after it.
   Passes norm, entry, products, o;
-  add_torch_norm(norm, t, "attention norm", 3);
+  add_torch_norm(norm, t, "attention norm", norm_readers(t, 3));
   const EntryBackward entry_back = add_tensor_entry(entry, c, "attention", t.s.linear_type);
   for (const auto& [name, width] : {std::pair{"q", heads * dim}, std::pair{"k", kv_heads * dim}, std::pair{"v", kv_heads * dim}}) {
     Linear l = linear(name, t.s.hidden, width);
@@ -194,7 +215,7 @@ Passes torch_attention(const BlockContext& c) {
   append(p.forward, products.forward);
   append(p.forward, rotation.forward);
   if (repeats) append(p.forward, {repeat_heads("keys", kv, copies), repeat_heads("values", kv, copies)});
-  append(p.forward, sdpa(c, core_forward(c, core)));
+  append(p.forward, sdpa(c, core, Direction::forward));
   append(p.forward, o.forward);
   add_tensor_exit(p, c, "attention", t.s.linear_type);
   if (!t.compiled) add_torch_residual(p, t, "attention residual");
@@ -203,11 +224,11 @@ Passes torch_attention(const BlockContext& c) {
   p.backward = {};
   append(p.backward, mirrored);
   append(p.backward, o.backward);
-  append(p.backward, sdpa(c, core_backward(c, core)));
+  append(p.backward, sdpa(c, core, Direction::backward));
   if (repeats) append(p.backward, {repeat_heads_backward("keys", kv, copies), repeat_heads_backward("values", kv, copies)});
   append(p.backward, rotation.backward);
   append(p.backward, products.backward);
-  append(p.backward, entry_back.after);
+  add_entry_backward(p.backward, t, "attention", 3, entry_back);
   append(p.backward, norm.backward);
   add_sums(p.backward, "attention residual", t.compiled ? 0 : 1, t.residual, t.wide);
   append(p.weight, o.weight);
@@ -279,7 +300,7 @@ Passes torch_feed_forward(const BlockContext& c) {
   const TorchSizes t(c);
   Passes norm, entry, p, exit;
   const bool gated = c.model.activation == Activation::swiglu;
-  add_torch_norm(norm, t, "ffn norm", gated ? 2 : 1);
+  add_torch_norm(norm, t, "ffn norm", norm_readers(t, gated ? 2 : 1));
   const EntryBackward entry_back = add_tensor_entry(entry, c, "ffn", t.s.linear_type);
   const std::int64_t width = c.model.intermediate_size / t.s.tensor;
   add_torch_feed_forward(p, c, {"ffn", t.s.tokens, width, Category::dense_ffn});
@@ -290,7 +311,7 @@ Passes torch_feed_forward(const BlockContext& c) {
   append(p.forward, exit.forward);
   if (!t.compiled) add_torch_residual(p, t, "ffn residual");
   insert_front(p.backward, exit.backward);
-  append(p.backward, entry_back.after);
+  add_entry_backward(p.backward, t, "ffn", gated ? 2 : 1, entry_back);
   append(p.backward, norm.backward);
   add_sums(p.backward, "ffn residual", t.compiled ? 0 : 1, t.residual, t.wide);
   p.saved.insert(p.saved.begin(), norm.saved.begin(), norm.saved.end());
@@ -309,8 +330,8 @@ Passes torch_embedding(const BlockContext& c) {
   p.forward.push_back(look_up);
   p.weight.push_back(backward);
   const bool tied = c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1;
-  // Compiled code adds the rows up in FP32; a tied table's gradient meets the head's.
-  p.transient = Bytes{(t.compiled ? 4.0 : tied || t.micro_batches > 1 ? t.wide : 0.0) * table};
+  // Compiled code adds the rows up in FP32; a tied table's gradient meets the head's, and their sum is a third tensor.
+  p.transient = Bytes{(t.compiled ? (tied ? 6.0 : 4.0) : tied || t.micro_batches > 1 ? t.wide : 0.0) * table};
   const double meetings = tied ? 1 : 1 - 1 / t.micro_batches;
   if (meetings > 0) {
     p.weight.push_back(

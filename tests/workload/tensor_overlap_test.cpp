@@ -66,11 +66,30 @@ TEST(TensorOverlap, AGemmDrainsIntoItsScatterPieceByPiece) {
   EXPECT_EQ(sum.written, Bytes{1024});
 }
 
-TEST(TensorOverlap, ASumOfSeveralProductsIsReducedWhole) {
-  const Operations ops = {collective("gather", CollectiveKind::all_gather), gemm("up", 1024), gemm("gate", 1024),
+TEST(TensorOverlap, SymmetricMemoryRunsEveryReaderOnEachPiece) {
+  const Operations pieces = with_overlapped_collectives(
+      {collective("gather", CollectiveKind::all_gather), gemm("q", 1024), gemm("k", 1024)}, 2, PieceLibrary::symmetric_memory);
+  EXPECT_THAT(labels(pieces), ElementsAre("gather shared rows", "gather piece", "q", "k", "q", "k"));
+  EXPECT_EQ(std::get<MemoryBound>(pieces[0].what).read, Bytes{2048});
+  EXPECT_EQ(pieces[2].order, Order::chain);
+  EXPECT_EQ(pieces[4].order, Order::meets);
+}
+
+TEST(TensorOverlap, SymmetricMemoryAddsPiecesBySlowMeans) {
+  const Operations pieces = with_overlapped_collectives({gemm("down", 1024), collective("scatter", CollectiveKind::reduce_scatter)}, 4,
+                                                        PieceLibrary::symmetric_memory);
+  const auto& sum = std::get<MemoryBound>(pieces.back().what);
+  EXPECT_EQ(sum.kernel, MemoryKernel::torch_mean);
+  EXPECT_EQ(sum.read, Bytes{4096});
+  EXPECT_EQ(sum.written, Bytes{8 * 1024}) << "a value written counts as eight";
+}
+
+TEST(TensorOverlap, SymmetricMemoryLeavesSumsOfSeveralProductsWhole) {
+  const Operations ops = {gemm("q dgrad", 1024),
+                          memory_operation("sum", Category::norm_and_elementwise, MemoryKernel::add, Bytes{1}, Bytes{1}),
                           collective("scatter", CollectiveKind::reduce_scatter)};
-  const Operations pieces = with_overlapped_collectives(ops, 2, Sums::whole);
-  EXPECT_THAT(labels(pieces), ElementsAre("gather piece", "up", "up", "gate", "scatter"));
+  EXPECT_EQ(labels(with_overlapped_collectives(ops, 4, PieceLibrary::symmetric_memory)), labels(ops));
+  EXPECT_NE(labels(with_overlapped_collectives(ops, 4)), labels(ops));
 }
 
 TEST(TensorOverlap, WhatHasNoGemmBesideItStays) {

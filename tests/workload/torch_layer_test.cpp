@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/support/block_setting.h"
 
 namespace trillion::torch_layer_test {
@@ -178,6 +180,26 @@ TEST(TorchLayer, ATiedTableAddsTheHeadsGradient) {
   EXPECT_FALSE(has(make_block(BlockKind::embedding, context(s, Framework::torch_eager)).before_exchange_weight, "embedding accumulate"));
   s.model.tie_word_embeddings = true;
   EXPECT_TRUE(has(make_block(BlockKind::embedding, context(s, Framework::torch_eager)).before_exchange_weight, "embedding accumulate"));
+}
+
+// With sequence parallelism gradients of what several products read are added up over all tokens, before the ranks' shares part.
+TEST(TorchLayer, GradientsMeetBeforeTheyAreScattered) {
+  for (const Framework framework : {Framework::torch_eager, Framework::torch_compiled}) {
+    BlockSetting s = setting();
+    s.plan.tensor_parallel = 4;
+    s.plan.sequence_parallel = true;
+    const Block b = make_block(BlockKind::dense_layer, context(s, framework));
+    const Operations& ops = b.before_exchange_backward;
+    const auto scatter = std::find_if(ops.begin(), ops.end(), [](const Operation& op) {
+      const auto* c = std::get_if<Collective>(&op.what);
+      return c != nullptr && c->kind == CollectiveKind::reduce_scatter;
+    });
+    ASSERT_NE(scatter, ops.end());
+    ASSERT_NE(scatter, ops.begin());
+    const Operation& sum = *(scatter - 1);
+    EXPECT_EQ(sum.label, "attention add gradients");
+    EXPECT_DOUBLE_EQ(std::get<MemoryBound>(sum.what).written.value(), 2 * s.tokens() * static_cast<double>(s.model.hidden_size));
+  }
 }
 
 }  // namespace
