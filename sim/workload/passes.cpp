@@ -73,7 +73,8 @@ class TensorParallel {
   Operations gather(const char* what) const {
     const double value = products_ == DType::bf16 ? 2 : products_ == DType::fp8 ? 1 : kFp8Bytes;
     Operations ops{collective(what, CollectiveKind::all_gather, value)};
-    if (copies()) ops.push_back(copy(what, value));
+    // A single sequence's pieces lie one behind the other as they arrive.
+    if (copies() && c_.plan.micro_batch_size > 1) ops.push_back(copy(what, value));
     return ops;
   }
   Operations reduce_scatter(const char* what, Sums sums = Sums::in_pieces) const {

@@ -24,9 +24,8 @@ class Ring {
   }
 
   Operations forward() {
-    if (!compiled_) set_out();
+    set_out();
     for (std::int64_t step = 0; step < ranks(); ++step) {
-      if (compiled_ && step <= 1) step == 0 ? copy_keys_and_values() : set_out_compiled();
       send_on(step);
       attend(Direction::forward, step);
       merge(step);
@@ -35,19 +34,7 @@ class Ring {
     return std::move(ops_);
   }
 
-  Operations backward() {
-    for (const auto& [name, values] : {std::pair{"queries", q_}, std::pair{"keys", kv_ / 2}, std::pair{"values", kv_ / 2}})
-      add(std::string("attention zero gradient of ") + name, MemoryKernel::torch_zero, 0, 4 * values);
-    set_out();
-    for (std::int64_t step = 0; step < ranks(); ++step) {
-      send_on(step);
-      attend(Direction::backward, step);
-      add_up(step);
-    }
-    add("attention query gradients to BF16", MemoryKernel::torch_cast_bf16, 4 * q_, 2 * q_);
-    add("attention key and value gradients to BF16", MemoryKernel::torch_cast_bf16, 4 * kv_, 2 * kv_, arrives());
-    return std::move(ops_);
-  }
+  Operations backward() { return compiled_ ? compiled_backward() : eager_backward(); }
 
  private:
   std::int64_t ranks() const { return c_.plan.context_parallel; }
@@ -66,23 +53,13 @@ class Ring {
     ops_.back().order = leaves();
   }
 
-  void copy_keys_and_values() {
+  // To contiguous tensors, then to one.
+  void set_out() {
     const MemoryKernel kernel = compiled_ ? MemoryKernel::copy : MemoryKernel::torch_cat;
     add("attention copy keys", kernel, kv_, kv_);
     add("attention copy values", kernel, kv_, kv_);
-  }
-  void join() { add("attention join keys and values", compiled_ ? MemoryKernel::copy : MemoryKernel::torch_cat, 2 * kv_, 2 * kv_); }
-  void gather() {
+    add("attention join keys and values", kernel, 2 * kv_, 2 * kv_);
     if (gathers_) exchange("attention gather keys and values", CollectiveKind::all_gather, 2 * kv_ * static_cast<double>(ranks()));
-  }
-  void set_out() {
-    copy_keys_and_values();
-    join();
-    gather();
-  }
-  void set_out_compiled() {
-    join();
-    gather();
   }
   // A ring's block leaves as the step before the one that reads it begins; compiled, just before it is read.
   void send_on(std::int64_t step) {
@@ -116,19 +93,50 @@ class Ring {
       add(std::string("attention ") + name, MemoryKernel::torch_neg, 4 * lse_, 4 * lse_);
   }
 
-  // BF16 on FP32. Of a block that came, only the half that was attended to; the whole is then put together again.
-  void add_up(std::int64_t step) {
-    if (compiled_ && step > 0) pass_gradients_on();
-    for (const char* name : {"keys", "values"}) {
-      const double values = step == 0 ? kv_ / 2 : kv_ / 4;
-      const bool first = name == std::string("keys");
-      add(std::string("attention add gradients of ") + name, MemoryKernel::torch_add, 6 * values, 4 * values,
-          step > 0 && first ? arrives() : Order::chain);
-      add(std::string("attention gradients of ") + name + " in one piece", MemoryKernel::torch_cat, 2 * kv_, 2 * kv_);
+  Operations eager_backward() {
+    for (const auto& [name, values] : {std::pair{"queries", q_}, std::pair{"keys", kv_ / 2}, std::pair{"values", kv_ / 2}})
+      add(std::string("attention zero gradient of ") + name, MemoryKernel::torch_zero, 0, 4 * values);
+    set_out();
+    for (std::int64_t step = 0; step < ranks(); ++step) {
+      send_on(step);
+      attend(Direction::backward, step);
+      add_key_and_value_gradients(step, step > 0 ? Order::meets : Order::chain);
+      pass_gradients_on();
+      add("attention add gradients of queries", MemoryKernel::torch_add, 6 * q_, 4 * q_);
     }
-    add("attention join gradients of keys and values", MemoryKernel::torch_cat, 4 * kv_, 4 * kv_);
-    if (!compiled_ || step + 1 == ranks()) pass_gradients_on();
-    add("attention add gradients of queries", MemoryKernel::torch_add, 6 * q_, 4 * q_);
+    add("attention query gradients to BF16", MemoryKernel::torch_cast_bf16, 4 * q_, 2 * q_);
+    add("attention key and value gradients to BF16", MemoryKernel::torch_cast_bf16, 4 * kv_, 2 * kv_, Order::meets);
+    return std::move(ops_);
+  }
+
+  // All kernels of attention come first: they need nothing of each other.
+  Operations compiled_backward() {
+    for (std::int64_t step = 0; step < ranks(); ++step) attend(Direction::backward, step);
+    for (std::int64_t step = 0; step < ranks(); ++step) {
+      if (step == 0)
+        add("attention join gradients of keys and values", MemoryKernel::copy, 2 * kv_, 4 * kv_);
+      else
+        add_key_and_value_gradients(step, Order::chain);
+      pass_gradients_on();
+    }
+    add("attention add gradients of queries", MemoryKernel::add, 2 * static_cast<double>(ranks()) * q_, 2 * q_);
+    add("attention key and value gradients to BF16", MemoryKernel::copy, 4 * kv_, 2 * kv_);
+    return std::move(ops_);
+  }
+
+  // BF16 on FP32. Of a block that came, only the half that was attended to; then the whole is put together again, and keys with values.
+  void add_key_and_value_gradients(std::int64_t step, Order first) {
+    const double values = step == 0 ? kv_ / 2 : kv_ / 4;
+    for (const char* name : {"keys", "values"}) {
+      if (compiled_) {
+        add(std::string("attention add gradients of ") + name, MemoryKernel::add, 2.5 * kv_, 2 * kv_, first);
+      } else {
+        add(std::string("attention add gradients of ") + name, MemoryKernel::torch_add, 6 * values, 4 * values, first);
+        add(std::string("attention gradients of ") + name + " in one piece", MemoryKernel::torch_cat, 2 * kv_, 2 * kv_);
+      }
+      first = Order::chain;
+    }
+    add("attention join gradients of keys and values", compiled_ ? MemoryKernel::copy : MemoryKernel::torch_cat, 4 * kv_, 4 * kv_);
   }
   void pass_gradients_on() { exchange("attention pass on gradients of keys and values", CollectiveKind::send_recv, 4 * kv_); }
 

@@ -10,8 +10,8 @@
 //             joined and in FP32: n exchanges of twice the bytes of the keys and values, the last of which brings them home
 //
 // Each rank is taken for the last one, which attends to the earlier slice of every block that comes: the first rank's later half of the
-// queries merges a little less. Eager code lets exchanges run beside the next step. Compiled code merges in one kernel, and inductor puts
-// a collective right before what reads its result, so that it runs alone (seen going forward; assumed going back).
+// queries merges a little less. Eager code lets exchanges run beside the next step. Compiled code merges in one kernel, keeps what was
+// gathered for the backward pass, and inductor puts a collective right before what reads its result, so that it runs alone.
 #pragma once
 
 #include "sim/workload/context_attention.h"

@@ -237,6 +237,8 @@ Passes torch_attention(const BlockContext& c) {
   for (const Passes* part : {&norm, &products, &o}) p.saved.insert(p.saved.end(), part->saved.begin(), part->saved.end());
   if (c.autocast()) p.saved.push_back({"BF16 copies of the input", Bytes{4 * t.residual}});
   p.saved.push_back({"queries, keys, values", Bytes{2 * (q + 2 * kv * copies)}});
+  if (t.compiled && rotates_in_torch(c))
+    p.saved.push_back({"keys and values of all ranks", Bytes{2 * 2 * kv * copies * static_cast<double>(c.plan.context_parallel)}});
   p.saved.push_back({"attention output", Bytes{2 * q}});
   p.saved.push_back({"attention log-sum-exp", Bytes{4 * tokens * static_cast<double>(heads)}});
   return p;
