@@ -19,7 +19,8 @@
 //   - only a GEMM whose output nothing else touches drains in pieces: gradients that several GEMMs add up to are scattered whole, with
 //     nothing beside that
 // Left out: the barriers between ranks (4 us each, 3 an operation) and the copy of a rank's own rows into what is gathered, which runs
-// beside the last pieces. calibration/raw/h100/symmetric-memory.jsonl has what both operations take on two GPUs.
+// beside the last pieces. calibration/raw/h100/later/symmetric-memory*.jsonl have what both operations take on two GPUs, and layers of
+// them.
 #pragma once
 
 #include <cstdint>
