@@ -5,11 +5,13 @@
 #include <optional>
 #include <utility>
 
+#include "sim/workload/activation_walk.h"
 #include "sim/workload/gradient_placeholders.h"
 #include "sim/workload/passes.h"
 #include "sim/workload/step_end.h"
 #include "sim/workload/torch_allocations.h"
 #include "sim/workload/torch_memory.h"
+#include "sim/workload/torch_pipelining.h"
 
 namespace trillion {
 
@@ -32,28 +34,6 @@ ModuleBytes saved_by_module(const Block& block, const LayerRouting& routing) {
   return bytes;
 }
 
-// What a kernel leaves in memory that was not there before.
-Bytes output(const Operation& op) {
-  if (op.in_place) return {};
-  return std::visit(
-      [](const auto& k) {
-        using K = std::decay_t<decltype(k)>;
-        const auto product = [](std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); };
-        if constexpr (std::is_same_v<K, Gemm>) {
-          return Bytes{2} * product(k.m, k.n);
-        } else if constexpr (std::is_same_v<K, MemoryBound>) {
-          return k.written;
-        } else if constexpr (std::is_same_v<K, GroupedGemm>) {
-          double rows = 0;
-          for (const std::int64_t m : k.m) rows += static_cast<double>(m);
-          return Bytes{2} * (rows * static_cast<double>(k.n));
-        } else {
-          return Bytes{};
-        }
-      },
-      op.what);
-}
-
 // Gradients on their way back through a block: what a kernel reads of the one before it, and what it writes. What the forward pass
 // writes is saved, and counted as such; weight gradients go to the gradient buffer.
 Bytes largest_gradients(const Block& b) {
@@ -61,43 +41,12 @@ Bytes largest_gradients(const Block& b) {
   for (const Operations* ops : {&b.experts_backward, &b.before_exchange_backward}) {
     Bytes before;
     for (const Operation& op : *ops) {
-      const Bytes now = output(op);
+      const Bytes now = left_in_memory(op);
       largest = std::max(largest, before + now);
       if (!op.in_place) before = now;
     }
   }
   return largest;
-}
-
-struct Walk {
-  Bytes peak;
-  std::int64_t in_flight = 0;
-  std::vector<std::int64_t> held_of_stage;  // micro-batches of each stage at the peak
-};
-
-// The rank's own order: what is held after each pass. A pair's forward pass comes before its backward pass frees anything.
-Walk walk_activations(const PipelineSchedule& schedule, std::int32_t rank, const std::vector<ModuleBytes>& saved_of_stage) {
-  Walk walk;
-  walk.held_of_stage.resize(saved_of_stage.size());
-  std::vector<std::int64_t> held_of_stage = walk.held_of_stage;
-  std::vector<Bytes> saved;
-  for (const ModuleBytes& bytes : saved_of_stage) saved.push_back(sum(bytes));
-  Bytes held;
-  std::int64_t count = 0;
-  const auto step = [&](const Pass& p) {
-    if (p.kind == ActionKind::input_gradient) return;
-    const auto stage = static_cast<std::size_t>(p.stage);
-    const int change = p.kind == ActionKind::forward ? 1 : -1;
-    held += static_cast<double>(change) * saved[stage];
-    count += change;
-    held_of_stage[stage] += change;
-    if (held > walk.peak) walk = {held, count, held_of_stage};
-  };
-  for (const Action& a : schedule.ranks[static_cast<std::size_t>(rank)]) {
-    step(a.first);
-    if (a.second) step(*a.second);
-  }
-  return walk;
 }
 
 // Bytes that the block's backward pass computes again: what it would have kept without recomputation, less what it did keep. Whole
@@ -228,12 +177,12 @@ void add_model_states_by_module(StageMemory& m, const Holding& h) {
   }
 }
 
-void add_activations(StageMemory& m, const Walk& walk, const std::vector<ModuleBytes>& saved_of_stage) {
-  m.activations = walk.peak;
-  m.in_flight = walk.in_flight;
+void add_activations(StageMemory& m, const FullestMoment& fullest, const std::vector<ModuleBytes>& saved_of_stage) {
+  m.activations = fullest.saved;
+  m.in_flight = fullest.in_flight;
   for (std::size_t stage = 0; stage < saved_of_stage.size(); ++stage) {
     for (std::size_t i = 0; i < kModuleCount; ++i) {
-      m.modules[i].activations += static_cast<double>(walk.held_of_stage[stage]) * saved_of_stage[stage][i];
+      m.modules[i].activations += static_cast<double>(fullest.held_of_stage[stage]) * saved_of_stage[stage][i];
     }
   }
 }
@@ -257,6 +206,53 @@ void take_over(StageMemory& m, const StageMemory& torch) {
   for (ModuleMemory& module : m.modules) module.activations *= held;
   m.activations = torch.activations;
   m.buffer_parts = torch.buffer_parts;
+}
+
+std::vector<StageHold> holds(const std::vector<ModuleBytes>& saved_of_stage) {
+  std::vector<StageHold> all;
+  for (const ModuleBytes& bytes : saved_of_stage) all.push_back({.saved = sum(bytes), .beside = {}, .split = {}, .gradients = {}});
+  return all;
+}
+
+PipelinedStage pipelined(const MemoryInput& in, std::int32_t stage, const std::vector<std::int32_t>& of_rank) {
+  return {.blocks = {},
+          .first = stage == 0,
+          .last = stage + 1 == in.schedule.stages,
+          .next_is_here = std::find(of_rank.begin(), of_rank.end(), stage + 1) != of_rank.end()};
+}
+
+// With what torch.distributed.pipelining keeps, and gradients that are only there once a pass has left them.
+std::vector<StageHold> torch_holds(const MemoryInput& in, const StageBlocks& blocks, const Holding& held,
+                                   const std::vector<std::int32_t>& of_rank) {
+  std::vector<StageHold> all = holds(blocks.saved_of_stage());
+  const BlockContext& c = blocks.context();
+  const Bytes each = gradient_bytes(c, held.whole > 0 ? held.shard / held.whole : 1);
+  for (const std::int32_t stage : of_rank) {
+    StageHold& hold = all[static_cast<std::size_t>(stage)];
+    PipelinedStage here = pipelined(in, stage, of_rank);
+    here.blocks = blocks_of(in.cut, blocks, {stage});
+    for (const Block* b : here.blocks) hold.gradients += each * b->parameters.total();
+    if (in.schedule.ranks.size() == 1) continue;
+    const StageHold kept = kept_by_pipelining(here, Sizes(c).residual(), c.framework);
+    hold.beside = kept.beside;
+    hold.split = kept.split;
+  }
+  return all;
+}
+
+Bytes standing_buffers(const MemoryInput& in, const std::vector<std::int32_t>& of_rank, Bytes message) {
+  Bytes all;
+  for (const std::int32_t stage : of_rank) all += pipelining_buffers(pipelined(in, stage, of_rank), message, in.schedule.micro_batches);
+  return all;
+}
+
+double parameters_with_gradients(const MemoryInput& in, const StageBlocks& blocks, const FullestMoment& fullest) {
+  double all = 0;
+  for (std::size_t stage = 0; stage < fullest.has_gradients.size(); ++stage) {
+    if (!fullest.has_gradients[stage]) continue;
+    for (const BlockKind k : in.cut.stages[stage]) all += blocks.at(k).parameters.total();
+  }
+  return all;
 }
 
 std::optional<Bytes> unused_of_torch(const MemoryInput& in, const StageBlocks& blocks, const GradientGroups& groups, std::int32_t rank) {
@@ -376,23 +372,28 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& mad
     m.stages = held_stages[r];
     const Holding held = holding(in, blocks, groups, m.stages);
     add_model_states(m, held, in.scenario);
-    const Walk walk = walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.saved_of_stage());
-    add_activations(m, walk, blocks.saved_of_stage());
-    if (context.framework == Framework::fused) {
+    const std::vector<Action>& actions = in.schedule.ranks[r];
+    const bool torch = context.framework != Framework::fused;
+    const FullestMoment fullest = fullest_moment(actions, torch ? torch_holds(in, blocks, held, m.stages) : holds(blocks.saved_of_stage()));
+    add_activations(m, fullest, blocks.saved_of_stage());
+    if (!torch) {
       m.buffer_parts = {{"gradients under way", held.largest_gradients},
                         {"recomputed in the backward pass", held.restored},
                         {"placeholders of weight gradients", gradient_placeholders(blocks_of(in.cut, blocks, m.stages), context)}};
     } else {
-      const TorchRank rank{blocks_of(in.cut, blocks, m.stages), walk.peak, held.shard, bucketed(in, blocks, groups, m.stages)};
+      const TorchRank rank{blocks_of(in.cut, blocks, m.stages), fullest.saved, held.shard, bucketed(in, blocks, groups, m.stages),
+                           parameters_with_gradients(in, blocks, fullest)};
       take_over(m, torch_memory(rank, context, in.scenario.calibration.stack.workspace.value));
     }
     m.buffer_parts.push_back({"activations on their way", held.travelling});
-    m.buffer_parts.push_back({"pipeline messages", neighbours ? 4 * Sizes(context).residual() : Bytes{}});
+    const Bytes messages =
+        torch ? fullest.beside + standing_buffers(in, m.stages, Sizes(context).residual()) : 4 * Sizes(context).residual();
+    m.buffer_parts.push_back({torch ? "kept for the pipeline" : "pipeline messages", neighbours ? messages : Bytes{}});
     m.buffers = add_up(m.buffer_parts);
     if (in.scenario.plan.offloads(Offload::optimizer)) m.host = std::exchange(m.optimizer, Bytes{});
     add_model_states_by_module(m, held);
     if (in.scenario.plan.offloads(Offload::activations)) {
-      m.host += walk_activations(in.schedule, static_cast<std::int32_t>(r), blocks.host_of_stage()).peak;
+      m.host += fullest_moment(actions, holds(blocks.host_of_stage())).saved;
     }
     add_overhead(m, in.scenario, unused_of_torch(in, blocks, groups, static_cast<std::int32_t>(r)));
     ranks.push_back(std::move(m));

@@ -7,9 +7,9 @@
 //   optimizer    master weight and moments of the shard (none: of everything)
 //   activations  walked through the rank's own order: a forward pass adds what its blocks save, a backward pass (the weight
 //                gradient, where it is split off) frees it
-//   buffers      received and sent activations of the pipeline, the largest gradients on their way back, placeholders of weight
-//                gradients (workload/gradient_placeholders.h), and what recomputation brings back while a backward pass runs: of one
-//                module at a time, or of a whole layer (of recompute_num_layers) at once
+//   buffers      received and sent activations of the pipeline (PyTorch: workload/torch_pipelining.h), the largest gradients on
+//                their way back, placeholders of weight gradients (workload/gradient_placeholders.h), and what recomputation brings back
+//                while a backward pass runs: of one module at a time, or of a whole layer (of recompute_num_layers) at once
 //   offload      the optimizer's state, or what decoder layers save but for two of them on their way, are in the host's memory instead
 //   overhead     context, communicator buffers, workspaces, and what the allocator has reserved beyond its tensors: simulated for
 //                PyTorch's stacks (workload/torch_allocations.h), a fraction of all of the above for the others

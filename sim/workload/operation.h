@@ -92,4 +92,7 @@ struct Operation {
 
 using Operations = std::vector<Operation>;
 
+// What a kernel leaves in memory that was not there before; nothing of attention, whose output the products' operands count.
+Bytes left_in_memory(const Operation& op);
+
 }  // namespace trillion

@@ -25,8 +25,6 @@ class Fsdp {
   bool sharded() const { return sharded_; }
   bool whole_step() const { return whole_step_; }
   double whole() const { return whole_; }
-  // Gradients that add up over micro-batches are in the type in which they will be reduced.
-  double unsharded_gradient_bytes() const { return std::max(2.0, reduced_); }
 
   // BF16 parameters while block i goes back.
   Bytes gathered(std::size_t i) const {
@@ -48,11 +46,20 @@ class Fsdp {
   double reduced_, whole_ = 0, ends_ = 0;
 };
 
+Bytes parameter_bytes(const BlockContext& c) { return Bytes{c.training.optimizer_state.master_weight_bytes > 0 ? 4.0 : 2.0}; }
+
 }  // namespace
+
+// Gradients that add up over micro-batches unsharded are in the type in which they will be reduced.
+Bytes gradient_bytes(const BlockContext& c, double share) {
+  if (c.plan.sharding != Sharding::zero_3) return parameter_bytes(c);
+  if (reduces_every_micro_batch(c.plan)) return parameter_bytes(c) * share;
+  return Bytes{std::max(2.0, static_cast<double>(c.training.optimizer_state.gradient_reduce_bytes))};
+}
 
 StageMemory torch_memory(const TorchRank& rank, const BlockContext& c, Bytes workspace) {
   const Fsdp fsdp(rank, c);
-  const Bytes parameter{c.training.optimizer_state.master_weight_bytes > 0 ? 4.0 : 2.0};
+  const Bytes parameter = parameter_bytes(c);
   const double part = fsdp.sharded() && fsdp.whole() > 0 ? rank.optimizer_shard / fsdp.whole() : 1;
 
   StageMemory m;
@@ -67,11 +74,11 @@ StageMemory torch_memory(const TorchRank& rank, const BlockContext& c, Bytes wor
     m.buffers = transient + workspace;
     m.buffer_parts = {{"gradients under way", transient}, {"workspaces", workspace}};
   };
-  const Bytes each = fsdp.whole_step() ? Bytes{fsdp.unsharded_gradient_bytes()} : parameter * part;
+  const Bytes each = gradient_bytes(c, part);
   const double bucketed = fsdp.whole() > 0 ? rank.bucketed / fsdp.whole() : 0;
   Bytes held = rank.saved, written;
   const auto gradients = [&] {
-    const Bytes before = c.micro_batches > 1 ? each * fsdp.whole() : Bytes{};
+    const Bytes before = each * rank.with_gradients;
     // Passes that do not reduce (no_sync) leave gradients of their own beside the buckets.
     const double elsewhere = c.micro_batches > 1 ? 1 : 1 - bucketed;
     return bucketed * (each * fsdp.whole()) + elsewhere * std::max(before, written);

@@ -3,7 +3,8 @@
 //
 //   always       parameters and Adam's moments, in the parameters' type; workspaces
 //   activations  what autograd saved in all passes under way; the backward pass lets go of it block by block
-//   gradients    appear block by block on the way back, and stay over all micro-batches but the first; those that DDP reduces live in
+//   gradients    appear block by block on the way back of each stage's first pass, and stay to the end of the step; those that DDP reduces
+//   live in
 //                its buckets, which stay
 //   FSDP         (zero-3) of parameters and gradients the shard. Layers are groups of their own, embedding and head one together, which
 //                stays gathered (torch.distributed.fsdp.fully_shard). Going back, in BF16 this layer's parameters and the next one's;
@@ -27,7 +28,11 @@ struct TorchRank {
   Bytes saved;                       // of all passes under way at the fullest moment
   double optimizer_shard = 0;        // parameters whose moments it holds
   double bucketed = 0;               // parameters whose gradients DDP reduces
+  double with_gradients = 0;         // parameters whose gradients passes before have left
 };
+
+// Of a parameter, once a backward pass has left its gradient. `share`: of the parameters, what this rank's shards hold.
+Bytes gradient_bytes(const BlockContext& context, double share);
 
 // Parameters, gradients, optimizer, activations and buffers of the fullest moment; overhead is left to the caller.
 StageMemory torch_memory(const TorchRank& rank, const BlockContext& context, Bytes workspace);

@@ -1,6 +1,6 @@
 // The fullest moment of a rank that runs PyTorch. By hand, for blocks with parameters P_i, saved S_i and transient T_i:
 //   max over i of  [gradients of the blocks after i]  +  [S of the blocks up to i]  +  T_i,      or all gradients once the first is done
-// and over several micro-batches all gradients are there from the second one on.
+// and the gradients that earlier passes have left are there all along.
 #include "sim/workload/torch_memory.h"
 
 #include <gtest/gtest.h>
@@ -90,7 +90,7 @@ TEST(TorchMemory, UnderAPipelineFsdpKeepsAllWhole) {
   BlockSetting s = fsdp();
   s.plan.pipeline_parallel = 2;
   const Block first = block(10000, 100, 10), last = block(5000, 200, 50);
-  const StageMemory m = torch_memory({{&first, &last}, Bytes{300}, 1500}, context(s, 4), Bytes{});
+  const StageMemory m = torch_memory({{&first, &last}, Bytes{300}, 1500, 0, 15000}, context(s, 4), Bytes{});
   EXPECT_DOUBLE_EQ(m.parameters.value(), 4 * 1500 + 2 * 15000);
   EXPECT_DOUBLE_EQ(m.gradients.value(), 4 * 15000) << "in the type of the reduction";
 }
@@ -99,17 +99,20 @@ TEST(TorchMemory, UnderAPipelineFsdpKeepsAllWhole) {
 TEST(TorchMemory, DdpHoldsItsBuckets) {
   const BlockSetting s = setting();
   const Block first = block(100, 1000, 10), last = block(50, 2000, 5000);
-  const TorchRank alone{{&first, &last}, Bytes{3000}, 150}, one{{&first, &last}, Bytes{3000}, 150, 150};
+  TorchRank alone{{&first, &last}, Bytes{3000}, 150}, one{{&first, &last}, Bytes{3000}, 150, 150};
   EXPECT_DOUBLE_EQ((torch_memory(one, context(s, 1), {}).peak() - torch_memory(alone, context(s, 1), {}).peak()).value(), 300);
+  alone.with_gradients = one.with_gradients = 150;
   EXPECT_DOUBLE_EQ((torch_memory(one, context(s, 2), {}).peak() - torch_memory(alone, context(s, 2), {}).peak()).value(), 300);
 }
 
-TEST(TorchMemory, FurtherMicroBatchesBeginWithGradients) {
+TEST(TorchMemory, LaterPassesBeginWithGradients) {
   const BlockSetting s = setting();
   const Block first = block(100, 1000, 10), last = block(50, 2000, 5000);
-  const TorchRank rank{{&first, &last}, Bytes{3000}, 150};
-  EXPECT_DOUBLE_EQ(torch_memory(rank, context(s, 2), {}).gradients.value(), 300);
-  EXPECT_DOUBLE_EQ((torch_memory(rank, context(s, 2), {}).peak() - torch_memory(rank, context(s, 1), {}).peak()).value(), 300);
+  const StageMemory earliest = torch_memory({{&first, &last}, Bytes{3000}, 150, 0, 0}, context(s, 2), {});
+  const StageMemory later = torch_memory({{&first, &last}, Bytes{3000}, 150, 0, 150}, context(s, 2), {});
+  EXPECT_DOUBLE_EQ(earliest.gradients.value(), 0);
+  EXPECT_DOUBLE_EQ(later.gradients.value(), 300);
+  EXPECT_DOUBLE_EQ((later.peak() - earliest.peak()).value(), 300);
 }
 
 }  // namespace
