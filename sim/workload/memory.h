@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/workload/block_memory.h"
 #include "sim/workload/lower.h"
 
 namespace trillion {
@@ -54,27 +55,6 @@ struct MemoryInput {
   const PipelineSchedule& schedule;
   const StageCut& cut;
   const LayerRouting& routing;
-};
-
-// Every kind of block as memory sees it, made when asked for. Layouts that differ in their schedule, cut or sharding share it.
-class BlockMemory {
- public:
-  using ModuleBytes = std::array<Bytes, kModuleCount>;
-  struct Of {
-    Block block;
-    ModuleBytes saved;        // what one micro-batch leaves behind
-    Bytes restored;           // what recomputation brings back at once
-    Bytes largest_gradients;  // on their way back at once
-  };
-  // All three must outlive it.
-  BlockMemory(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing);
-  const Of& of(BlockKind kind);
-  const BlockContext& context() const { return context_; }
-
- private:
-  BlockContext context_;
-  Plan without_;  // recomputation
-  std::array<std::optional<Of>, kBlockKindCount> made_;
 };
 
 // Parameters, gradients, optimizer and overhead of the mean rank: whatever the cut, the fullest one needs no less. 0 where it cannot be

@@ -1,0 +1,69 @@
+#include "sim/workload/block_memory.h"
+
+#include <algorithm>
+
+#include "sim/workload/lower.h"
+
+namespace trillion {
+
+namespace {
+
+using ModuleBytes = BlockMemory::ModuleBytes;
+
+// What one micro-batch leaves behind in a block.
+ModuleBytes saved_by_module(const Block& block, const LayerRouting& routing) {
+  ModuleBytes bytes{};
+  for (const SavedTensor& t : block.saved) {
+    bytes[static_cast<std::size_t>(t.module)] += t.bytes * (t.scale == LoadScale::rank_load ? routing.rank_load_max_over_mean : 1.0);
+  }
+  return bytes;
+}
+
+// Gradients on their way back through a block: what a kernel reads of the one before it, and what it writes. What the forward pass
+// writes is saved, and counted as such; weight gradients go to the gradient buffer.
+Bytes largest_gradients(const Block& b) {
+  Bytes largest;
+  for (const Operations* ops : {&b.experts_backward, &b.before_exchange_backward}) {
+    Bytes before;
+    for (const Operation& op : *ops) {
+      const Bytes now = left_in_memory(op);
+      largest = std::max(largest, before + now);
+      if (!op.in_place) before = now;
+    }
+  }
+  return largest;
+}
+
+// Bytes that the block's backward pass computes again: what it would have kept without recomputation, less what it did keep. Whole
+// layers come back at once, modules one after the other.
+Bytes restored_bytes(const ModuleBytes& all, const ModuleBytes& saved, bool at_once) {
+  Bytes together, largest;
+  for (std::size_t m = 0; m < kModuleCount; ++m) {
+    const Bytes back = std::max(Bytes{}, all[m] - saved[m]);
+    together += back;
+    largest = std::max(largest, back);
+  }
+  return at_once ? together : largest;
+}
+
+}  // namespace
+
+BlockMemory::BlockMemory(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing)
+    : context_(block_context(scenario, mesh, routing)), without_(scenario.plan) {
+  without_.recompute.clear();
+}
+
+const BlockMemory::Of& BlockMemory::of(BlockKind kind) {
+  std::optional<Of>& made = made_[static_cast<std::size_t>(kind)];
+  if (made) return *made;
+  const BlockContext& c = context_;
+  made.emplace();
+  made->block = make_block(kind, c);
+  made->saved = saved_by_module(made->block, c.routing);
+  const bool whole_layers = c.plan.recomputes(RecomputeModule::layer);
+  made->restored = restored_bytes(saved_by_module(make_block(kind, with_plan(c, without_)), c.routing), made->saved, whole_layers);
+  made->largest_gradients = largest_gradients(made->block);
+  return *made;
+}
+
+}  // namespace trillion
