@@ -36,6 +36,8 @@ TEST(Training, EveryFigureHasARange) {
   EXPECT_THAT(broken([](Training& t) { t.optimizer_state.moment_bytes = 3; }), ElementsAre(StartsWith("optimizer_state.moment_bytes: ")));
   EXPECT_THAT(broken([](Training& t) { t.routing.popularity_skew = -1; }), ElementsAre(StartsWith("routing.popularity_skew: ")));
   EXPECT_THAT(broken([](Training& t) { t.routing.domains = 0; }), ElementsAre(StartsWith("routing.domains: ")));
+  EXPECT_THAT(broken([](Training& t) { t.routing.domains = 1 << 20; }),
+              ElementsAre("routing.domains: must be at most 1024, found 1048576"));
 }
 
 TEST(Training, TheRampEndsWhereTheRunGoesOn) {
