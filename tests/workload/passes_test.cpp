@@ -136,6 +136,9 @@ TEST(Passes, GatheredSequencesAreCopiedWhereTheyAreNotTheFirstDimension) {
   setting.plan.sequence_parallel = true;
   setting.plan.tensor_parallel_overlap = TensorOverlap::none;
   setting.unfused = {UnfusedPart::sequence_copies};
+  EXPECT_THAT(labels(entry_and_exit(setting).forward), ElementsAre("ffn all-gather", "ffn reduce-scatter copy", "ffn reduce-scatter"))
+      << "pieces of one sequence arrive in order";
+  setting.plan.micro_batch_size = 2;
   const Passes p = entry_and_exit(setting);
   EXPECT_THAT(labels(p.forward), ElementsAre("ffn all-gather", "ffn all-gather copy", "ffn reduce-scatter copy", "ffn reduce-scatter"));
   for (std::size_t i = 0; i < p.forward.size(); ++i) {
