@@ -106,6 +106,7 @@ std::pair<Point, Point> Fabric::ends_between_routers(Block block, std::uint32_t 
 }
 
 std::int64_t Fabric::nic_of(std::int64_t gpu) const {
+  if (rails_ == gpus_per_node_) return gpu;
   const std::int64_t node = gpu / gpus_per_node_, place = gpu % gpus_per_node_;
   return node * rails_ + place * rails_ / gpus_per_node_;
 }

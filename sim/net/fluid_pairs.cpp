@@ -103,6 +103,7 @@ void FluidPairs::place_next() {
   if (group_ < at_ && level <= level_ * kNear) {
     if (level_ == kNever && level < kNever) return put_before_group();
     if (level == kNever) return place(l, kNever, s.takes);
+    if (left - level_ * s.rising < 2 * missing) return put_before_group();
     // As if the group's links had not been filled.
     const GroupSums g = group_sums(l);
     const double weight = g.grouped + s.rising, alone = capacity - g.before;
