@@ -30,7 +30,9 @@ std::vector<Seconds> transfer_ends(const Fabric& fabric, std::span<const Transfe
     }
     return known - 1;
   };
+  problem.flows.reserve(transfers.size());
   std::vector<std::size_t> of_flow;
+  of_flow.reserve(transfers.size());
   std::vector<LinkShare> shares;
   std::vector<FluidProblem::Use> uses;
   for (std::size_t i = 0; i < transfers.size(); ++i) {

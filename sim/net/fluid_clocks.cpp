@@ -25,23 +25,14 @@ void FluidClocks::reset() {
   next_.assign(links, kNever);
   next_of_block_.assign(blocks, kNever);
   block_changed_.assign(blocks, 0);
+  due_.resize(links + 1);
   unguarded_.clear();
-}
-
-double FluidClocks::moved_by(std::uint32_t link, double now) const {
-  const double level = state_.levels[link];
-  return level < kNever ? clocks_[link].moved + level * (now - clocks_[link].since) : clocks_[link].moved;
 }
 
 void FluidClocks::note_left(double now) {
   for (std::uint32_t b = 0; b < state_.bundles.size(); ++b) {
     state_.left[b] = std::max(0.0, targets_[b] - moved_by(state_.holders[b], now));
   }
-}
-
-void FluidClocks::advance(std::uint32_t link, double now) {
-  clocks_[link].moved = moved_by(link, now);
-  clocks_[link].since = now;
 }
 
 void FluidClocks::hold(std::uint32_t link, std::uint32_t bundle) {
@@ -107,15 +98,16 @@ double FluidClocks::soonest() {
 }
 
 std::span<const std::uint32_t> FluidClocks::due(double now) {
-  due_.clear();
+  std::size_t count = 0;
   for (std::size_t block = 0; block < next_of_block_.size(); ++block) {
     if (next_of_block_[block] != now) continue;
     const std::size_t end = std::min(next_.size(), (block + 1) * kBlock);
     for (std::size_t l = block * kBlock; l < end; ++l) {
-      if (next_[l] == now) due_.push_back(static_cast<std::uint32_t>(l));
+      due_[count] = static_cast<std::uint32_t>(l);  // which one it is, is as good as random
+      count += next_[l] == now ? 1 : 0;
     }
   }
-  return due_;
+  return {due_.data(), count};
 }
 
 std::span<const std::uint32_t> FluidClocks::due_bundles(std::uint32_t l) {

@@ -28,7 +28,10 @@ class FluidClocks {
   void note_left(double now);
 
   // For each link whose level may change: first advance it, then change its level and what it holds, then set_next.
-  void advance(std::uint32_t link, double now);
+  void advance(std::uint32_t link, double now) {
+    clocks_[link].moved = moved_by(link, now);
+    clocks_[link].since = now;
+  }
   // REQUIRES: the link and the bundle's holder were advanced to the same instant.
   void hold(std::uint32_t link, std::uint32_t bundle);
   void set_next(std::uint32_t link, double now) {
@@ -51,7 +54,10 @@ class FluidClocks {
     double target = kNever, guard = kNever;  // lowest of the bundles that it holds
     bool stale = false;                      // these are
   };
-  double moved_by(std::uint32_t link, double now) const;
+  double moved_by(std::uint32_t link, double now) const {
+    const double level = state_.levels[link];
+    return level < kNever ? clocks_[link].moved + level * (now - clocks_[link].since) : clocks_[link].moved;
+  }
   void find_lowest(std::uint32_t link);
   void find_next(std::uint32_t link, double now);
 

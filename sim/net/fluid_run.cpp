@@ -13,7 +13,7 @@ namespace {
 constexpr double kReach = 2;
 
 // After how many times that every bundle was rated it is worth while to bundle anew where that leaves links out.
-constexpr std::size_t kTimesRated = 16;
+constexpr std::size_t kTimesRated = 8;
 
 // In how many of a part's links flows may have ended for their order to be worth keeping.
 bool few(std::uint32_t ended, std::uint32_t links) { return ended <= 4 + links / 8; }
