@@ -99,11 +99,12 @@ void FluidPairs::place_next() {
   const std::uint32_t l = order_[at_];
   const Sums s = sums(l);
   const double capacity = state_.live[l].capacity, left = capacity - s.taken, missing = -kRounding * capacity;
+  // Clearly below the group: what mostly is found here, without a division and a second sum.
+  if (group_ < at_ && left - level_ * s.rising < 2 * missing) return put_before_group();
   double level = s.rising > 0 ? left / s.rising : left < missing ? 0 : kNever;
   if (group_ < at_ && level <= level_ * kNear) {
     if (level_ == kNever && level < kNever) return put_before_group();
     if (level == kNever) return place(l, kNever, s.takes);
-    if (left - level_ * s.rising < 2 * missing) return put_before_group();
     // As if the group's links had not been filled.
     const GroupSums g = group_sums(l);
     const double weight = g.grouped + s.rising, alone = capacity - g.before;
