@@ -16,6 +16,7 @@ namespace trillion {
 namespace {
 
 constexpr std::size_t kMostChanges = 5;
+constexpr std::size_t kMainCauses = 3;
 constexpr std::size_t kMostLegs = 12;
 constexpr double kNoticeable = kNoticeableGain;  // also the share of a part that is worth a line
 constexpr double kLarge = 0.05;                  // a part that no change shortens is worth a word
@@ -104,16 +105,20 @@ std::string asked_text(const TriedChange& change, const std::string& megatron, c
   return text + fmt::format("{:{}}{}\n", "", kBelow, wrapped("Megatron-LM: " + megatron, kBelow + 2, style));
 }
 
-// Parts that cost much and that none of the main causes is.
-std::string remaining_text(const Explanation& e) {
-  std::string text;
+// Parts that cost much and that none of the main causes is, the dearest first.
+std::vector<TimePart> untold_parts(const Explanation& e) {
+  std::vector<TimePart> untold;
   for (std::size_t i = 1; i < e.parts.size(); ++i) {
     const TimePart& part = e.parts[i];
     const bool told = std::any_of(e.causes.begin(), e.causes.end(), [&](const ToldCause& c) { return c.cause.part == part.name; });
-    if (told || part.time < e.step.time * kLarge) continue;
-    text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", part.name, percent_text(part.time / e.step.time));
+    if (!told && part.time >= e.step.time * kLarge) untold.push_back(part);
   }
-  return text;
+  std::stable_sort(untold.begin(), untold.end(), [](const TimePart& a, const TimePart& b) { return b.time < a.time; });
+  return untold;
+}
+
+std::string numbered_cause(std::size_t number, const std::string& text, const TextStyle& style) {
+  return fmt::format("{:>{}}. {}\n", number, kPageIndent + 1, wrapped(text, kPageIndent + 3, style));
 }
 
 std::string causes_section(const Scenario& s, const Explanation& e, const TextStyle& style) {
@@ -121,18 +126,25 @@ std::string causes_section(const Scenario& s, const Explanation& e, const TextSt
   std::size_t number = 0;
   for (const ToldCause& told : e.causes) {
     const TriedChange& change = e.changes[told.cause.change];
-    const std::string line =
-        fmt::format("{}, {} of the step; {}", told.cause.part, percent_text(told.cause.time / e.step.time), outcome_text(s, change));
-    text += fmt::format("{:>{}}. {}\n", ++number, kPageIndent + 1, wrapped(line, kPageIndent + 3, style));
+    text += numbered_cause(
+        ++number,
+        fmt::format("{}, {} of the step; {}", told.cause.part, percent_text(told.cause.time / e.step.time), outcome_text(s, change)),
+        style);
     text += asked_text(change, told.megatron, style);
+  }
+  for (const TimePart& part : untold_parts(e)) {
+    if (number == kMainCauses) break;
+    const std::string share = percent_text(part.time / e.step.time);
+    text += numbered_cause(++number,
+                           fmt::format("{}, {} of the step: no change of the plan tried is mainly for it; {} is the most there is to gain",
+                                       part.name, share, share),
+                           style);
   }
   if (e.causes.empty()) text += page_paragraph("no single change of the plan gains more than " + percent_text(kNoticeable), style);
   if (e.all) {
-    text += page_paragraph("all of them at once: " + outcome_text(s, *e.all), style);
+    text += page_paragraph("all these changes at once: " + outcome_text(s, *e.all), style);
     if (runs(*e.all)) text += asked_text(*e.all, e.all_megatron, style);
   }
-  if (const std::string rest = remaining_text(e); !rest.empty())
-    text += page_paragraph("no change of the plan is mainly for: " + rest, style);
   return text;
 }
 

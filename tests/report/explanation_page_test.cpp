@@ -61,10 +61,23 @@ TEST(ExplanationPage, NamesCausesWithWhatToAskFor) {
   e.explanation.all_megatron = "--both";
   EXPECT_THAT(explanation_page(e.scenario, e.explanation, {}),
               AllOf(HasSubstr("MAIN CAUSES"), HasSubstr(e.explanation.causes.front().cause.part + ", "), HasSubstr("of the step; saves "),
-                    HasSubstr("Megatron-LM: --a-flag 1"), HasSubstr("all of them at once: saves"), HasSubstr("Megatron-LM: --both")));
+                    HasSubstr("Megatron-LM: --a-flag 1"), HasSubstr("all these changes at once: saves"), HasSubstr("Megatron-LM: --both")));
   e.explanation.causes.clear();
   e.explanation.all.reset();
   EXPECT_THAT(explanation_page(e.scenario, e.explanation, {}), HasSubstr("no single change of the plan gains"));
+}
+
+TEST(ExplanationPage, WhatNoChangeTakesAwayIsACauseToo) {
+  Explained e = explained();
+  e.explanation.causes.clear();
+  e.explanation.all.reset();
+  e.explanation.parts = {{"model FLOPs", 0.4 * e.explanation.step.time},
+                         {"small", 0.04 * e.explanation.step.time},
+                         {"second", 0.2 * e.explanation.step.time},
+                         {"first", 0.36 * e.explanation.step.time}};
+  EXPECT_THAT(
+      explanation_page(e.scenario, e.explanation, {}),
+      AllOf(HasSubstr("1. first, 36.0 % of the step: no change"), HasSubstr("2. second, 20.0 % of the step"), Not(HasSubstr("3. small"))));
 }
 
 TEST(ExplanationPage, HoldsAMeasurementAgainstTheSimulation) {
