@@ -11,7 +11,6 @@
 #include "sim/workload/block.h"
 #include "sim/workload/block_times.h"
 #include "sim/workload/feasibility.h"
-#include "sim/workload/stage_split.h"
 
 namespace trillion {
 
@@ -34,10 +33,9 @@ PreparedStep prepare_pair(const Scenario& s, const DeviceMesh& mesh) {
 
 }  // namespace
 
-LayerCosts layer_costs(const Scenario& s, const DeviceMesh& mesh, const LayerRouting& routing, const Timing& timing) {
-  const BlockContext context = block_context(s, mesh, routing);
+LayerCosts layer_costs(const Scenario& s, BlockMemory& blocks, const Timing& timing) {
   const Conditions conditions = kernel_conditions(s, timing);
-  const auto cost = [&](BlockKind k) { return block_times(make_block(k, context), timing, conditions).total().value(); };
+  const auto cost = [&](BlockKind k) { return block_times(blocks.of(k).block, timing, conditions).total().value(); };
   const double dense = cost(BlockKind::dense_layer), moe = s.model.moe ? cost(BlockKind::moe_layer) : 0;
   LayerCosts costs;
   for (std::int64_t l = 0; l < s.model.num_hidden_layers; ++l) costs.layers.push_back(s.model.is_moe_layer(l) ? moe : dense);
@@ -49,10 +47,14 @@ LayerCosts layer_costs(const Scenario& s, const DeviceMesh& mesh, const LayerRou
   return costs;
 }
 
-std::vector<std::int64_t> even_split(const Plan& plan, const LayerCosts& costs) {
+StageShape stage_shape(const Plan& plan) {
   const bool paired = !plan.schedule_file && (plan.schedule == ScheduleKind::dualpipe || plan.schedule == ScheduleKind::dualpipe_v ||
                                               plan.schedule == ScheduleKind::zb_v);
-  return split_layers(costs.layers, costs.first, costs.last, {.stages = stage_count(plan), .paired = paired});
+  return {.stages = stage_count(plan), .paired = paired};
+}
+
+std::vector<std::int64_t> even_split(const StageShape& shape, const LayerCosts& costs) {
+  return split_layers(costs.layers, costs.first, costs.last, shape);
 }
 
 ExpertGroup expert_group(const Scenario& s, const DeviceMesh& mesh) {
@@ -80,9 +82,10 @@ std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const T
   if (s.extent == Extent::overlapped_pair) return prepare_pair(s, mesh);
   PreparedStep step{s.plan, mesh, known ? *known : load_of(s, mesh), schedule_of(s.plan, micro_batches(s)), {}, {}};
   step.plan.data_parallel = mesh.data_parallel();
-  if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(s.plan, layer_costs(s, mesh, step.load.mean, timing));
+  BlockMemory blocks(s, mesh, step.load.mean);
+  if (!step.plan.layers_per_stage) step.plan.layers_per_stage = even_split(stage_shape(s.plan), layer_costs(s, blocks, timing));
   step.cut = {make_stages(s.model, *step.plan.layers_per_stage, s.plan.recomputed_layers), first_layers(*step.plan.layers_per_stage)};
-  step.memory = memory_of_ranks({s, step.mesh, step.schedule, step.cut, step.load.mean});
+  step.memory = memory_of_ranks({s, step.mesh, step.schedule, step.cut, step.load.mean}, blocks);
   return step;
 }
 

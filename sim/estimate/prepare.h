@@ -1,6 +1,7 @@
 // From a scenario to everything that a step is made of, or why there is none: mesh, routing, schedule, cut of the model, memory.
 #pragma once
 
+#include <compare>
 #include <optional>
 #include <variant>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "sim/timing/timing.h"
 #include "sim/workload/lower.h"
 #include "sim/workload/memory.h"
+#include "sim/workload/stage_split.h"
 
 namespace trillion {
 
@@ -34,10 +36,13 @@ ExpertLoad load_of(const Scenario& scenario, const DeviceMesh& mesh);
 struct LayerCosts {
   std::vector<double> layers;
   double first = 0, last = 0;  // what the first and the last stage have besides
+  auto operator<=>(const LayerCosts&) const = default;
 };
-LayerCosts layer_costs(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing, const Timing& timing);
-// Layers of each stage so that the plan's stages, or ranks of two stages, take equally long.
-std::vector<std::int64_t> even_split(const Plan& plan, const LayerCosts& costs);
+// `blocks`: of the scenario.
+LayerCosts layer_costs(const Scenario& scenario, BlockMemory& blocks, const Timing& timing);
+StageShape stage_shape(const Plan& plan);
+// Layers of each stage so that stages, or ranks of two stages, take equally long.
+std::vector<std::int64_t> even_split(const StageShape& shape, const LayerCosts& costs);
 
 // Everything but whether it fits in memory; workload/feasibility.h's why_memory_short() tells.
 std::variant<PreparedStep, Infeasible> lay_out(const Scenario& scenario, const Timing& timing, const std::optional<ExpertLoad>& known = {});

@@ -162,11 +162,10 @@ class Screening::Group {
       return StageCut{make_stages(s_.model, layers, plan.recomputed_layers), first_layers(layers)};
     };
     if (plan.layers_per_stage) return cuts_.try_emplace({*plan.layers_per_stage, false}, cut(*plan.layers_per_stage)).first->second;
-    if (!costs_) costs_ = layer_costs(s_, mesh_, no_routing_, timing_);
-    const bool paired =
-        plan.schedule == ScheduleKind::dualpipe || plan.schedule == ScheduleKind::dualpipe_v || plan.schedule == ScheduleKind::zb_v;
-    const auto [entry, fresh] = cuts_.try_emplace({{-1, plan.schedule_file ? -1 : stage_count(plan)}, paired});
-    if (fresh) entry->second = cut(even_split(plan, *costs_));
+    if (!costs_) costs_ = layer_costs(s_, even_, timing_);
+    const StageShape shape = stage_shape(plan);
+    const auto [entry, fresh] = cuts_.try_emplace({{-1, shape.stages}, shape.paired});
+    if (fresh) entry->second = cut(of_.split(shape, *costs_));
     return entry->second;
   }
 
@@ -377,6 +376,10 @@ const Screening::Scheduled& Screening::scheduled(const Plan& plan, std::int64_t 
     ChunkProgram program(schedule);
     return Scheduled{std::move(schedule), std::move(program)};
   });
+}
+
+const std::vector<std::int64_t>& Screening::split(const StageShape& shape, const LayerCosts& costs) const {
+  return splits_.get({shape, costs}, [&] { return even_split(shape, costs); });
 }
 
 std::optional<Screening::Whole> Screening::simulate(const Layout& layout) const {

@@ -80,6 +80,7 @@ class Screening {
   static LoadKey load_key(const Scenario& with_layout, std::size_t cluster);
   void spread_loads();
   const Scheduled& scheduled(const Plan& plan, std::int64_t micro_batches) const;
+  const std::vector<std::int64_t>& split(const StageShape& shape, const LayerCosts& costs) const;
 
   const std::vector<Scenario>& clusters_;
   const std::vector<Layout>& layouts_;
@@ -88,6 +89,7 @@ class Screening {
   std::vector<std::vector<std::size_t>> families_, groups_;
   std::vector<std::size_t> group_of_;  // [layout]
   mutable OnceMap<ScheduleKey, Scheduled> schedules_;
+  mutable OnceMap<std::pair<StageShape, LayerCosts>, std::vector<std::int64_t>> splits_;  // of many families, which share costs
   mutable OnceMap<LoadKey, ExpertLoad> loads_;
   mutable SharedRouting routing_;
 };

@@ -60,8 +60,10 @@ const BlockMemory::Of& BlockMemory::of(BlockKind kind) {
   made.emplace();
   made->block = make_block(kind, c);
   made->saved = saved_by_module(made->block, c.routing);
-  const bool whole_layers = c.plan.recomputes(RecomputeModule::layer);
-  made->restored = restored_bytes(saved_by_module(make_block(kind, with_plan(c, without_)), c.routing), made->saved, whole_layers);
+  if (!c.plan.recompute.empty()) {
+    const bool whole_layers = c.plan.recomputes(RecomputeModule::layer);
+    made->restored = restored_bytes(saved_by_module(make_block(kind, with_plan(c, without_)), c.routing), made->saved, whole_layers);
+  }
   made->largest_gradients = largest_gradients(made->block);
   return *made;
 }

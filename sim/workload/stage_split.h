@@ -13,6 +13,7 @@
 // Example: six equal layers of cost 1, head of cost 2, three stages: 2 3 1 costs 2 3 3; 2 2 2 would cost 2 2 4.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <vector>
 
@@ -21,6 +22,7 @@ namespace trillion {
 struct StageShape {
   std::int64_t stages = 1;
   bool paired = false;  // rank r runs stages r and S - 1 - r
+  auto operator<=>(const StageShape&) const = default;
 };
 
 // Layers per stage, first stage first; they add up to layer_costs.size().

@@ -50,6 +50,26 @@ TEST(Prepare, AHeavyHeadTakesLayersOffTheLastStage) {
   EXPECT_LT(layers.back(), layers[1]);
 }
 
+TEST(Prepare, ACutFollowsFromItsCostsAndShapeAlone) {
+  const Scenario s = pipeline(dense_model(30));
+  const Timing timing(s.calibration, s.cluster);
+  const DeviceMesh mesh(s.plan, s.cluster);
+  const LayerRouting even;
+  BlockMemory blocks(s, mesh, even);
+  const LayerCosts costs = layer_costs(s, blocks, timing);
+  EXPECT_EQ(costs, layer_costs(s, blocks, timing));
+  EXPECT_EQ(costs.layers.size(), 30u);
+  EXPECT_EQ(even_split(stage_shape(s.plan), costs), std::get<PreparedStep>(prepared(s)).plan.layers_per_stage);
+}
+
+TEST(Prepare, StagesThatShareARankAreCutAsPairs) {
+  Plan plan;
+  plan.pipeline_parallel = 4;
+  EXPECT_EQ(stage_shape(plan), (StageShape{.stages = 4, .paired = false}));
+  plan.schedule = ScheduleKind::dualpipe;
+  EXPECT_TRUE(stage_shape(plan).paired);
+}
+
 TEST(Prepare, AnExplicitSplitIsHonoured) {
   Scenario s = pipeline(dense_model(30));
   s.plan.layers_per_stage = {3, 12, 12, 3};
