@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "sim/base/error.h"
+#include "sim/base/rounding.h"
 
 namespace trillion {
 
@@ -47,7 +48,7 @@ LinkLoad::Busiest LinkLoad::busiest_from(std::uint32_t first) const {
 
 double nic_share(const Fabric& fabric, const RegularGroups& groups, TrafficPattern pattern) {
   CHECK(groups.size >= 1 && groups.stride >= 1 && groups.per_domain >= 1);
-  const std::int64_t domains = (groups.size + groups.per_domain - 1) / groups.per_domain;
+  const std::int64_t domains = divided_up(groups.size, groups.per_domain);
   if (domains <= 1) return 1;
   const std::int64_t peers = pattern == TrafficPattern::neighbours ? 1 : domains - 1;
   const Bytes unit{1.0};

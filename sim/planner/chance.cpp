@@ -50,8 +50,7 @@ std::vector<std::size_t> open_chances(const std::vector<Chance>& chances, std::s
     return may;
   };
   const auto may_be_on_front = [&](const Chance& c) {
-    const bool within_reach = c.least.beyond <= best->beyond && c.least.value <= limits.reach * best->value;
-    if (!within_reach || front.beats(c.corner)) return false;
+    if (!within_reach(c.least, *best, limits.reach) || front.beats(c.corner)) return false;
     front.add(c.corner);
     return true;
   };

@@ -46,8 +46,8 @@ struct Chance {
 };
 
 struct ChanceLimits {
-  std::size_t keep = 10;
-  double reach = 1.5;                   // the front ends at so many times the best known score
+  std::size_t keep;
+  double reach;                         // the front ends at so many times the best known score
   std::optional<Score> last_kept = {};  // of the keep-th best that was simulated; empty: of those known
 };
 

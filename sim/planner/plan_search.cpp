@@ -52,8 +52,7 @@ Corner PlanSearch::corner(Seconds step_time, Bytes peak, const Layout& layout) c
 // Of the most promising's expected score.
 bool PlanSearch::within_reach(const Candidate& c) const {
   const auto of = [&](const Candidate& other) { return score(expected(other), layouts_[other.layout]); };
-  const Score mine = of(c), best = of(candidates_[order_.front()]);
-  return mine.beyond <= best.beyond && mine.value <= kReach * best.value;
+  return trillion::within_reach(of(c), of(candidates_[order_.front()]), kReach);
 }
 
 bool PlanSearch::may_be_on_front(const Candidate& c) const {

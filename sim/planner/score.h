@@ -17,6 +17,11 @@ struct Score {
   friend auto operator<=>(const Score&, const Score&) = default;
 };
 
+// Whether at most `reach` times the best, and as near to budget and deadline.
+inline bool within_reach(const Score& mine, const Score& best, double reach) {
+  return mine.beyond <= best.beyond && mine.value <= reach * best.value;
+}
+
 // Of a step that takes so long on `nodes` of the scenario's cluster, at `dearer` times its price.
 Score score_of(const Scenario& on, std::int64_t nodes, Seconds step_time, double dearer = 1);
 

@@ -6,6 +6,7 @@
 
 #include "sim/estimate/steady_step.h"
 #include "sim/planner/kernel_key.h"
+#include "sim/planner/screening_load.h"
 #include "sim/planner/step_end_time.h"
 #include "sim/workload/block_times.h"
 #include "sim/workload/chunk_set.h"
@@ -23,42 +24,10 @@ constexpr double kFarTooMuch = 1.25;
 // Layouts of a family hold nearly the same clock; by so much less may one's kernels take.
 constexpr double kOtherClock = 0.998;
 
-// Even load on every rank, of as few rows as a capacity could leave: all tokens of a rank choosing the same experts.
-LayerRouting least_load(const Scenario& s) {
-  LayerRouting even;
-  const Routing& routing = s.training.routing;
-  if (!s.model.moe || !routing.capacity_factor) return even;
-  const double chosen = static_cast<double>(s.model.moe->num_experts_per_tok) / static_cast<double>(s.model.moe->n_routed_experts);
-  even.served = routing.pad_to_capacity ? *routing.capacity_factor : std::min(1.0, *routing.capacity_factor * chosen);
-  return even;
-}
-
 Bytes peak_of(const std::vector<StageMemory>& memory) {
   Bytes peak;
   for (const StageMemory& m : memory) peak = std::max(peak, m.peak());
   return peak;
-}
-
-// Every micro-batch with the mean routing.
-ExpertLoad flat(const ExpertLoad& load) {
-  ExpertLoad mean;
-  mean.balance = load.balance;
-  mean.mean = load.mean;
-  mean.seed = load.seed;
-  if (!load.samples.empty()) mean.samples = {load.mean};
-  return mean;
-}
-
-// The load of the least busy micro-batch, at the mean's traffic.
-LayerRouting least_of(const ExpertLoad& load) {
-  LayerRouting least = load.mean;
-  least.rank_load.clear();
-  least.scale_out.clear();
-  for (const LayerRouting& r : load.samples) {
-    least.rank_load_max_over_mean = std::min(least.rank_load_max_over_mean, r.rank_load_max_over_mean);
-    least.scale_out_max_over_mean = std::min(least.scale_out_max_over_mean, r.scale_out_max_over_mean);
-  }
-  return least;
 }
 
 // A step of so many micro-batches is run for `whole`, or for two smaller numbers.
@@ -161,7 +130,11 @@ class Screening::Group {
     const auto cut = [&](const std::vector<std::int64_t>& layers) {
       return StageCut{make_stages(s_.model, layers, plan.recomputed_layers), first_layers(layers)};
     };
-    if (plan.layers_per_stage) return cuts_.try_emplace({*plan.layers_per_stage, false}, cut(*plan.layers_per_stage)).first->second;
+    if (plan.layers_per_stage) {
+      const auto [entry, fresh] = cuts_.try_emplace({*plan.layers_per_stage, false});
+      if (fresh) entry->second = cut(*plan.layers_per_stage);
+      return entry->second;
+    }
     if (!costs_) costs_ = layer_costs(s_, even_, timing_);
     const StageShape shape = stage_shape(plan);
     const auto [entry, fresh] = cuts_.try_emplace({{-1, shape.stages}, shape.paired});

@@ -63,11 +63,9 @@ void add_unfused_loss(Passes& p, const BlockContext& c, Bytes logits) {
 
 Passes output_head(const BlockContext& c) {
   const Sizes s(c);
-  // Rows that do not divide are padded, as Megatron-LM pads them.
-  const std::int64_t vocabulary = (c.model.vocab_size + s.tensor - 1) / s.tensor;
   // Kept in BF16 by the FP8 recipes in use (DeepSeek-V3 report, section 3.3.1; Transformer Engine's default).
-  const Linear projection{"head", s.tokens, s.hidden, vocabulary, Category::embedding_and_head, DType::bf16};
-  const Bytes logits = s.bf16(vocabulary);
+  const Linear projection{"head", s.tokens, s.hidden, s.vocabulary, Category::embedding_and_head, DType::bf16};
+  const Bytes logits = s.bf16(s.vocabulary);
   Passes p;
   add_norm(p, c, "final norm");
   const Operations norm_backward = p.backward;

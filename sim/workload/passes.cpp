@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "sim/base/rounding.h"
 #include "sim/workload/tensor_overlap.h"
 
 namespace trillion {
@@ -12,6 +13,7 @@ Sizes::Sizes(const BlockContext& c)
       sequences(c.plan.micro_batch_size),
       hidden(c.model.hidden_size),
       tensor(c.plan.tensor_parallel),
+      vocabulary(divided_up(c.model.vocab_size, tensor)),
       linear_type(c.plan.precision == Precision::fp8 ? c.fp8_type : DType::bf16) {}
 
 Operation again(Operation op) {

@@ -29,6 +29,7 @@ struct Sizes {
   std::int64_t sequences = 0;
   std::int64_t hidden = 0;
   std::int64_t tensor = 1;
+  std::int64_t vocabulary = 0;      // of this rank; rows that do not divide are padded, as Megatron-LM pads them
   DType linear_type = DType::bf16;  // of the layers that the precision recipe quantises
 
   // Bytes of a BF16 activation with so many channels.

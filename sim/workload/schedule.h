@@ -88,12 +88,4 @@ struct ScheduledAction {
 };
 std::vector<ScheduledAction> execution_order(const PipelineSchedule& schedule);
 
-// Peak number of micro-batches whose forward of `stage` has run on `rank` and whose backward (weight gradient, where split)
-// has not, as an upper bound over the rank's own order: the rank's [stage] -> count, and the peak over both stages together.
-struct InFlight {
-  std::vector<std::int32_t> peak_of_stage;  // parallel to stages_of(rank)
-  std::int32_t peak_total = 0;              // simultaneous, over all stages of the rank
-};
-InFlight activations_in_flight(const PipelineSchedule& schedule, std::int32_t rank);
-
 }  // namespace trillion

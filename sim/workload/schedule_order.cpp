@@ -138,25 +138,4 @@ std::vector<ScheduledAction> execution_order(const PipelineSchedule& schedule) {
   return order;
 }
 
-InFlight activations_in_flight(const PipelineSchedule& schedule, std::int32_t rank) {
-  const std::vector<std::int32_t> held = schedule.stages_of(rank);
-  std::vector<std::int32_t> now(held.size(), 0);
-  InFlight peak{std::vector<std::int32_t>(held.size(), 0), 0};
-  std::int32_t total = 0;
-  const auto count = [&](const Pass& pass) {
-    const auto chunk = static_cast<std::size_t>(std::lower_bound(held.begin(), held.end(), pass.stage) - held.begin());
-    if (pass.kind == ActionKind::input_gradient) return;
-    const std::int32_t change = pass.kind == ActionKind::forward ? 1 : -1;
-    now[chunk] += change;
-    total += change;
-    peak.peak_of_stage[chunk] = std::max(peak.peak_of_stage[chunk], now[chunk]);
-    peak.peak_total = std::max(peak.peak_total, total);
-  };
-  for (const Action& action : schedule.ranks.at(static_cast<std::size_t>(rank))) {
-    count(action.first);  // a pair's forward: both are alive while the pair runs
-    if (action.second) count(*action.second);
-  }
-  return peak;
-}
-
 }  // namespace trillion

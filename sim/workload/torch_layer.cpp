@@ -359,12 +359,11 @@ double loss_transient_bytes(const BlockContext& c, bool compiled) {
 Passes torch_head(const BlockContext& c) {
   const TorchSizes t(c);
   const bool compiled_loss = t.compiled && !c.runs_apart(UnfusedPart::cross_entropy);  // or only the layers are compiled
-  const std::int64_t vocabulary = (c.model.vocab_size + t.s.tensor - 1) / t.s.tensor;
-  const double logits = static_cast<double>(t.s.tokens) * static_cast<double>(vocabulary);
+  const double logits = static_cast<double>(t.s.tokens) * static_cast<double>(t.s.vocabulary);
   Passes norm, entry, projection;
   add_torch_norm(norm, t, "final norm", 1);
   const EntryBackward entry_back = add_tensor_entry(entry, c, "head", DType::bf16);
-  add_torch_linear(projection, c, {"head", t.s.tokens, t.s.hidden, vocabulary, Category::embedding_and_head, DType::bf16});
+  add_torch_linear(projection, c, {"head", t.s.tokens, t.s.hidden, t.s.vocabulary, Category::embedding_and_head, DType::bf16});
   const auto loss = [&](const char* label, MemoryKernel kernel, double read, double written) {
     return memory_operation(label, Category::embedding_and_head, kernel, Bytes{read * logits}, Bytes{written * logits});
   };
