@@ -95,7 +95,7 @@ Spent search_on(PlanSearch& search, const PlanOptions& options, Processes& proce
   std::size_t done_in_phase = 0;
   auto phase = SearchTask::What::look;
   for (std::vector<SearchTask> tasks = search.next(); !tasks.empty(); tasks = search.next()) {
-    if (tasks.front().what != phase) phase = tasks.front().what, phase_begin = Clock::now(), done_in_phase = 0;
+    if (tasks.back().what != phase) phase = tasks.back().what, phase_begin = Clock::now(), done_in_phase = 0;
     const auto batch_begin = Clock::now();
     const Seconds processors_before = processor_time();
     const std::vector<std::string> results = results_of(search, tasks, processes, journal);
@@ -110,10 +110,11 @@ Spent search_on(PlanSearch& search, const PlanOptions& options, Processes& proce
     const double ahead = static_cast<double>(search.ahead()) / static_cast<double>(done_in_phase);
     progress.update(search.done(), search.total(), progress_text(search, since(phase_begin) * ahead));
   }
-  const std::vector<SearchTask> tasks = spent.cut ? search.best_screened() : std::vector<SearchTask>{};
-  if (!tasks.empty()) {
-    const std::vector<std::string> results = results_of(search, tasks, processes, journal);
-    for (std::size_t i = 0; i < tasks.size(); ++i) search.take(tasks[i], results[i]);
+  if (spent.cut) {
+    for (std::vector<SearchTask> tasks = search.next_of_a_cut(); !tasks.empty(); tasks = search.next_of_a_cut()) {
+      const std::vector<std::string> results = results_of(search, tasks, processes, journal);
+      for (std::size_t i = 0; i < tasks.size(); ++i) search.take(tasks[i], results[i]);
+    }
   }
   spent.all = since(begin);
   return spent;

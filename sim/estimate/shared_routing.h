@@ -1,18 +1,24 @@
-// Routing of many plans of one model and training: routers and what their tokens choose are drawn once, when first asked for.
+// Routing of many plans of one model and training: routers, what their tokens choose, and where that is for each number of ranks and
+// placement of experts are drawn once, when first asked for.
 //
 //   SharedRouting routing;
 //   const ExpertLoad load = routing.load_of(scenario, mesh);     // as estimate/prepare.h's, to the last bit
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
+#include <tuple>
 #include <vector>
 
+#include "sim/base/once_map.h"
 #include "sim/estimate/prepare.h"
 
 namespace trillion {
 
-struct RoutedLayer;  // moe/layer_draw.h
+// moe/layer_draw.h
+struct PlacedLayer;
+struct RoutedLayer;
 
 class SharedRouting {
  public:
@@ -25,8 +31,11 @@ class SharedRouting {
   ExpertLoad load_of(const Scenario& scenario, const DeviceMesh& mesh);
 
  private:
+  using Place = std::tuple<std::int64_t, std::int64_t, ExpertPlacement, std::int64_t>;  // ranks, a node's, how, redundant experts
+
   std::once_flag once_;
   std::unique_ptr<std::vector<RoutedLayer>> routed_;
+  OnceMap<Place, std::vector<PlacedLayer>> placed_;
 };
 
 }  // namespace trillion

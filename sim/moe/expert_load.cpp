@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "sim/base/error.h"
 #include "sim/base/random.h"
@@ -64,17 +65,27 @@ void thin(std::vector<LayerRouting>& samples, std::int64_t kept) {
 }
 
 // Nodes that a token would visit if the gate had no node limit; every rank's tokens are alike.
-void add_free_nodes(ExpertLoad& load, const LayerDraw& layer, const ExpertGroup& group, const Random& random) {
-  if (!layer.gate.shape().limited()) return;
+struct FreeNodes {
+  double all = 0, remote = 0;  // per token
+};
+FreeNodes free_nodes(const LayerDraw& layer, const ExpertGroup& group, const Random& random) {
+  FreeNodes free;
+  if (!layer.gate.shape().limited()) return free;
   const std::vector<TokenChoices> choices = choices_by_domain(layer.gate.without_limit(), kFreeTokensPerDomain, random);
   const RoutingTables tables = tabulate(choices, layer.tables.placement, group);
   const double domains = static_cast<double>(layer.gate.domains()), ranks = static_cast<double>(group.ranks);
   for (std::int64_t d = 0; d < layer.gate.domains(); ++d)
     for (std::int64_t n = 0; n < node_count(group); ++n) {
       const double copies = tables.node_copies.at(d, n) / domains;
-      load.free_nodes_per_token += copies;
-      load.free_remote_nodes_per_token += copies * (1 - static_cast<double>(node_size(n, group)) / ranks);
+      free.all += copies;
+      free.remote += copies * (1 - static_cast<double>(node_size(n, group)) / ranks);
     }
+  return free;
+}
+
+void add(ExpertLoad& load, const FreeNodes& free) {
+  load.free_nodes_per_token += free.all;
+  load.free_remote_nodes_per_token += free.remote;
 }
 
 // ... mean over the layers that were added.
@@ -114,7 +125,7 @@ ExpertLoad forced_load(const RoutingSetting& s) {
   if (result.rank_load_max_over_mean == 1) result.rank_load.clear();
   load.samples.push_back(result);
   finish(load);
-  add_free_nodes(load, layer, s.group, Random(s.seed, kStreamFree));
+  add(load, free_nodes(layer, s.group, Random(s.seed, kStreamFree)));
   finish_free_nodes(load, s.gate.limited(), 1);
   return load;
 }
@@ -136,8 +147,8 @@ LayerRouting measured_routing(const RoutingTables& tables, const std::vector<dou
   return result;
 }
 
-// `routed`: of every layer of the sample; null: to be routed here.
-ExpertLoad drawn_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<RoutedLayer>* routed) {
+// `placed`: every layer of the sample; null: to be drawn here.
+ExpertLoad drawn_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<PlacedLayer>* placed) {
   const Balance balance = setting.training.routing.balance;
   if (balance == Balance::measured) throw InputError("training.routing.balance is 'measured', but no measured expert loads were given");
   ExpertLoad result;
@@ -146,19 +157,20 @@ ExpertLoad drawn_load(const RoutingSetting& setting, const RoutingSample& sample
   result.seed = setting.seed;
   if (balance == Balance::forced) return result;
   for (std::int64_t layer = 0; layer < sample.layers; ++layer) {
-    const LayerDraw drawn = routed ? draw_layer(setting, routed->at(static_cast<std::size_t>(layer))) : draw_layer(setting, layer);
-    result.layers.push_back(layer_load(drawn.tables));
+    std::optional<PlacedLayer> here;
+    if (!placed) here = placed_layer(setting, draw_layer(setting, layer), layer);
+    const PlacedLayer& drawn = here ? *here : placed->at(static_cast<std::size_t>(layer));
+    result.layers.push_back(drawn.load);
     LayerLoad& loads = result.layers.back();
     loads.layer = layer;
     loads.micro_batch = {0, 0};
     for (std::int64_t m = 0; m < sample.micro_batches; ++m) {
-      result.samples.push_back(setting.routing(drawn.tables, draw_sources(setting, drawn.gate.domains(), layer, m)));
+      result.samples.push_back(setting.routing(drawn.tables, draw_sources(setting, drawn.domains, layer, m)));
       const double share = 1.0 / static_cast<double>(sample.micro_batches);
       loads.micro_batch.max_over_mean += share * result.samples.back().tokens_per_expert_max_over_mean;
       loads.micro_batch.coefficient_of_variation += share * result.samples.back().tokens_per_expert_variation;
     }
-    const Random free(setting.seed, mix64(kStreamFree) + static_cast<std::uint64_t>(layer));
-    add_free_nodes(result, drawn, setting.group, free);
+    add(result, {drawn.free_nodes, drawn.free_remote_nodes});
   }
   finish(result);
   thin(result.samples, sample.kept);
@@ -203,8 +215,13 @@ std::vector<RoutedLayer> routed_layers(const Model& model, const Training& train
   return out;
 }
 
-ExpertLoad expert_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<RoutedLayer>& routed) {
-  return drawn_load(setting, sample, &routed);
+PlacedLayer placed_layer(const RoutingSetting& setting, const LayerDraw& drawn, std::int64_t layer) {
+  const FreeNodes free = free_nodes(drawn, setting.group, Random(setting.seed, mix64(kStreamFree) + static_cast<std::uint64_t>(layer)));
+  return {drawn.gate.domains(), drawn.tables, layer_load(drawn.tables), free.all, free.remote};
+}
+
+ExpertLoad expert_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<PlacedLayer>& placed) {
+  return drawn_load(setting, sample, &placed);
 }
 
 ExpertLoad expert_load_measured(const Model& model, const Plan& plan, const Training& training, const ExpertGroup& group,
@@ -218,7 +235,7 @@ ExpertLoad expert_load_measured(const Model& model, const Plan& plan, const Trai
     result.samples.push_back(measured_routing(drawn.tables, counts, setting));
     const LoadStatistics all = statistics_of(counts);
     result.layers.push_back({layer, all, all, {all}});
-    add_free_nodes(result, drawn, group, Random(seed, mix64(kStreamFree) + static_cast<std::uint64_t>(layer)));
+    add(result, free_nodes(drawn, group, Random(seed, mix64(kStreamFree) + static_cast<std::uint64_t>(layer))));
   }
   finish(result);
   finish_free_nodes(result, setting.gate.limited(), result.layers.size());

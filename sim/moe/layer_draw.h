@@ -60,10 +60,19 @@ Table draw_sources(const RoutingSetting& setting, std::int64_t domains, std::int
 // Runs of `tokens` tokens of each domain.
 std::vector<TokenChoices> choices_by_domain(const Gate& gate, std::int64_t tokens, const Random& random);
 
-// expert_load() of moe/expert_load.h for groups that share routers and choices: most of the time that a draw takes. A search makes these
-// once, for the usual sample. Empty: balance is forced or measured, nothing is to be shared.
+// What does not depend on how many tokens a rank has: the layer over its experts' ranks.
+struct PlacedLayer {
+  std::int64_t domains = 0;
+  RoutingTables tables;
+  LayerLoad load;
+  double free_nodes = 0, free_remote_nodes = 0;  // per token, if the gate had no node limit; 0 where it has none
+};
+PlacedLayer placed_layer(const RoutingSetting& setting, const LayerDraw& drawn, std::int64_t layer);
+
+// expert_load() of moe/expert_load.h for groups that share routers, choices and places: most of the time that a draw takes. A search makes
+// these once, for the usual sample. Empty: balance is forced or measured, nothing is to be shared.
 std::vector<RoutedLayer> routed_layers(const Model& model, const Training& training, std::uint64_t seed);
-// REQUIRES: `routed` is routed_layers() of the same, not empty; `sample` is the usual one.
-ExpertLoad expert_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<RoutedLayer>& routed);
+// REQUIRES: `placed` is placed_layer() of draw_layer() of each of routed_layers(), not empty; `sample` is the usual one.
+ExpertLoad expert_load(const RoutingSetting& setting, const RoutingSample& sample, const std::vector<PlacedLayer>& placed);
 
 }  // namespace trillion

@@ -46,15 +46,21 @@ std::vector<double> weighted(const std::vector<double>& domain_tokens, const Tab
   return to_vector((weights * view(mean)).transpose());
 }
 
+// [rail][domain] tokens.
+Table by_rail(const Table& sources, const ExpertGroup& group) {
+  Table of_rail(std::min(group.ranks, group.ranks_per_node), sources.columns);
+  for (std::int64_t s = 0; s < group.ranks; ++s)
+    for (std::int64_t d = 0; d < sources.columns; ++d) of_rail.at(s % group.ranks_per_node, d) += sources.at(s, d);
+  return of_rail;
+}
+
 // Per rank, the busier direction of its NIC over the mean. What it receives comes from the few senders of its rail, so their mix of
 // domains decides; what it sends is nearly even.
 std::vector<double> nic_load(const RoutingTables& tables, const Table& sources, const NicCopies& nic, const ExpertGroup& group) {
   LoadNoise noise;
   const std::int64_t nodes = node_count(group), domains = tables.node_copies.rows;
   const double nics = static_cast<double>(group.ranks_per_node * nodes);
-  Table of_rail(group.ranks_per_node, domains);
-  for (std::int64_t s = 0; s < group.ranks; ++s)
-    for (std::int64_t d = 0; d < domains; ++d) of_rail.at(s % group.ranks_per_node, d) += sources.at(s, d);
+  const Table of_rail = by_rail(sources, group);
   for (std::int64_t rail = 0; rail < group.ranks_per_node; ++rail)
     for (std::int64_t n = 0; n < nodes; ++n)
       for (std::int64_t d = 0; d < domains; ++d) {
@@ -75,6 +81,7 @@ void set_expert_ratios(LayerRouting& routing, const std::vector<double>& ratios)
   routing.tokens_per_expert_variation = statistics_of(ratios).coefficient_of_variation;
 }
 
+// rank_copies: by source rank, or by rail.
 void set_wires(LayerRouting& routing, const RoutingTables& tables, const Table& sources, const ExpertGroup& group, const Table& rank_copies,
                const Table& node_copies) {
   const double tokens = sum_of(sources.value);
@@ -232,7 +239,7 @@ LayerRouting micro_batch_routing(const RoutingTables& tables, const Table& sourc
   set_expert_ratios(result, over_mean(weighted(domain_tokens, tables.expert_load), expert));
   result.rank_load = over_mean(weighted(domain_tokens, tables.rank_load), rank);
   result.rank_load_max_over_mean = largest(result.rank_load);
-  set_wires(result, tables, sources, group, to_table(view(sources) * view(tables.rank_copies)),
+  set_wires(result, tables, sources, group, to_table(view(by_rail(sources, group)) * view(tables.rank_copies)),
             to_table(view(sources) * view(tables.node_copies)));
   return result;
 }

@@ -15,30 +15,15 @@ std::int64_t entry(std::int64_t sender, std::int64_t node, const ExpertGroup& gr
   return node * group.ranks_per_node + sender % group.ranks_per_node % node_size(node, group);
 }
 
-namespace {
-
-// entry() of every sender.
-std::vector<std::int64_t> entries_of(std::int64_t node, const ExpertGroup& group) {
-  std::vector<std::int64_t> entries;
-  const std::int64_t first = node * group.ranks_per_node, size = node_size(node, group);
-  for (std::int64_t from = 0; from < node_count(group); ++from)
-    for (std::int64_t rail = 0; rail < node_size(from, group); ++rail)
-      entries.push_back(first + (from == node || rail < size ? rail : rail % size));
-  return entries;
-}
-
-}  // namespace
-
 NicCopies nic_copies(const Table& node_copies, const ExpertGroup& group) {
   NicCopies nic{std::vector<double>(static_cast<std::size_t>(group.ranks), 0.0),
                 std::vector<double>(static_cast<std::size_t>(group.ranks), 0.0)};
   for (std::int64_t n = 0; n < node_copies.columns; ++n) {
-    const std::vector<std::int64_t> entries = entries_of(n, group);
-    const std::int64_t first = n * group.ranks_per_node, end = first + node_size(n, group);
-    for (std::int64_t s = 0; s < group.ranks; ++s) {
-      if (s >= first && s < end) continue;
+    const std::int64_t first = n * group.ranks_per_node, size = node_size(n, group);
+    for (std::int64_t s = 0, rail = 0; s < group.ranks; ++s, rail = rail + 1 == group.ranks_per_node ? 0 : rail + 1) {
+      if (s >= first && s < first + size) continue;
       nic.sent[static_cast<std::size_t>(s)] += node_copies.at(s, n);
-      nic.received[static_cast<std::size_t>(entries[static_cast<std::size_t>(s)])] += node_copies.at(s, n);
+      nic.received[static_cast<std::size_t>(first + (rail < size ? rail : rail % size))] += node_copies.at(s, n);
     }
   }
   return nic;
@@ -47,10 +32,9 @@ NicCopies nic_copies(const Table& node_copies, const ExpertGroup& group) {
 double copies_over_nvlink(const Table& rank_copies, const ExpertGroup& group) {
   double sum = 0;
   for (std::int64_t n = 0; n < node_count(group); ++n) {
-    const std::vector<std::int64_t> entries = entries_of(n, group);
     const std::int64_t first = n * group.ranks_per_node, end = first + node_size(n, group);
-    for (std::int64_t s = 0; s < group.ranks; ++s) {
-      const std::int64_t in = entries[static_cast<std::size_t>(s)];
+    for (std::int64_t s = 0; s < rank_copies.rows; ++s) {
+      const std::int64_t in = entry(s, n, group);
       for (std::int64_t r = first; r < in; ++r) sum += rank_copies.at(s, r);
       for (std::int64_t r = in + 1; r < end; ++r) sum += rank_copies.at(s, r);
     }

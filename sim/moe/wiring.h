@@ -36,7 +36,8 @@ struct NicCopies {
 };
 NicCopies nic_copies(const Table& node_copies, const ExpertGroup& group);
 
-// Copies that a GPU gets over NVLink: all but those that enter the node there. rank_copies: [source rank][rank].
+// Copies that a GPU gets over NVLink: all but those that enter the node there. rank_copies: [source rank][rank], or [rail][rank] of all
+// that share a rail, which enter each node at one place.
 double copies_over_nvlink(const Table& rank_copies, const ExpertGroup& group);
 
 // What one token's choice touches, each rank and node once, and with how many of its experts.

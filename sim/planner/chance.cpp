@@ -4,10 +4,6 @@
 
 namespace trillion {
 
-namespace {
-constexpr std::size_t kFew = 4;
-}
-
 bool Front::beats(const Corner& corner) const {
   return std::any_of(corners_.begin(), corners_.end(), [&](const Corner& c) { return c.no_worse_than(corner); });
 }
@@ -45,7 +41,7 @@ std::vector<std::size_t> open_chances(const std::vector<Chance>& chances, std::s
     bool may = false;
     for (const std::uint32_t v : c.values) {
       const bool first = !best_of_value[v] || c.least < *best_of_value[v];
-      may = may || (first && asked_of_value[v]++ < kFew);
+      may = may || (first && asked_of_value[v]++ < limits.few);
     }
     return may;
   };

@@ -49,6 +49,7 @@ struct ChanceLimits {
   std::size_t keep;
   double reach;                         // the front ends at so many times the best known score
   std::optional<Score> last_kept = {};  // of the keep-th best that was simulated; empty: of those known
+  std::size_t few = 4;                  // so many of each value are asked at once
 };
 
 // Indices of those to be asked next, ascending: all that may be among the first `keep`; of each value that its best may still have, and of

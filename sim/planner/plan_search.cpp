@@ -14,8 +14,8 @@ namespace trillion {
 namespace {
 
 constexpr double kTrillion = 1e12;
-constexpr std::size_t kFamiliesAtOnce = 256, kLeastGroups = 16, kMostGroups = 256, kLeastBatch = 16, kMostBatch = 256;
-constexpr std::size_t kDrawn = 16, kOfACutSearch = 4;
+constexpr std::size_t kFamiliesAtOnce = 128, kLeastGroups = 16, kMostGroups = 256, kLeastBatch = 16, kMostBatch = 256;
+constexpr std::size_t kMostOfAValue = 64, kDrawn = 16, kOfACutSearch = 4, kRoundsOfACut = 2;
 
 bool beats(const Ranked& a, const Ranked& b) {
   const bool no_worse =
@@ -33,6 +33,10 @@ PlanSearch::PlanSearch(const Scenario& scenario, const SearchOptions& options)
       layouts_(trillion::layouts(clusters_)),
       screening_(std::make_unique<Screening>(clusters_, layouts_)) {
   scenario_.search.clusters.clear();
+  const auto own = std::find_if(layouts_.begin(), layouts_.end(), [&](const Layout& l) {
+    return l.cluster == 0 && l.nodes == scenario_.cluster.nodes && l.plan == scenario_.plan;
+  });
+  if (own != layouts_.end()) own_ = static_cast<std::size_t>(own - layouts_.begin());
 }
 
 double PlanSearch::allowance(const Layout& layout) const {
@@ -76,6 +80,7 @@ double PlanSearch::gpus(const Layout& layout) const {
 
 std::vector<SearchTask> PlanSearch::next_families() {
   std::vector<SearchTask> tasks;
+  if (const auto own = std::exchange(own_, std::nullopt)) tasks.push_back({SearchTask::What::simulate, *own});
   const std::size_t end = std::min(screening_->families().size(), next_family_ + kFamiliesAtOnce);
   for (; next_family_ < end; ++next_family_) tasks.push_back({SearchTask::What::look, next_family_});
   ahead_ = screening_->families().size() - next_family_;
@@ -101,22 +106,43 @@ void PlanSearch::sort_by_bound() {
     chances_.push_back(std::move(chance));
   }
   axis_values_ = numbers.size();
+  for (const Ranked& r : ranked_) {
+    const auto own = candidate_of_.find(r.index);
+    if (own == candidate_of_.end()) continue;  // cut before it was looked at
+    candidates_[own->second].simulated = true;
+    know(own->second, r.step.time);
+  }
 }
 
-// Few at first: what they turn out to be takes others' chances away.
+// Few at first: what they turn out to be takes others' chances away. Not so few, later, that threads wait for each other.
 std::vector<SearchTask> PlanSearch::next_groups() {
   if (!sorted_) sort_by_bound();
   if (!options_.screen) return {};
-  const std::optional<Score> last = ranked_.size() < options_.keep ? std::nullopt : std::optional(score(ranked_[options_.keep - 1]));
+  ChanceLimits limits{options_.keep, kReach};
+  if (ranked_.size() >= options_.keep) limits.last_kept = score(ranked_[options_.keep - 1]);
   groups_at_once_ = std::clamp(2 * groups_at_once_, kLeastGroups, kMostGroups);
-  std::set<std::size_t> asked;
   std::vector<SearchTask> tasks;
-  for (const std::size_t i : open_chances(chances_, axis_values_, {options_.keep, kReach, last})) {
-    const std::size_t group = screening_->group_of(candidates_[i].layout);
-    if (asked.insert(group).second && tasks.size() < groups_at_once_) tasks.push_back({SearchTask::What::screen, group});
+  for (;; limits.few *= 2) {
+    std::set<std::size_t> asked;
+    tasks.clear();
+    for (const std::size_t i : open_chances(chances_, axis_values_, limits)) {
+      const std::size_t group = screening_->group_of(candidates_[i].layout);
+      if (asked.insert(group).second && tasks.size() < groups_at_once_) tasks.push_back({SearchTask::What::screen, group});
+    }
+    ahead_ = asked.size() - tasks.size();
+    if (tasks.empty() || tasks.size() >= kLeastGroups || limits.few >= kMostOfAValue) break;
   }
-  ahead_ = asked.size() - tasks.size();
+  if (!tasks.empty() && tasks.size() < kLeastGroups) add_most_promising(tasks, kLeastGroups);
   return tasks;
+}
+
+// The first of what was screened are simulated in any case.
+void PlanSearch::add_most_promising(std::vector<SearchTask>& tasks, std::size_t up_to) {
+  order_candidates();
+  for (std::size_t i = 0; i < std::min(options_.keep, order_.size()) && tasks.size() < up_to; ++i) {
+    Candidate& c = candidates_[order_[i]];
+    if (!std::exchange(c.simulated, true)) tasks.push_back({SearchTask::What::simulate, c.layout});
+  }
 }
 
 void PlanSearch::order_candidates() {
@@ -138,10 +164,6 @@ void PlanSearch::draw_some() {
     if (options_.screen && candidates_[i].screened.time && within_reach(candidates_[i])) near.push_back(i);
   }
   for (std::size_t i = 0; i < near.size(); i += near.size() / kDrawn + 1) wanted_.push_back(near[i]);
-  for (std::size_t i = 0; i < candidates_.size(); ++i) {
-    const Layout& l = layouts_[candidates_[i].layout];
-    if (l.plan == scenario_.plan && l.nodes == scenario_.cluster.nodes && l.cluster == 0) wanted_.push_back(i);
-  }
 }
 
 std::vector<SearchTask> PlanSearch::next_candidates() {
@@ -175,18 +197,18 @@ std::vector<SearchTask> PlanSearch::next_candidates() {
   return tasks;
 }
 
-std::vector<SearchTask> PlanSearch::best_screened() {
-  if (!ranked_.empty()) return {};
-  if (!sorted_) sort_by_bound();
-  order_candidates();
-  for (std::size_t i = 0; i < candidates_.size() && order_.size() < kOfACutSearch; ++i) {
-    if (candidates_[i].looked_at_only && options_.screen) order_.push_back(i);
+std::vector<SearchTask> PlanSearch::next_of_a_cut() {
+  if (drawn_) return {};  // the most promising are known
+  if (groups_at_once_ == 0 || rounds_of_a_cut_ > 0) {
+    if (rounds_of_a_cut_++ < kRoundsOfACut) {
+      std::vector<SearchTask> tasks = next_groups();
+      if (!tasks.empty()) return tasks;
+    }
   }
+  drawn_ = true;
   std::vector<SearchTask> tasks;
-  for (std::size_t i = 0; i < std::min(kOfACutSearch, order_.size()); ++i) {
-    candidates_[order_[i]].simulated = true;
-    tasks.push_back({SearchTask::What::simulate, candidates_[order_[i]].layout});
-  }
+  if (!sorted_) sort_by_bound();
+  add_most_promising(tasks, kOfACutSearch);
   return tasks;
 }
 
@@ -240,7 +262,14 @@ void PlanSearch::take_screened(std::size_t group, const std::vector<Screened>& s
     const std::size_t at = candidate_of_.at(members[i]);
     candidates_[at].screened.time = screened[i].time;
     candidates_[at].looked_at_only = false;
-    know(at, expected(candidates_[at]));
+    if (!candidates_[at].simulated) {
+      know(at, expected(candidates_[at]));
+      continue;
+    }
+    const auto own = std::find_if(ranked_.begin(), ranked_.end(), [&](const Ranked& r) { return r.index == members[i]; });
+    if (own == ranked_.end()) continue;
+    own->screened = screened[i].time;
+    learn_from(*own);
   }
 }
 
@@ -249,7 +278,17 @@ void PlanSearch::know(std::size_t candidate, Seconds time) {
   chances_[candidate].known = {score(time, layout), corner(time, candidates_[candidate].screened.peak, layout)};
 }
 
+// What screening was good for.
+void PlanSearch::learn_from(const Ranked& r) {
+  if (!r.screened) return;
+  const double error = *r.screened / r.step.time - 1;
+  errors_.push_back(error);
+  double& over = largest_over_[static_cast<std::size_t>(r.layout.plan.schedule)];
+  over = std::max(over, error);
+}
+
 void PlanSearch::take_simulated(std::size_t index, const Simulated& simulated) {
+  if (!sorted_ && !simulated) return;  // the own plan: so will look() say
   ++settled_;
   if (!simulated) {
     ++misfits_;
@@ -268,15 +307,12 @@ void PlanSearch::take_simulated(std::size_t index, const Simulated& simulated) {
   const double tokens = scenario_.training.tokens > 0 ? scenario_.training.tokens : kTrillion;
   r.days = r.step.time.value() / r.step.tokens * tokens / 86400;
   if (r.usd_per_trillion_tokens) r.usd = *r.usd_per_trillion_tokens * (tokens / kTrillion);
-  const std::size_t at = candidate_of_.at(index);
-  r.screened = candidates_[at].screened.time;
-  know(at, r.step.time);
-  if (r.screened) {
-    const double error = *r.screened / r.step.time - 1;
-    errors_.push_back(error);
-    double& over = largest_over_[static_cast<std::size_t>(r.layout.plan.schedule)];
-    over = std::max(over, error);
+  if (sorted_) {
+    const std::size_t at = candidate_of_.at(index);
+    r.screened = candidates_[at].screened.time;
+    know(at, r.step.time);
   }
+  learn_from(r);
   const Score mine = score(r);
   const auto [of_size, fresh] = best_of_size_.try_emplace({r.layout.cluster, r.layout.nodes}, mine);
   if (!fresh) of_size->second = std::min(of_size->second, mine, [](const Score& a, const Score& b) { return a < b; });

@@ -1,5 +1,5 @@
 // The best layouts of a scenario: exact memory and a bound of the step first, then about how long a step takes, simulation last, the most
-// promising first.
+// promising first; before all that the scenario's own plan, so that there is an answer from the start.
 //
 //   PlanSearch search(scenario, {.keep = 10});
 //   for (auto tasks = search.next(); !tasks.empty(); tasks = search.next())       // may be left at any time: best so far
@@ -11,8 +11,8 @@
 //   bound      a time that its step cannot undercut (workload/chunk_run.h) is above the keep-th best found; where it leaves the layout no
 //              chance either to be the best of a value of an axis, or on the front, it is not screened (planner/chance.h)
 //   screening  its screened time (planner/screening.h), less what screening has been found to overestimate, is
-// The last is measured in every search: all that is simulated was screened before, the most promising, the front, and some drawn from
-// what is within reach, kReach times the best. The allowance is kLeastAllowance, or half again the largest overestimate seen with the
+// The last is measured in every search: all that is simulated is screened too, the own plan, the most promising, the front, and some drawn
+// from what is within reach, kReach times the best. The allowance is kLeastAllowance, or half again the largest overestimate seen with the
 // same schedule where that is more. Kept besides the first `keep`: the best of each cluster and size and, by its screened time and
 // within reach, the front of GPU-hours, days and memory.
 //
@@ -87,9 +87,9 @@ class PlanSearch {
 
   // What to do next, in batches of a size that depends on what was found alone. Empty: all is done.
   std::vector<SearchTask> next();
-  // For a search that is cut before anything was simulated: the most promising of what was screened. Empty: something was, or nothing fits
-  // so far. The search does not go on after it.
-  std::vector<SearchTask> best_screened();
+  // For a search that is cut: what is still worth doing, in place of next() until it is empty. Where nothing was screened yet, a few groups
+  // that may be the best of something; then the most promising of what was screened, unless they have been simulated. A second or two.
+  std::vector<SearchTask> next_of_a_cut();
   std::string perform(const SearchTask& task) const;  // from many threads at once
   void take(const SearchTask& task, std::string_view result);
 
@@ -143,23 +143,26 @@ class PlanSearch {
   void sort_by_bound();
   void order_candidates();
   void draw_some();
+  void add_most_promising(std::vector<SearchTask>& tasks, std::size_t up_to);
   void take_looked(std::size_t family, const std::vector<Screened>& looked);
   void take_screened(std::size_t group, const std::vector<Screened>& screened);
   void take_simulated(std::size_t layout, const Simulated& simulated);
   void know(std::size_t candidate, Seconds time);
+  void learn_from(const Ranked& ranked);
 
   Scenario scenario_;
   SearchOptions options_;
   std::vector<Scenario> clusters_;
   std::vector<Layout> layouts_;
   std::unique_ptr<Screening> screening_;
-  std::size_t next_family_ = 0, groups_at_once_ = 0, settled_ = 0, ahead_ = 0;
+  std::optional<std::size_t> own_;  // layout: the scenario's plan, until it was asked for
+  std::size_t next_family_ = 0, groups_at_once_ = 0, settled_ = 0, ahead_ = 0, rounds_of_a_cut_ = 0;
   std::vector<Candidate> candidates_;                // that fit, by their bound once all were looked at
   std::map<std::size_t, std::size_t> candidate_of_;  // by layout
   std::vector<Chance> chances_;                      // of candidates_
   std::size_t axis_values_ = 0;
   std::vector<std::size_t> order_;   // candidates that may be simulated, the most promising first
-  std::vector<std::size_t> wanted_;  // that are simulated whatever comes: the own plan, some from all within reach
+  std::vector<std::size_t> wanted_;  // that are simulated whatever comes: some from all within reach
   bool sorted_ = false, drawn_ = false, complete_ = false;
   std::vector<Ranked> ranked_;
   std::map<std::pair<std::size_t, std::int64_t>, Score> best_of_size_;  // cluster, nodes

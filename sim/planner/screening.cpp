@@ -59,14 +59,14 @@ class Screening::Group {
 
   std::vector<Screened> look() {
     std::vector<Screened> out;
-    for (const std::size_t i : members_) out.push_back(look_at(of_.layouts_[i].plan).screened);
+    for (const std::size_t i : members_) out.push_back(look_at(of_.layouts_[i].plan, nullptr).screened);
     return out;
   }
 
   // Chunks are profiled together once all that are wanted are known.
   std::vector<Screened> screen() {
     std::vector<Looked> looked;
-    for (const std::size_t i : members_) looked.push_back(look_at(of_.layouts_[i].plan));
+    for (const std::size_t i : members_) looked.push_back(look_at(of_.layouts_[i].plan, of_.looked_at(i)));
     for (std::size_t i = 0; i < looked.size(); ++i) {
       s_.plan = of_.layouts_[members_[i]].plan;
       if (looked[i].screened.fits && by_chunks()) want_chunks(looked[i]);
@@ -95,35 +95,44 @@ class Screening::Group {
     RunLengths lengths;
   };
 
-  Looked look_at(const Plan& plan) {
+  // `known`: what look() said of it; null: not looked at.
+  Looked look_at(const Plan& plan, const Screened* known) {
     s_.plan = plan;
     const std::int64_t m = micro_batches(s_);
     Looked looked{{}, DeviceMesh(s_.plan, s_.cluster), nullptr, m, run_lengths(plan, m)};
     Screened& out = looked.screened;
     const auto& [mesh, lengths] = std::tie(looked.mesh, looked.lengths);
-    out.peak = mean_states(s_, mesh, even_);
-    if (out.peak > kFarTooMuch * s_.cluster.gpu.usable_memory) return looked;
+    if (known) out = *known;
+    if (known && !known->fits) return looked;
+    const Bytes usable = s_.cluster.gpu.usable_memory;
+    if (!known) out.peak = mean_states(s_, mesh, even_);
+    if (out.peak > kFarTooMuch * usable) return looked;
     const StageCut& cut = cut_of(plan);
     looked.cut = &cut;
-    // On even load at first: what does not fit there does not fit anywhere, and no routing is drawn for it.
-    out.peak = peak(mesh, cut, m, lengths, even_, no_routing_);
-    if (out.peak > s_.cluster.gpu.usable_memory) return looked;
-    if (s_.model.moe) {
-      if (!load_) {
-        const ExpertLoad& drawn = of_.load(s_, first().cluster);
-        if (waits_for_busiest()) least_ = least_of(drawn);
-        load_ = flat(drawn);
-        loaded_.emplace(s_, mesh_, load_->mean);
-      }
-      out.peak = peak(mesh, cut, m, lengths, *loaded_, load_->mean);
-      if (out.peak > s_.cluster.gpu.usable_memory) return looked;
-    } else if (!load_) {
-      load_.emplace();
-    }
-    out.fits = true;
+    const auto too_much = [&](BlockMemory& blocks, const LayerRouting& routing) {
+      out.peak = peak(mesh, cut, m, lengths, blocks, routing);
+      return out.peak > usable;
+    };
+    // On even load until one is drawn: what does not fit there does not fit anywhere.
+    if (!known && (!load_ || !s_.model.moe) && too_much(even_, no_routing_)) return looked;
+    if (!load_) draw_load();
+    if (!known && s_.model.moe && too_much(*loaded_, load_->mean)) return looked;
     looked.mesh.share_network(s_.cluster);
+    if (known) return looked;
+    out.fits = true;
     out.bound = bound(looked);
     return looked;
+  }
+
+  void draw_load() {
+    if (!s_.model.moe) {
+      load_.emplace();
+      return;
+    }
+    const ExpertLoad& drawn = of_.load(s_, first().cluster);
+    if (waits_for_busiest()) least_ = least_of(drawn);
+    load_ = flat(drawn);
+    loaded_.emplace(s_, mesh_, load_->mean);
   }
 
   const StageCut& cut_of(const Plan& plan) {
@@ -330,10 +339,24 @@ void Screening::spread_loads() {
     ordered.emplace_back(number, std::move(family));
   }
   std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (std::size_t i = 0; i < families_.size(); ++i) families_[i] = std::move(ordered[i].second);
+  family_of_.resize(layouts_.size());
+  for (std::size_t i = 0; i < families_.size(); ++i) {
+    families_[i] = std::move(ordered[i].second);
+    for (const std::size_t layout : families_[i]) family_of_[layout] = i;
+  }
 }
 
-std::vector<Screened> Screening::look(std::size_t family) const { return Group(*this, families_[family]).look(); }
+std::vector<Screened> Screening::look(std::size_t family) const {
+  return looked_.get(family, [&] { return Group(*this, families_[family]).look(); });
+}
+
+const Screened* Screening::looked_at(std::size_t layout) const {
+  const std::size_t family = family_of_[layout];
+  const std::vector<Screened>* looked = looked_.find(family);
+  if (looked == nullptr) return nullptr;
+  const std::vector<std::size_t>& members = families_[family];  // ascending
+  return &(*looked)[static_cast<std::size_t>(std::lower_bound(members.begin(), members.end(), layout) - members.begin())];
+}
 
 std::vector<Screened> Screening::screen(std::size_t group) const { return Group(*this, groups_[group]).screen(); }
 

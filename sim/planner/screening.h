@@ -18,9 +18,9 @@
 #include <utility>
 #include <vector>
 
+#include "sim/base/once_map.h"
 #include "sim/estimate/prepare.h"
 #include "sim/estimate/shared_routing.h"
-#include "sim/planner/once_map.h"
 #include "sim/planner/search_space.h"
 #include "sim/workload/chunk_run.h"
 
@@ -77,6 +77,8 @@ class Screening {
   using LoadKey = std::tuple<std::size_t, std::int64_t, std::int64_t, std::int64_t, ExpertPlacement>;  // cluster, ranks, a node's, tokens
   class Group;
 
+  const Screened* looked_at(std::size_t layout) const;  // by this object's look(); null: not
+
   static LoadKey load_key(const Scenario& with_layout, std::size_t cluster);
   void spread_loads();
   const Scheduled& scheduled(const Plan& plan, std::int64_t micro_batches) const;
@@ -87,7 +89,8 @@ class Screening {
   const Screening* loads_of_;
   std::map<std::pair<std::size_t, std::int64_t>, std::unique_ptr<Sized>> sized_;  // by cluster and nodes
   std::vector<std::vector<std::size_t>> families_, groups_;
-  std::vector<std::size_t> group_of_;  // [layout]
+  std::vector<std::size_t> family_of_, group_of_;  // [layout]
+  mutable OnceMap<std::size_t, std::vector<Screened>> looked_;
   mutable OnceMap<ScheduleKey, Scheduled> schedules_;
   mutable OnceMap<std::pair<StageShape, LayerCosts>, std::vector<std::int64_t>> splits_;  // of many families, which share costs
   mutable OnceMap<LoadKey, ExpertLoad> loads_;

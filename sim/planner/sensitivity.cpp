@@ -69,22 +69,35 @@ SensitivityAnalysis::SensitivityAnalysis(const PlanSearch& search) : search_(sea
   for (const std::size_t i : contenders_) layouts_.push_back(search.ranked()[i].layout);
 }
 
-std::size_t SensitivityAnalysis::steps() const { return next_ == 0 ? 1 : 1 + levers_.size() + std::min(kSimulatedWhole, found_.size()); }
-
 void SensitivityAnalysis::advance(unsigned threads) {
-  if (next_ == 0) {
-    look_at_base(threads);
-  } else if (next_ <= levers_.size()) {
-    look_at(levers_[next_ - 1], threads);
-  } else {
-    settle(next_ - 1 - levers_.size(), threads);
+  switch (next_) {
+    case Next::base:
+      look_at_base(threads);
+      next_ = Next::levers;
+      return;
+    case Next::levers:
+      look_at_some(threads);
+      if (looked_at_ == levers_.size()) next_ = Next::settle;
+      return;
+    case Next::settle:
+      parallel_for(std::min(kSimulatedWhole, found_.size()), threads, [&](std::size_t i) { settle(found_[i]); });
+      next_ = Next::nothing;
+      return;
+    case Next::nothing: return;
   }
-  ++next_;
-  if (next_ <= levers_.size() || sorted_) return;
+}
+
+// The most telling first once all were.
+void SensitivityAnalysis::look_at_some(unsigned threads) {
+  std::vector<std::optional<Sensitivity>> looked(std::min(kLeversAtOnce, levers_.size() - looked_at_));
+  parallel_for(looked.size(), threads, [&](std::size_t i) { looked[i] = look_at(levers_[looked_at_ + i]); });
+  looked_at_ += looked.size();
+  for (std::optional<Sensitivity>& s : looked) {
+    if (s) found_.push_back(std::move(*s));
+  }
   std::stable_sort(found_.begin(), found_.end(), [](const Sensitivity& a, const Sensitivity& b) {
     return a.could_cost != b.could_cost ? a.could_cost > b.could_cost : a.distance() < b.distance();
   });
-  sorted_ = true;
 }
 
 // Which curves the contenders lean on is known of whole simulations: of the best of each cluster, and of the second best layout.
@@ -120,7 +133,7 @@ void SensitivityAnalysis::look_at_base(unsigned threads) {
   for (Lever& lever : common_levers(search_.clusters().front())) levers_.push_back(std::move(lever));
 }
 
-std::vector<double> SensitivityAnalysis::ratios(const Lever& lever, double change, unsigned threads) const {
+std::vector<double> SensitivityAnalysis::ratios(const Lever& lever, double change) const {
   std::vector<double> out(layouts_.size(), 1.0);
   if (lever.leaves_time()) return out;
   const std::vector<Scenario> clusters = changed(search_.clusters(), lever, change);
@@ -129,7 +142,7 @@ std::vector<double> SensitivityAnalysis::ratios(const Lever& lever, double chang
     if (concerns(lever, l)) concerned.push_back(l);
   }
   const Screening screening(clusters, concerned, lever.draws_routing() ? nullptr : &search_.screening());
-  const std::vector<double> now = times(screening, concerned, threads);
+  const std::vector<double> now = times(screening, concerned, 1);
   for (std::size_t i = 0, at = 0; i < layouts_.size(); ++i) {
     if (concerns(lever, layouts_[i])) out[i] = now[at++] / screened_[i];
   }
@@ -176,15 +189,15 @@ std::optional<Tipping> SensitivityAnalysis::tipping(const Lever& lever, const Re
   return Tipping{beyond, best_at(lever, r, beyond), lever.leaves_time()};
 }
 
-void SensitivityAnalysis::look_at(const Lever& lever, unsigned threads) {
+std::optional<Sensitivity> SensitivityAnalysis::look_at(const Lever& lever) const {
   Response r;
   const double half = lever.interval.value_or(kUnknownInterval);
   r.step_up = std::clamp(half, 0.01, kMostUp);
   r.step_down = -std::min(r.step_up, -kMostDown);
-  r.ratio_up = ratios(lever, r.step_up, threads);
+  r.ratio_up = ratios(lever, r.step_up);
   const bool felt = std::any_of(r.ratio_up.begin(), r.ratio_up.end(), [](double ratio) { return std::abs(ratio - 1) > kUnfelt; });
-  if (!felt && !lever.leaves_time()) return;
-  r.ratio_down = ratios(lever, r.step_down, threads);
+  if (!felt && !lever.leaves_time()) return std::nullopt;
+  r.ratio_down = ratios(lever, r.step_down);
   Sensitivity s{lever, tipping(lever, r, kMostUp), {}, 0, 0};
   if (lever.kind != LeverKind::memory) s.down = tipping(lever, r, kMostDown);  // what fits then was never simulated
   for (const double end : {r.step_down, r.step_up}) {
@@ -193,27 +206,26 @@ void SensitivityAnalysis::look_at(const Lever& lever, unsigned threads) {
     const double cost = std::isfinite(stays.beyond) ? stays.value / instead.value - 1 : 0;
     if (best != 0 && cost > s.could_cost) s.could_cost = cost, s.instead = best;
   }
-  if (s.up || s.down) found_.push_back(std::move(s));
+  return s.up || s.down ? std::optional(std::move(s)) : std::nullopt;
 }
 
 // The winner's score over the rival's, less 1, both simulated whole; empty: one of them does not fit, or limits decide.
-std::optional<double> SensitivityAnalysis::margin(const Lever& lever, std::size_t rival, double change, unsigned threads) const {
+std::optional<double> SensitivityAnalysis::margin(const Lever& lever, std::size_t rival, double change) const {
   const std::vector<Scenario> clusters = changed(search_.clusters(), lever, change);
   const std::vector<Layout> two = {layouts_[0], layouts_[rival]};
   const Screening screening(clusters, two, lever.draws_routing() ? nullptr : &search_.screening());
-  std::array<std::optional<Screening::Whole>, 2> whole;
-  parallel_for(2, threads, [&](std::size_t i) { whole[i] = screening.simulate(two[i]); });
+  const std::array<std::optional<Screening::Whole>, 2> whole = {screening.simulate(two[0]), screening.simulate(two[1])};
   if (!whole[0] || !whole[1]) return std::nullopt;
   const Score mine = score(lever, 0, change, whole[0]->step.time.value()), other = score(lever, rival, change, whole[1]->step.time.value());
   if (mine.beyond > 0 || other.beyond > 0) return std::nullopt;
   return mine.value / other.value - 1;
 }
 
-void SensitivityAnalysis::correct(const Lever& lever, Tipping& t, unsigned threads) const {
+void SensitivityAnalysis::correct(const Lever& lever, Tipping& t) const {
   const double most = t.change < 0 ? kMostDown : kMostUp;
   double before = 0, behind = search_.score(ranked(0)).value / search_.score(ranked(t.wins)).value - 1;
   for (int i = 0; i < kCorrections; ++i) {
-    const auto ahead = margin(lever, t.wins, t.change, threads);
+    const auto ahead = margin(lever, t.wins, t.change);
     if (!ahead) return;
     if (std::abs(*ahead) <= kMet) {
       t.simulated_whole = true;
@@ -227,14 +239,13 @@ void SensitivityAnalysis::correct(const Lever& lever, Tipping& t, unsigned threa
   }
 }
 
-void SensitivityAnalysis::settle(std::size_t which, unsigned threads) {
-  Sensitivity& s = found_[which];
+void SensitivityAnalysis::settle(Sensitivity& s) const {
   for (std::optional<Tipping>* side : {&s.up, &s.down}) {
     if (!*side) continue;
     Tipping& t = **side;
     if (!t.simulated_whole && &t == s.nearest()) {
       const Tipping guess = t;
-      correct(s.lever, t, threads);
+      correct(s.lever, t);
       if (!t.simulated_whole) t = guess;
     }
   }

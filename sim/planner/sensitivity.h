@@ -48,16 +48,17 @@ struct Sensitivity {
 class SensitivityAnalysis {
  public:
   static constexpr double kUnknownInterval = 0.10, kMostUp = 1.0, kMostDown = -0.5;
-  static constexpr std::size_t kContenders = 12, kSimulatedWhole = 6;
+  static constexpr std::size_t kContenders = 12, kSimulatedWhole = 6, kLeversAtOnce = 16;
 
   // REQUIRES: something was ranked. `search` must outlive it.
   explicit SensitivityAnalysis(const PlanSearch& search);
   SensitivityAnalysis(const SensitivityAnalysis&) = delete;
   SensitivityAnalysis& operator=(const SensitivityAnalysis&) = delete;
 
-  bool done() const { return next_ >= steps(); }
-  std::size_t steps() const;
-  std::size_t step() const { return next_; }
+  bool done() const { return next_ == Next::nothing; }
+  // Quantities looked at, of how many; none are known before the first advance().
+  std::size_t step() const { return looked_at_; }
+  std::size_t steps() const { return levers_.size(); }
   void advance(unsigned threads);
 
   // Quantities that move some contender's score against the winner's, the most telling first: by what not knowing them could cost, then by
@@ -74,15 +75,16 @@ class SensitivityAnalysis {
   };
 
   void look_at_base(unsigned threads);
-  void look_at(const Lever& lever, unsigned threads);
-  void settle(std::size_t which, unsigned threads);
-  std::vector<double> ratios(const Lever& lever, double change, unsigned threads) const;
+  void look_at_some(unsigned threads);
+  std::optional<Sensitivity> look_at(const Lever& lever) const;
+  void settle(Sensitivity& s) const;
+  std::vector<double> ratios(const Lever& lever, double change) const;
   double time(const Lever& lever, const Response& response, std::size_t contender, double change) const;
   Score score(const Lever& lever, std::size_t contender, double change, double step_time) const;
   std::size_t best_at(const Lever& lever, const Response& response, double change) const;
   std::optional<Tipping> tipping(const Lever& lever, const Response& response, double most) const;
-  void correct(const Lever& lever, Tipping& tipping, unsigned threads) const;
-  std::optional<double> margin(const Lever& lever, std::size_t rival, double change, unsigned threads) const;
+  void correct(const Lever& lever, Tipping& tipping) const;
+  std::optional<double> margin(const Lever& lever, std::size_t rival, double change) const;
   const Ranked& ranked(std::size_t contender) const { return search_.ranked()[contenders_[contender]]; }
 
   const PlanSearch& search_;
@@ -91,8 +93,8 @@ class SensitivityAnalysis {
   std::vector<double> screened_;  // [contender] seconds as things are
   std::vector<Lever> levers_;
   std::vector<Sensitivity> found_;
-  std::size_t next_ = 0;
-  bool sorted_ = false;
+  std::size_t looked_at_ = 0;  // of levers_
+  enum class Next { base, levers, settle, nothing } next_ = Next::base;
 };
 
 }  // namespace trillion

@@ -73,8 +73,11 @@ struct Products {
   double sms = 1, loads_factor = 1;
 
   double tiles(const GemmTile& tile) const {
-    double count = 0;
-    for (const auto m : rows) count += pieces(m, tile.m);
+    double count = 0, of_one = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (i == 0 || rows[i] != rows[i - 1]) of_one = pieces(rows[i], tile.m);
+      count += of_one;
+    }
     return count * pieces(n, tile.n);
   }
   double elements() const {
@@ -204,10 +207,13 @@ Seconds evaluate(const GemmCurve& curve, const GroupedGemm& gemm, double sms) {
   if (nothing_to_do(gemm)) return Seconds{};
   const bool weight_gradient = gemm.layout == GemmLayout::weight_gradient;
   if (curve.one_by_one) {
-    Seconds sum;
-    for (const auto tokens : gemm.m) {
-      const Gemm one = weight_gradient ? Gemm{gemm.dtype, gemm.k, gemm.n, tokens} : Gemm{gemm.dtype, tokens, gemm.n, gemm.k};
-      sum += evaluate(curve, one, sms);
+    Seconds sum, one;
+    for (std::size_t i = 0; i < gemm.m.size(); ++i) {
+      const std::int64_t tokens = gemm.m[i];
+      if (i == 0 || tokens != gemm.m[i - 1]) {  // on even load all are alike
+        one = evaluate(curve, weight_gradient ? Gemm{gemm.dtype, gemm.k, gemm.n, tokens} : Gemm{gemm.dtype, tokens, gemm.n, gemm.k}, sms);
+      }
+      sum += one;
     }
     return sum;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "sim/base/error.h"
 #include "sim/spec/node_facts.h"
@@ -251,7 +252,10 @@ KernelTime Timing::ask(const Gemm& g, const Conditions& conditions) const {
   if (place < 0) nothing_related(calibration_, "GEMMs");
   const auto& curve = gemms_.curves[static_cast<std::size_t>(place)];
   const bool outside = !within(curve, static_cast<double>(g.m), static_cast<double>(g.n), static_cast<double>(g.k));
-  return answer(evaluate(curve, g, sms(conditions)), gemms_.index[static_cast<std::size_t>(place)], outside);
+  const GemmMemo::Key key{place, g.m, g.n, g.k, sms(conditions)};
+  std::optional<Seconds> time = products_.find(key);
+  if (!time) products_.add(key, *(time = evaluate(curve, g, key.sms)));
+  return answer(*time, gemms_.index[static_cast<std::size_t>(place)], outside);
 }
 
 KernelTime Timing::ask(const GroupedGemm& g, const Conditions& conditions) const {

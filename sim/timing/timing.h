@@ -21,6 +21,7 @@
 #include "sim/spec/calibration.h"
 #include "sim/spec/cluster.h"
 #include "sim/spec/kernel.h"
+#include "sim/timing/gemm_memo.h"
 
 namespace trillion {
 
@@ -112,6 +113,7 @@ class Timing {
   std::uint32_t host_curves_ = 0;  // to host, to device, update
   std::uint32_t peer_curve_ = 0;
   Table gemm_table_, memory_table_, collective_table_, expert_table_;
+  mutable GemmMemo products_;
 };
 
 }  // namespace trillion

@@ -97,41 +97,36 @@ class ChainSearch {
 // Layers of a rank's two stages, on either side of those of the ranks further inside.
 struct Sides {
   std::size_t front = 0, back = 0;
+  // Which of two equally good ones is taken.
+  bool before(const Sides& o) const { return front + back != o.front + o.back ? front + back > o.front + o.back : front < o.front; }
 };
 
-// Two stages a rank, from the innermost rank (stages S/2 - 1 and S/2) outwards. A state is the run of layers that the inner ranks
-// hold: where it begins and how long it is. Only lengths are kept from which the ranks left can still reach all layers.
+// Two stages a rank, from the innermost rank (stages S/2 - 1 and S/2) outwards. A state is the run of layers [begin, end) that the inner
+// ranks hold. Only those are kept that the inner ranks can hold and from which the ranks left can still reach all layers: where the limits
+// are near the mean, a handful for each begin.
 class PairedSearch {
  public:
   PairedSearch(const Problem& problem, Goal goal, Limits limits) : p_(problem), goal_(goal), limits_(limits), ranks_(problem.stages / 2) {
-    most_of_rank_ = std::min(most_layers_within(limits.rank), 2 * p_.most());
     most_of_stage_ = std::min(most_layers_within(std::min(limits.rank, limits.stage)), p_.most());
     for (const double cost : p_.layers) cost_before_.push_back(cost_before_.back() + cost);
-    tables_.resize(ranks_ + 1);
-    for (std::size_t inner = 0; inner <= ranks_; ++inner) {
-      Table& t = tables_[inner];
-      t.shortest = std::max(2 * inner * p_.fewest(), p_.count() - std::min(p_.count(), (ranks_ - inner) * most_of_rank_));
-      t.longest = inner == 0 ? 0 : std::min(inner * most_of_rank_, p_.count() - 2 * (ranks_ - inner) * p_.fewest());
-      if (t.longest < t.shortest) return;
-      t.states.assign((p_.count() + 1) * (t.longest - t.shortest + 1), {});
-    }
+    for (std::size_t inner = 0; inner <= ranks_; ++inner) tables_.push_back(table(inner));
     for (State& nothing : tables_[0].states) nothing.value = 0;
     for (std::size_t inner = 0; inner < ranks_; ++inner) expand(inner);
   }
 
   // Nothing within the limits: an infinite value.
   Found found() const {
-    std::size_t begin = 0, length = p_.count();
-    const std::size_t all = slot(ranks_, begin, length);
+    std::size_t begin = 0, end = p_.count();
+    const std::size_t all = slot(ranks_, begin, end);
     if (all == kNowhere || !(tables_[ranks_].states[all].value < kUnreached)) return {};
     Found result{tables_[ranks_].states[all].value, Split(p_.stages)};
     for (std::size_t inner = ranks_; inner > 0; --inner) {
-      const Sides sides = tables_[inner].states[slot(inner, begin, length)].sides;
+      const Sides sides = tables_[inner].states[slot(inner, begin, end)].sides;
       const std::size_t rank = ranks_ - inner;
       result.split[rank] = static_cast<std::int64_t>(sides.front);
       result.split[p_.stages - 1 - rank] = static_cast<std::int64_t>(sides.back);
       begin += sides.front;
-      length -= sides.front + sides.back;
+      end -= sides.back;
     }
     return result;
   }
@@ -141,16 +136,40 @@ class PairedSearch {
     double value = kUnreached;
     Sides sides;  // of the outermost of the ranks that hold it
   };
+  // The states of one begin, by their ends.
+  struct Row {
+    std::size_t first_end = 1, last_end = 0, first_state = 0;
+  };
   struct Table {
-    std::size_t shortest = 1, longest = 0;
-    std::vector<State> states;  // [begin][length - shortest]
+    std::size_t first_begin = 0;
+    std::vector<Row> rows;  // [begin - first_begin]
+    std::vector<State> states;
   };
 
+  Table table(std::size_t inner) const {
+    const std::size_t left = ranks_ - inner, most_outside = left * most_of_stage_, least_outside = left * p_.fewest();
+    Table t;
+    t.first_begin = least_outside;
+    std::size_t states = 0;
+    for (std::size_t begin = t.first_begin; begin <= std::min(most_outside, p_.count()); ++begin) {
+      const double most_inside = inner == 0 ? 0 : static_cast<double>(inner) * limits_.rank;
+      Row row{std::max(begin + 2 * inner * p_.fewest(), p_.count() - std::min(most_outside, p_.count())),
+              std::min(p_.count() - std::min(least_outside, p_.count()), last_end(begin, most_inside)), states};
+      if (inner == 0) row.first_end = std::max(row.first_end, begin), row.last_end = std::min(row.last_end, begin);
+      while (row.first_end <= row.last_end && !can_finish(left, begin, row.first_end)) ++row.first_end;
+      if (row.first_end <= row.last_end) states += row.last_end - row.first_end + 1;
+      t.rows.push_back(row);
+    }
+    t.states.resize(states);
+    return t;
+  }
+
   // Index of a state in tables_[inner].states; kNowhere where no split can pass through it.
-  std::size_t slot(std::size_t inner, std::size_t begin, std::size_t length) const {
+  std::size_t slot(std::size_t inner, std::size_t begin, std::size_t end) const {
     const Table& t = tables_[inner];
-    if (t.states.empty() || length < t.shortest || length > t.longest) return kNowhere;
-    return begin * (t.longest - t.shortest + 1) + length - t.shortest;
+    if (begin < t.first_begin || begin - t.first_begin >= t.rows.size()) return kNowhere;
+    const Row& row = t.rows[begin - t.first_begin];
+    return end < row.first_end || end > row.last_end ? kNowhere : row.first_state + end - row.first_end;
   }
 
   // Nothing that keeps the limit holds more layers.
@@ -162,21 +181,25 @@ class PairedSearch {
     return most;
   }
 
-  // Whether `left` ranks can hold all layers outside [begin, end).
+  // The last layer that a run from `begin` on reaches which costs no more than `most`.
+  std::size_t last_end(std::size_t begin, double most) const {
+    const auto from = cost_before_.begin() + static_cast<std::ptrdiff_t>(begin);
+    return static_cast<std::size_t>(std::upper_bound(from, cost_before_.end(), *from + most) - cost_before_.begin()) - 1;
+  }
+
+  // Whether `left` ranks can hold what [begin, end) leaves outside.
   bool can_finish(std::size_t left, std::size_t begin, std::size_t end) const {
-    const std::size_t most = left * most_of_stage_;
-    if (begin > most || p_.count() - end > most) return false;
-    const double outside =
-        cost_before_[begin] + (cost_before_.back() - cost_before_[end]) + (left > 0 ? p_.first_extra + p_.last_extra : 0);
-    return left == 0 || outside <= static_cast<double>(left) * limits_.rank;
+    if (left == 0) return begin == 0 && end == p_.count();
+    const double outside = cost_before_[begin] + (cost_before_.back() - cost_before_[end]) + p_.first_extra + p_.last_extra;
+    return outside <= static_cast<double>(left) * limits_.rank;
   }
 
   void expand(std::size_t inner) {
     const Table& t = tables_[inner];
-    for (std::size_t length = t.shortest; length <= t.longest; ++length) {
-      for (std::size_t begin = 0; begin + length <= p_.count(); ++begin) {
-        const double value = t.states[slot(inner, begin, length)].value;
-        if (value < kUnreached && can_finish(ranks_ - inner, begin, begin + length)) add_fronts(inner + 1, {begin, begin + length, value});
+    for (std::size_t i = 0; i < t.rows.size(); ++i) {
+      for (std::size_t end = t.rows[i].first_end; end <= t.rows[i].last_end; ++end) {
+        const double value = t.states[t.rows[i].first_state + end - t.rows[i].first_end].value;
+        if (value < kUnreached) add_fronts(inner + 1, {t.first_begin + i, end, value});
       }
     }
   }
@@ -188,12 +211,10 @@ class PairedSearch {
   };
 
   void add_fronts(std::size_t ranks, const Inside& inside) {
-    double cost = 0;
-    for (std::size_t front = 0; front <= most_of_stage_ && front <= inside.begin; ++front) {
-      if (front > 0) cost += p_.layers[inside.begin - front];
-      const double total = cost + (ranks == ranks_ ? p_.first_extra : 0);
-      if (total > limits_.stage || total > limits_.rank) return;
-      if (front >= p_.fewest()) add_backs(ranks, inside, {front, total});
+    for (std::size_t front = p_.fewest(); front <= most_of_stage_ && front <= inside.begin; ++front) {
+      const double cost = cost_before_[inside.begin] - cost_before_[inside.begin - front] + (ranks == ranks_ ? p_.first_extra : 0);
+      if (cost > limits_.stage || cost > limits_.rank) return;
+      add_backs(ranks, inside, {front, cost});
     }
   }
 
@@ -203,18 +224,18 @@ class PairedSearch {
   };
 
   void add_backs(std::size_t ranks, const Inside& inside, const Front& front) {
-    double cost = 0;
-    for (std::size_t back = 0; back <= most_of_stage_ && inside.end + back <= p_.count(); ++back) {
-      if (back > 0) cost += p_.layers[inside.end + back - 1];
-      const double total = cost + (ranks == ranks_ ? p_.last_extra : 0);
-      if (total > limits_.stage || front.cost + total > limits_.rank) return;
-      if (back < p_.fewest()) continue;
-      const std::size_t begin = inside.begin - front.layers;
-      const std::size_t to = slot(ranks, begin, inside.end + back - begin);
-      if (to == kNowhere) continue;
-      State& state = tables_[ranks].states[to];
-      const double value = with(inside.value, front.cost, total);
-      if (value < state.value) state = {value, {front.layers, back}};
+    Table& t = tables_[ranks];
+    const std::size_t begin = inside.begin - front.layers;
+    if (begin < t.first_begin || begin - t.first_begin >= t.rows.size()) return;
+    const Row& row = t.rows[begin - t.first_begin];
+    const std::size_t last = std::min(row.last_end, inside.end + most_of_stage_);
+    for (std::size_t end = std::max(row.first_end, inside.end + p_.fewest()); end <= last; ++end) {
+      const double cost = cost_before_[end] - cost_before_[inside.end] + (ranks == ranks_ ? p_.last_extra : 0);
+      if (cost > limits_.stage || front.cost + cost > limits_.rank) return;
+      State& state = t.states[row.first_state + end - row.first_end];
+      const Sides sides{front.layers, end - inside.end};
+      const double value = with(inside.value, front.cost, cost);
+      if (value < state.value || (value == state.value && sides.before(state.sides))) state = {value, sides};
     }
   }
 
@@ -230,7 +251,7 @@ class PairedSearch {
   const Problem& p_;
   Goal goal_;
   Limits limits_;
-  std::size_t ranks_, most_of_rank_ = 0, most_of_stage_ = 0;
+  std::size_t ranks_, most_of_stage_ = 0;
   std::vector<double> cost_before_{0};  // [layer]
   std::vector<Table> tables_;           // [ranks inside]
 };

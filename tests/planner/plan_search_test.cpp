@@ -116,36 +116,74 @@ TEST(PlanSearch, ANarrowNetworkIsAsNarrowAsForSimulate) {
   EXPECT_LT(wide.ranked().front().step.time, alone) << "the network is felt";
 }
 
+void take_all(PlanSearch& search, const std::vector<SearchTask>& tasks) {
+  for (const SearchTask& task : tasks) search.take(task, search.perform(task));
+}
+
+// How many layouts were simulated after the cut.
+std::size_t cut(PlanSearch& search) {
+  const std::size_t before = search.ranked().size();
+  for (auto tasks = search.next_of_a_cut(); !tasks.empty(); tasks = search.next_of_a_cut()) take_all(search, tasks);
+  return search.ranked().size() - before;
+}
+
+TEST(PlanSearch, TheOwnPlanIsTheFirstAnswer) {
+  const Scenario s = setting(dense_model(8));
+  PlanSearch search(s, {.keep = 5});
+  const std::vector<SearchTask> tasks = search.next();
+  ASSERT_EQ(tasks.front().what, SearchTask::What::simulate);
+  EXPECT_EQ(search.layouts()[tasks.front().index].plan, s.plan);
+  search.take(tasks.front(), search.perform(tasks.front()));
+  ASSERT_EQ(search.ranked().size(), 1u);
+  EXPECT_FALSE(search.ranked().front().screened) << "nothing else is known yet";
+  take_all(search, {tasks.begin() + 1, tasks.end()});
+  run_to_end(search);
+  for (const Ranked& r : search.ranked()) EXPECT_TRUE(r.screened) << "what screening is good for is asked of the own plan too";
+  EXPECT_EQ(search.screening_error().layouts, search.ranked().size());
+}
+
+TEST(PlanSearch, AnOwnPlanThatDoesNotFitIsCountedOnce) {
+  Scenario s = setting(dense_model(8));
+  s.plan.micro_batch_size = 2;
+  s.cluster.gpu.usable_memory = Bytes{1e9};
+  PlanSearch search(s, {.keep = 5});
+  run_to_end(search);
+  EXPECT_TRUE(search.ranked().empty());
+  EXPECT_EQ(search.counts().pruned_by_memory, search.counts().enumerated);
+}
+
 TEST(PlanSearch, ACutSearchSimulatesTheMostPromisingSoFar) {
   PlanSearch search(setting(dense_model(8)), {.keep = 5});
   std::vector<SearchTask> tasks = search.next();
-  ASSERT_EQ(tasks.front().what, SearchTask::What::look);
-  while (tasks.front().what == SearchTask::What::look) {
-    for (const SearchTask& task : tasks) search.take(task, search.perform(task));
-    tasks = search.next();
-  }
+  ASSERT_EQ(tasks.back().what, SearchTask::What::look);
+  for (; tasks.back().what == SearchTask::What::look; tasks = search.next()) take_all(search, tasks);
   ASSERT_EQ(tasks.front().what, SearchTask::What::screen);
-  for (const SearchTask& task : tasks) search.take(task, search.perform(task));
-  ASSERT_TRUE(search.ranked().empty());
-  const std::vector<SearchTask> hurried = search.best_screened();
-  ASSERT_FALSE(hurried.empty());
-  for (const SearchTask& task : hurried) search.take(task, search.perform(task));
-  EXPECT_EQ(search.ranked().size(), hurried.size());
+  take_all(search, tasks);
+  EXPECT_GT(cut(search), 0u);
   EXPECT_FALSE(search.complete());
+  double least = 1e300;
+  for (const Ranked& r : search.ranked()) least = std::min(least, r.screened ? r.screened->value() : 1e300);
   for (const LookedAt& other : search.looked_at()) {
     if (other.how != LookedAt::How::screened) continue;
-    EXPECT_GE(other.step_time.value(), search.ranked().front().screened->value());
+    EXPECT_GE(other.step_time.value(), least);
   }
-  EXPECT_TRUE(search.best_screened().empty()) << "something was simulated";
+  EXPECT_TRUE(search.next_of_a_cut().empty());
 }
 
-TEST(PlanSearch, CutWhileItLooksItSimulatesWhatHasTheLeastBounds) {
+TEST(PlanSearch, CutWhileItLooksItScreensAFewAndSimulatesTheBest) {
   PlanSearch search(setting(dense_model(8)), {.keep = 5});
-  for (const SearchTask& task : search.next()) search.take(task, search.perform(task));
-  const std::vector<SearchTask> hurried = search.best_screened();
-  ASSERT_FALSE(hurried.empty());
-  for (const SearchTask& task : hurried) search.take(task, search.perform(task));
-  EXPECT_EQ(search.ranked().size(), hurried.size());
+  take_all(search, search.next());
+  EXPECT_GT(cut(search), 0u);
+  EXPECT_GT(search.counts().screened, 0u);
+  const auto screened =
+      std::count_if(search.ranked().begin(), search.ranked().end(), [](const Ranked& r) { return r.screened.has_value(); });
+  EXPECT_GE(screened, static_cast<std::ptrdiff_t>(search.ranked().size()) - 1) << "but for the own plan, which may be in no such group";
+}
+
+TEST(PlanSearch, ASearchThatIsDoneHasNothingLeftForACut) {
+  PlanSearch search(setting(dense_model(8)), {.keep = 5});
+  run_to_end(search);
+  EXPECT_TRUE(search.next_of_a_cut().empty());
 }
 
 TEST(PlanSearch, WhoKeepsTheLimitsComesFirst) {

@@ -2,6 +2,7 @@
 // key alone, so the order of asking changes nothing.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,16 +22,27 @@ class OnceMap {
       if (!known) known = std::make_shared<Slot>();
       slot = known;
     }
-    std::call_once(slot->once, [&] { slot->value = std::make_unique<Value>(make()); });
+    std::call_once(slot->once, [&] {
+      slot->value = std::make_unique<Value>(make());
+      slot->made = true;
+    });
     return *slot->value;
+  }
+
+  // Null: nobody has made it yet.
+  const Value* find(const Key& key) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto known = slots_.find(key);
+    return known != slots_.end() && known->second->made ? known->second->value.get() : nullptr;
   }
 
  private:
   struct Slot {
     std::once_flag once;
     std::unique_ptr<Value> value;
+    std::atomic<bool> made = false;
   };
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<Key, std::shared_ptr<Slot>> slots_;
 };
 
