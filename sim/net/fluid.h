@@ -8,6 +8,7 @@
 //            bundle (net/fluid_clocks.h)
 //   pairs    where bundles share two links, one out and one in, links are filled in the order in which they were before
 //            (net/fluid_pairs.h)
+//   parts    links that no key joins are filled apart; who passes links of another part first (net/fluid_parts.h)
 //   change   when a flow of rate r ends, rates below r stay: nobody who is held back at a lower level can gain or lose. What is
 //            held back at r or above is filled again, as far as it is connected by links
 //

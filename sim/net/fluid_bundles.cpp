@@ -8,12 +8,6 @@
 
 namespace trillion {
 
-namespace {
-
-constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
-
-}  // namespace
-
 FluidBundles::FluidBundles(const FluidProblem& problem)
     : problem_(problem), paths_(problem.path_count()), open_flows_(problem.flows.size()), even_part_(problem.capacities.size()) {
   for (const FluidProblem::Use& use : problem.uses) CHECK(use.share > 0 && use.share <= 1, "a share lies in (0, 1]");
@@ -80,6 +74,7 @@ void FluidBundles::find_even_parts() {
 
 void FluidBundles::number_bundles(double reach) {
   guards.clear();
+  fallen.clear();
   key_flows_.assign(even_part_.size(), 0);
   keys_.clear();
   keys_begin_.assign(1, 0);
@@ -134,12 +129,8 @@ void FluidBundles::number_live_links() {
   joined_.resize(even_part_.size());
   for (std::uint32_t l = 0; l < joined_.size(); ++l) joined_[l] = l;
   for (const std::uint32_t p : open_paths_) {
-    std::uint32_t first = kNone;
-    for (const FluidProblem::Use& use : problem_.uses_of(p)) {
-      if (key_flows_[use.link] == 0) continue;
-      if (first == kNone) first = part_root(use.link);
-      joined_[part_root(use.link)] = first;
-    }
+    const std::uint32_t key = keys_begin_[paths_[p].bundle], end = keys_begin_[paths_[p].bundle + 1];
+    for (std::uint32_t k = key + 1; k < end; ++k) joined_[part_root(keys_[k])] = part_root(keys_[key]);
   }
   parts.clear();
   std::vector<std::uint32_t> part_of(even_part_.size(), kNone);  // by root
@@ -161,7 +152,7 @@ void FluidBundles::number_live_links() {
   }
   live.assign(count, {});
   live_of_.assign(even_part_.size(), kNone);
-  keyless = 0;
+  keyless.clear();
   for (std::uint32_t l = 0; l < even_part_.size(); ++l) {
     if (key_flows_[l] == 0) continue;
     const std::uint32_t p = part_of[part_root(l)];
@@ -171,6 +162,7 @@ void FluidBundles::number_live_links() {
     link.number = l;
     link.part = p;
     link.key_flows = key_flows_[l];
+    ++parts[p].open;
   }
 }
 
@@ -211,7 +203,9 @@ void FluidBundles::fill_bundles() {
     }
     bundle.next = flows[bundle.next_flow].bytes;
     left[b] = std::max(0.0, bundle.next);
-    if (bundle.end_use - bundle.first_use > 2) parts[live[uses[bundle.first_use].link].part].pairs = false;
+    std::uint32_t own = 0;
+    for (const Use& use : uses_of(static_cast<std::uint32_t>(b))) own += live[use.link].part == part_of(static_cast<std::uint32_t>(b));
+    if (own > 2) parts[part_of(static_cast<std::uint32_t>(b))].pairs = false;
   }
 }
 
@@ -232,30 +226,69 @@ void FluidBundles::add_path(Bundle& bundle, std::uint32_t p) {
   }
 }
 
+// Of the same part.
+std::uint32_t FluidBundles::other_link(std::uint32_t b, std::uint32_t use) const {
+  for (std::uint32_t u = bundles[b].first_use; u < bundles[b].end_use; ++u) {
+    if (u != use && live[uses[u].link].part == part_of(b)) return uses[u].link;
+  }
+  return uses[use].link;
+}
+
+// By link: bundles that have it in their key, others of its part, and those of other parts, part by part.
 void FluidBundles::list_crossings() {
   const auto in_key = [&](std::uint32_t b, std::uint32_t use) { return use - bundles[b].first_use < keys_begin_[b + 1] - keys_begin_[b]; };
+  std::vector<std::uint32_t> at(parts.size() + 1, 0), by_part(bundles.size());
+  for (std::uint32_t b = 0; b < bundles.size(); ++b) ++at[part_of(b) + 1];
+  for (std::size_t p = 0; p < parts.size(); ++p) at[p + 1] += at[p];
+  for (std::uint32_t b = 0; b < bundles.size(); ++b) by_part[at[part_of(b)]++] = b;
   for (std::uint32_t b = 0; b < bundles.size(); ++b) {
     for (std::uint32_t u = bundles[b].first_use; u < bundles[b].end_use; ++u) {
       LiveLink& link = live[uses[u].link];
-      ++(in_key(b, u) ? link.first_passing : link.end);
+      ++(in_key(b, u) ? link.first_passing : link.part == part_of(b) ? link.first_foreign : link.end);
     }
   }
   std::uint32_t begin = 0;
   for (LiveLink& link : live) {
-    const std::uint32_t in_keys = link.first_passing, passing = link.end;
+    const std::uint32_t in_keys = link.first_passing, own = link.first_foreign, foreign = link.end;
     link.first = link.first_passing = begin;
-    link.end = begin + in_keys;
-    begin += in_keys + passing;
+    link.first_foreign = begin + in_keys;
+    link.end = begin + in_keys + own;
+    begin += in_keys + own + foreign;
   }
   crossings.resize(uses.size());
-  for (std::uint32_t b = 0; b < bundles.size(); ++b) {
+  for (const std::uint32_t b : by_part) {
     for (std::uint32_t u = bundles[b].first_use; u < bundles[b].end_use; ++u) {
       LiveLink& link = live[uses[u].link];
-      uses[u].crossing = in_key(b, u) ? link.first_passing++ : link.end++;
-      const std::uint32_t other = u == bundles[b].first_use ? bundles[b].end_use - 1 : bundles[b].first_use;
-      crossings[uses[u].crossing] = {b, uses[other].link, uses[u].weight};
+      uses[u].crossing = in_key(b, u) ? link.first_passing++ : link.part == part_of(b) ? link.first_foreign++ : link.end++;
+      crossings[uses[u].crossing] = {b, other_link(b, u), uses[u].weight};
     }
   }
+  list_passing();
+}
+
+void FluidBundles::list_passing() {
+  passing.clear();
+  for (std::uint32_t l = 0; l < live.size(); ++l) {
+    live[l].first_passes = static_cast<std::uint32_t>(passing.size());
+    for (std::uint32_t c = live[l].first_passing; c < live[l].end; ++c) {
+      const bool begins = c == live[l].first_passing || part_of(crossings[c].bundle) != part_of(crossings[c - 1].bundle);
+      if (begins) passing.push_back({l, c, c});
+      passing.back().end = c + 1;
+    }
+    live[l].end_passes = static_cast<std::uint32_t>(passing.size());
+  }
+}
+
+void FluidBundles::find_taken(Passing& row) const {
+  double taken = 0, highest = 0;
+  for (std::uint32_t c = row.first; c < row.end; ++c) {
+    const double rate = this->rate(crossings[c].bundle);
+    taken += crossings[c].weight * rate;
+    highest = std::max(highest, rate);
+  }
+  row.taken = taken;
+  row.highest = highest;
+  row.known = true;
 }
 
 std::uint32_t FluidBundles::take_next(std::uint32_t b) {
@@ -272,7 +305,7 @@ std::uint32_t FluidBundles::take_next(std::uint32_t b) {
     while (uses[u].link != l) ++u;
     uses[u].weight -= use.share;
     crossings[uses[u].crossing].weight = uses[u].weight;
-    if (uses[u].crossing < live[l].first_passing && --live[l].key_flows == 0) ++keyless;
+    if (uses[u].crossing < live[l].first_passing && --live[l].key_flows == 0) keyless.push_back(l);
   }
   if (bundle.over()) {
     for (const Use& use : uses_of(b)) live[use.link].swept = false;
@@ -282,77 +315,29 @@ std::uint32_t FluidBundles::take_next(std::uint32_t b) {
 
 void FluidBundles::sweep(std::uint32_t l) {
   LiveLink& link = live[l];
-  std::uint32_t kept = link.first, first_passing = kNone;
-  for (std::uint32_t c = link.first; c < link.end; ++c) {
-    if (c == link.first_passing) first_passing = kept;
-    const std::uint32_t b = crossings[c].bundle;
-    if (bundles[b].over()) continue;
-    std::uint32_t u = bundles[b].first_use;
-    while (uses[u].link != l) ++u;
-    uses[u].crossing = kept;
-    crossings[kept++] = crossings[c];
+  std::uint32_t kept = link.first;
+  const auto keep = [&](std::uint32_t begin, std::uint32_t end) {
+    for (std::uint32_t c = begin; c < end; ++c) {
+      const std::uint32_t b = crossings[c].bundle;
+      if (bundles[b].over()) continue;
+      std::uint32_t u = bundles[b].first_use;
+      while (uses[u].link != l) ++u;
+      uses[u].crossing = kept;
+      crossings[kept++] = crossings[c];
+    }
+    return kept;
+  };
+  const std::uint32_t first_foreign = link.first_foreign;
+  link.first_passing = link.first_foreign = keep(link.first, link.first_passing);
+  for (std::uint32_t row = link.first_passes; row < link.end_passes; ++row) {
+    const bool own = passing[row].first < first_foreign;
+    const std::uint32_t begin = kept;
+    passing[row].end = keep(passing[row].first, passing[row].end);
+    passing[row].first = begin;
+    if (own) link.first_foreign = kept;
   }
-  link.first_passing = std::min(first_passing, kept);
   link.end = kept;
   link.swept = true;
-}
-
-bool FluidBundles::guarded(std::uint32_t b, bool& others_fell) {
-  // Flows have ended since, so even parts are larger: enough where nobody was promised more.
-  guards[b] = kNever;
-  bool even = true;
-  for (std::uint32_t f = bundles[b].next_flow; f < bundles[b].end_flow; ++f) {
-    for (const FluidProblem::Use& use : problem_.uses_of(problem_.flows[flows[f].number].path)) {
-      if (live_of_[use.link] != kNone) continue;
-      guards[b] = std::min(guards[b], problem_.capacities[use.link] / weights_[use.link]);
-      even = even && certified_[use.link] == 0;
-    }
-  }
-  if (even && rate(b) <= guards[b]) return true;
-  list_paths();
-  others_fell = true;
-  guards[b] = kNever;
-  for (std::uint32_t f = bundles[b].next_flow; f < bundles[b].end_flow; ++f) {
-    for (const FluidProblem::Use& use : problem_.uses_of(problem_.flows[flows[f].number].path)) {
-      if (live_of_[use.link] == kNone && !certify(use.link)) return false;
-    }
-  }
-  return true;
-}
-
-void FluidBundles::list_paths() {
-  if (!paths_begin_.empty()) return;
-  paths_begin_.assign(even_part_.size() + 1, 0);
-  for (const FluidProblem::Use& use : problem_.uses) ++paths_begin_[use.link + 1];
-  for (std::size_t l = 0; l < even_part_.size(); ++l) paths_begin_[l + 1] += paths_begin_[l];
-  paths_end_.assign(paths_begin_.begin(), paths_begin_.end() - 1);
-  paths_of_link_.resize(problem_.uses.size());
-  for (std::uint32_t p = 0; p < paths_.size(); ++p) {
-    for (std::uint32_t u = problem_.uses_begin[p]; u < problem_.uses_begin[p + 1]; ++u) {
-      paths_of_link_[paths_end_[problem_.uses[u].link]++] = {p, problem_.uses[u].share};
-    }
-  }
-}
-
-// What the link has left is given to all its flows alike: while all are below that, it is not full.
-bool FluidBundles::certify(std::uint32_t link) {
-  certified_[link] = 1;
-  double load = 0;
-  std::uint32_t end = paths_begin_[link];
-  for (std::uint32_t i = paths_begin_[link]; i < paths_end_[link]; ++i) {
-    const PathShare over = paths_of_link_[i];
-    if (paths_[over.path].open() == 0) continue;
-    paths_of_link_[end++] = over;
-    load += paths_[over.path].open() * over.share * rate(paths_[over.path].bundle);
-  }
-  paths_end_[link] = end;
-  const double room = problem_.capacities[link] - load;
-  if (room < -1e-12 * problem_.capacities[link]) return false;
-  for (std::uint32_t i = paths_begin_[link]; i < end; ++i) {
-    const std::uint32_t b = paths_[paths_of_link_[i].path].bundle;
-    guards[b] = std::min(guards[b], rate(b) + std::max(0.0, room) / weights_[link]);
-  }
-  return true;
 }
 
 }  // namespace trillion

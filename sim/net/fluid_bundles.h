@@ -46,22 +46,30 @@ class FluidBundles {
     double weight = 0;                     // sum of its open flows' shares
   };
   struct Crossing {
-    std::uint32_t bundle = 0, other = 0;  // the bundle's other link, or this one; of little use where there are more
+    std::uint32_t bundle = 0, other = 0;  // the bundle's other link in its part, or this one; of little use where there are more
     double weight = 0;                    // the use's
+  };
+  // Crossings of a link in a row: bundles of one part that pass it, and what they take while none of them changes its rate.
+  struct Passing {
+    std::uint32_t link = 0, first = 0, end = 0;  // into `live`, into `crossings`
+    double taken = 0, highest = 0;               // sum of weight x rate; of the rates
+    bool known = false;                          // these two are
   };
   // A link that is in a key.
   struct LiveLink {
     double capacity = 0;
     std::uint32_t number = 0, part = 0;                   // in the problem, in `parts`
     std::uint32_t key_flows = 0;                          // open flows that have it in their key
-    std::uint32_t first = 0, first_passing = 0, end = 0;  // into `crossings`: bundles that have it in their key, then others
+    std::uint32_t first = 0, first_passing = 0, end = 0;  // into `crossings`: bundles that have it in their key, then others:
+    std::uint32_t first_foreign = 0;                      // those of its own part, then those of others
+    std::uint32_t first_passes = 0, end_passes = 0;       // into `passing`: all of these others
     bool swept = true;                                    // none of these is over
   };
 
-  // Live links that bundles connect, in a row.
+  // Live links that keys connect, in a row. Whoever passes links of another part fills first: net/fluid_parts.h.
   struct Part {
-    std::uint32_t first = 0, count = 0;
-    bool pairs = true;  // no bundle uses more than two of them
+    std::uint32_t first = 0, count = 0, open = 0;  // links; of these, not left out since
+    bool pairs = true;                             // no bundle of it uses more than two of them
   };
 
   // The problem must outlive it. Nothing is bundled yet.
@@ -76,32 +84,44 @@ class FluidBundles {
   std::uint32_t take_next(std::uint32_t bundle);
   // Takes bundles that are over out of a link's crossings.
   void sweep(std::uint32_t link);
+  // Leaves out a link that is in no key any more. Guards of those who pass it may fall.
+  void leave_out(std::uint32_t link);
+  // What a row of crossings takes. REQUIRES: an index into `passing`.
+  const Passing& taken_by(std::uint32_t row) {
+    if (!passing[row].known) find_taken(passing[row]);
+    return passing[row];
+  }
 
   // Whether no link that was left out is overfilled now that bundle's rate exceeds its guard. Sets guards by what the links have left;
-  // others may fall by it.
-  bool guarded(std::uint32_t bundle, bool& others_fell);
+  // those of others may fall by it, and are added to `fallen`.
+  bool guarded(std::uint32_t bundle);
 
   std::vector<Bundle> bundles;
   std::vector<Flow> flows;  // by bundle, in order of their ends
   std::vector<Use> uses;    // by bundle
   std::vector<LiveLink> live;
   std::vector<Part> parts;
-  std::vector<Crossing> crossings;  // by live link
-  std::size_t keyless = 0;          // live links that are in no open flow's key any more
+  std::vector<Crossing> crossings;     // by live link
+  std::vector<Passing> passing;        // by live link, and by the part of who passes
+  std::vector<std::uint32_t> keyless;  // live links that are in no open flow's key any more
 
   // The rate of a bundle is the level of the live link that holds it, or of nobody: 0, the last of `levels`.
   std::vector<double> levels;
   std::vector<std::uint32_t> holders;
   std::uint32_t nobody() const { return static_cast<std::uint32_t>(live.size()); }
   double rate(std::uint32_t bundle) const { return levels[holders[bundle]]; }
+  std::uint32_t part_of(std::uint32_t bundle) const { return live[uses[bundles[bundle].first_use].link].part; }
   // By bundle: bytes until its next flow ends, when they were asked for; and the rate below which no link that was left out is full.
   std::vector<double> left, guards;
+  std::vector<std::uint32_t> fallen;  // bundles, since someone emptied it
 
   std::span<const Use> uses_of(std::uint32_t bundle) const {
     return {uses.data() + bundles[bundle].first_use, uses.data() + bundles[bundle].end_use};
   }
 
  private:
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
   struct Path {
     std::uint32_t next_flow = 0, end_flow = 0;  // into by_bytes_
     std::uint32_t bundle = 0;
@@ -124,7 +144,10 @@ class FluidBundles {
   void fill_bundles();
   void add_path(Bundle& bundle, std::uint32_t path);
   void list_crossings();
+  void list_passing();
+  std::uint32_t other_link(std::uint32_t bundle, std::uint32_t use) const;
   void list_paths();
+  void find_taken(Passing& row) const;
   bool certify(std::uint32_t link);
 
   const FluidProblem& problem_;

@@ -1,7 +1,5 @@
 #include "sim/net/fluid_clocks.h"
 
-#include <algorithm>
-
 namespace trillion {
 
 // Four at a time: one chain of minima waits for itself.
@@ -35,17 +33,6 @@ void FluidClocks::note_left(double now) {
   }
 }
 
-void FluidClocks::hold(std::uint32_t link, std::uint32_t bundle) {
-  std::uint32_t& holder = state_.holders[bundle];
-  Clock &before = clocks_[holder], &after = clocks_[link];
-  if (targets_[bundle] == before.target) before.stale = true;
-  // Clocks that stand alike must not even round.
-  if (before.moved != after.moved) targets_[bundle] = after.moved + (targets_[bundle] - before.moved);
-  after.target = std::min(after.target, targets_[bundle]);
-  after.guard = std::min(after.guard, state_.guards[bundle]);
-  holder = link;
-}
-
 void FluidClocks::find_lowest(std::uint32_t l) {
   Clock& clock = clocks_[l];
   const FluidBundles::LiveLink& link = state_.live[l];
@@ -59,13 +46,8 @@ void FluidClocks::find_lowest(std::uint32_t l) {
   }
 }
 
-void FluidClocks::find_next(std::uint32_t l, double now) {
-  if (clocks_[l].stale) find_lowest(l);
-  Clock& clock = clocks_[l];
+void FluidClocks::note_unguarded(std::uint32_t l) {
   const double level = state_.levels[l];
-  next_[l] = clock.target < kNever ? now + std::max(0.0, clock.target - clock.moved) / level : kNever;
-  block_changed_[l / kBlock] = 1;
-  if (clock.target == kNever || level <= clock.guard) return;
   const FluidBundles::LiveLink& link = state_.live[l];
   for (std::uint32_t c = link.first; c < link.first_passing; ++c) {
     const std::uint32_t b = state_.crossings[c].bundle;
@@ -73,17 +55,27 @@ void FluidClocks::find_next(std::uint32_t l, double now) {
   }
 }
 
+void FluidClocks::leave_out(std::uint32_t l) {
+  const auto known = static_cast<std::ptrdiff_t>(state_.fallen.size());
+  state_.leave_out(l);
+  unguarded_.insert(unguarded_.end(), state_.fallen.begin() + known, state_.fallen.end());
+  next_[l] = kNever;
+  block_changed_[l / kBlock] = 1;
+}
+
 bool FluidClocks::guarded() {
-  bool held = true, fell = false;
+  bool held = true;
   for (std::size_t i = 0; i < unguarded_.size() && held; ++i) {
     const std::uint32_t b = unguarded_[i];
     if (state_.rate(b) <= state_.guards[b]) continue;
-    held = state_.guarded(b, fell);
+    held = state_.guarded(b);
     clocks_[state_.holders[b]].stale = true;
   }
-  if (fell) {
-    for (Clock& clock : clocks_) clock.stale = true;
+  for (const std::uint32_t b : state_.fallen) {
+    double& guard = clocks_[state_.holders[b]].guard;
+    guard = std::min(guard, state_.guards[b]);
   }
+  state_.fallen.clear();
   unguarded_.clear();
   return held;
 }

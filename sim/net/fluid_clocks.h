@@ -6,6 +6,7 @@
 // and only a bundle that changes hands costs anything while levels change.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <span>
@@ -33,10 +34,26 @@ class FluidClocks {
     clocks_[link].since = now;
   }
   // REQUIRES: the link and the bundle's holder were advanced to the same instant.
-  void hold(std::uint32_t link, std::uint32_t bundle);
-  void set_next(std::uint32_t link, double now) {
-    if (clocks_[link].stale || state_.levels[link] < kNever) find_next(link, now);
+  void hold(std::uint32_t link, std::uint32_t bundle) {
+    std::uint32_t& holder = state_.holders[bundle];
+    Clock &before = clocks_[holder], &after = clocks_[link];
+    if (targets_[bundle] == before.target) before.stale = true;
+    // Clocks that stand alike must not even round.
+    if (before.moved != after.moved) targets_[bundle] = after.moved + (targets_[bundle] - before.moved);
+    after.target = std::min(after.target, targets_[bundle]);
+    after.guard = std::min(after.guard, state_.guards[bundle]);
+    holder = link;
   }
+  void set_next(std::uint32_t l, double now) {
+    if (clocks_[l].stale) find_lowest(l);
+    const Clock& clock = clocks_[l];
+    const double level = state_.levels[l];
+    next_[l] = clock.target < kNever ? now + std::max(0.0, clock.target - clock.moved) / level : kNever;
+    block_changed_[l / kBlock] = 1;
+    if (clock.target < kNever && level > clock.guard) note_unguarded(l);
+  }
+  // Leaves out a link that is in no key any more.
+  void leave_out(std::uint32_t link);
   // Whether no link that was left out is overfilled by bundles above their guards, as far as set_next has seen any.
   bool guarded();
 
@@ -59,7 +76,7 @@ class FluidClocks {
     return level < kNever ? clocks_[link].moved + level * (now - clocks_[link].since) : clocks_[link].moved;
   }
   void find_lowest(std::uint32_t link);
-  void find_next(std::uint32_t link, double now);
+  void note_unguarded(std::uint32_t link);
 
   FluidBundles& state_;
   std::vector<Clock> clocks_;    // by live link, and nobody's

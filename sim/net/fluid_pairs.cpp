@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 
 namespace trillion {
 
@@ -23,6 +24,8 @@ void FluidPairs::reset() {
   std::iota(order_.begin(), order_.end(), 0u);
   places_.assign(state_.live.size(), kPending);
   takes_.assign(state_.live.size(), 0);
+  room_.resize(state_.live.size());
+  floors_.resize(state_.live.size());
   ordered_.assign(state_.parts.size(), 0);
 }
 
@@ -31,21 +34,23 @@ void FluidPairs::order(std::uint32_t p) {
   if (ordered_[p] != 0) return;
   ordered_[p] = 1;
   const auto begin = order_.begin() + part.first, end = begin + part.count;
-  std::sort(begin, end, [&](std::uint32_t a, std::uint32_t b) {
-    return state_.levels[a] < state_.levels[b] || (state_.levels[a] == state_.levels[b] && a < b);
-  });
+  const auto rank = [&](std::uint32_t l) { return std::tuple(state_.live[l].key_flows == 0, state_.levels[l], l); };
+  std::sort(begin, end, [&](std::uint32_t a, std::uint32_t b) { return rank(a) < rank(b); });
   for (std::uint32_t i = part.first; i < part.first + part.count; ++i) places_[order_[i]] = i;
 }
 
 bool FluidPairs::fill(std::uint32_t p, double lowest, double now) {
   order(p);
   begin_ = state_.parts[p].first;
-  end_ = begin_ + state_.parts[p].count;
+  end_ = begin_ + state_.parts[p].open;
   while (begin_ < end_ && state_.levels[order_[begin_]] < lowest) ++begin_;
   for (std::uint32_t i = begin_; i < end_; ++i) {
     const std::uint32_t l = order_[i];
     if (!state_.live[l].swept) state_.sweep(l);
     clocks_.advance(l, now);
+    room_[l] = state_.live[l].capacity;
+    floors_[l] = 0;
+    if (state_.live[l].first_foreign < state_.live[l].end) find_room(l);
     places_[l] = kPending;
   }
   group_ = at_ = begin_;
@@ -55,10 +60,23 @@ bool FluidPairs::fill(std::uint32_t p, double lowest, double now) {
     place_next();
   }
   for (std::uint32_t i = begin_; i < end_; ++i) {
-    if (takes_[order_[i]] != 0 && !hold(order_[i])) return false;
+    if (state_.levels[order_[i]] < floors_[order_[i]] || (takes_[order_[i]] != 0 && !hold(order_[i]))) return false;
   }
   for (std::uint32_t i = begin_; i < end_; ++i) clocks_.set_next(order_[i], now);
   return true;
+}
+
+void FluidPairs::find_room(std::uint32_t l) {
+  const FluidBundles::LiveLink& link = state_.live[l];
+  double taken = 0, highest = 0;
+  for (std::uint32_t row = link.first_passes; row < link.end_passes; ++row) {
+    if (state_.passing[row].first < link.first_foreign) continue;
+    const FluidBundles::Passing& by = state_.taken_by(row);
+    taken += by.taken;
+    highest = std::max(highest, by.highest);
+  }
+  room_[l] = link.capacity - taken;
+  floors_[l] = highest;
 }
 
 // Who comes where is as good as random: no branches.
@@ -69,7 +87,7 @@ FluidPairs::Sums FluidPairs::sums(std::uint32_t l) const {
   const std::uint32_t at = at_;
   double taken = 0, rising = 0;
   bool takes = false;
-  for (std::uint32_t c = link.first; c < link.end; ++c) {
+  for (std::uint32_t c = link.first; c < link.first_foreign; ++c) {
     const FluidBundles::Crossing crossing = state_.crossings[c];
     const bool rises = places[crossing.other] >= at;
     taken += value_if(!rises, crossing.weight * levels[crossing.other]);
@@ -81,7 +99,7 @@ FluidPairs::Sums FluidPairs::sums(std::uint32_t l) const {
 
 FluidPairs::GroupSums FluidPairs::group_sums(std::uint32_t l) const {
   GroupSums s;
-  for (std::uint32_t c = state_.live[l].first; c < state_.live[l].end; ++c) {
+  for (std::uint32_t c = state_.live[l].first; c < state_.live[l].first_foreign; ++c) {
     const FluidBundles::Crossing crossing = state_.crossings[c];
     const std::uint32_t place = places_[crossing.other];
     if (place >= at_) continue;
@@ -98,7 +116,7 @@ void FluidPairs::place_next() {
   constexpr double kNever = FluidBundles::kNever;
   const std::uint32_t l = order_[at_];
   const Sums s = sums(l);
-  const double capacity = state_.live[l].capacity, left = capacity - s.taken, missing = -kRounding * capacity;
+  const double room = room_[l], left = room - s.taken, missing = -kRounding * state_.live[l].capacity;
   // Clearly below the group: what mostly is found here, without a division and a second sum.
   if (group_ < at_ && left - level_ * s.rising < 2 * missing) return put_before_group();
   double level = s.rising > 0 ? left / s.rising : left < missing ? 0 : kNever;
@@ -107,7 +125,7 @@ void FluidPairs::place_next() {
     if (level == kNever) return place(l, kNever, s.takes);
     // As if the group's links had not been filled.
     const GroupSums g = group_sums(l);
-    const double weight = g.grouped + s.rising, alone = capacity - g.before;
+    const double weight = g.grouped + s.rising, alone = room - g.before;
     if (alone - level_ * weight < missing) return put_before_group();
     if (level <= level_ || alone / weight <= level_) return place(l, level_, s.takes);
   }
@@ -152,7 +170,7 @@ void FluidPairs::keep_for_later(double level) {
 bool FluidPairs::hold(std::uint32_t l) {
   const FluidBundles::LiveLink& link = state_.live[l];
   const double level = state_.levels[l];
-  for (std::uint32_t c = link.first; c < link.end; ++c) {
+  for (std::uint32_t c = link.first; c < link.first_foreign; ++c) {
     const FluidBundles::Crossing crossing = state_.crossings[c];
     const std::uint32_t holder = state_.holders[crossing.bundle];
     const double other = state_.levels[crossing.other];

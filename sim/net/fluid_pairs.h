@@ -8,6 +8,8 @@
 // The order is right if levels do not fall along it. A link that comes out below the one before it is put before it; one that comes out
 // above what the next one had is kept for later. Links of one level are filled as if at once: as FluidRun does, and for its reason.
 //
+// What bundles of other parts take of a link is known before (net/fluid_parts.h), and goes off its capacity.
+//
 // Example: links of 10 and 6 with one flow over both and one more on each. The second is filled at 3, then the first at 10 - 3 = 7.
 #pragma once
 
@@ -30,8 +32,8 @@ class FluidPairs {
   // The levels of a part were set by someone else.
   void forget(std::uint32_t part) { ordered_[part] = 0; }
 
-  // Sets the levels of a part in which flows ended, of `lowest` and more, and what they hold. False if a link holds back a bundle that
-  // has it not in its key, or no order is found: then all must be bundled anew.
+  // Sets the levels of a part in which flows ended or by which others pass, of `lowest` and more, and what they hold. False if a link
+  // holds back a bundle that has it not in its key, or no order is found: then all must be bundled anew.
   bool fill(std::uint32_t part, double lowest, double now);
 
  private:
@@ -46,6 +48,7 @@ class FluidPairs {
   };
 
   void order(std::uint32_t part);
+  void find_room(std::uint32_t link);
   Sums sums(std::uint32_t link) const;
   GroupSums group_sums(std::uint32_t link) const;
   void place_next();
@@ -59,6 +62,7 @@ class FluidPairs {
   std::vector<std::uint32_t> order_, places_;  // live links, part by part, and where they are in that, or kPending
   std::vector<std::uint8_t> ordered_;          // by part
   std::vector<std::uint8_t> takes_;            // by live link
+  std::vector<double> room_, floors_;          // by live link: what other parts leave of it; the highest rate at which they pass
 
   // While filling: links from `begin_` are filled anew, those before `at_` are; those from `group_` have the present level.
   std::uint32_t begin_ = 0, group_ = 0, at_ = 0, end_ = 0;

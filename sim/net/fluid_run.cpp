@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "sim/base/error.h"
 
@@ -12,32 +13,33 @@ namespace {
 // How far above a flow's rate the even part of a link must be for it to be left out of the flow's key.
 constexpr double kReach = 2;
 
-// After how many times that every bundle was rated it is worth while to bundle anew where that leaves links out. A matter of speed only:
-// of 4 to 32, 8 is the fastest for tests/net/fluid_bench.cpp's different sizes and for 128 GPUs; other sizes over 64 gain nothing by it.
-constexpr std::size_t kTimesRated = 8;
-
-// In how many of a part's links flows may have ended for their order to be worth keeping.
-bool few(std::uint32_t ended, std::uint32_t links) { return ended <= 4 + links / 8; }
+// Of how many of a part's bundles flows may have ended for the order of its links to be worth keeping.
+bool few(std::uint32_t ended, std::uint32_t links) { return ended <= 2 + links / 16; }
 
 }  // namespace
 
 FluidRun::FluidRun(const FluidProblem& problem, std::vector<double>& ends)
-    : ends_(ends), state_(problem), clocks_(state_), pairs_(state_, clocks_) {}
+    : ends_(ends), state_(problem), clocks_(state_), pairs_(state_, clocks_), parts_(state_) {}
 
 void FluidRun::run() {
   if (state_.empty()) return;
   for (bundle_anew(kReach);;) {
     rate_changed();
-    // Links that no flow's key needs any more still cost whoever passes them.
-    if (state_.keyless > 0 && stopped_since_bundling_ > kTimesRated * state_.bundles.size()) {
-      bundle_anew(kReach);
-      rate_changed();
-    }
     if (state_.empty()) return;
     now_ = clocks_.soonest();
     CHECK(now_ < kNever, "flows are left that nothing ends");
     end_due_flows();
+    leave_out_keyless();
   }
+}
+
+// Links that no flow's key needs any more would still cost whoever passes them.
+void FluidRun::leave_out_keyless() {
+  for (const std::uint32_t l : state_.keyless) {
+    clocks_.leave_out(l);
+    pairs_.forget(state_.live[l].part);
+  }
+  state_.keyless.clear();
 }
 
 void FluidRun::bundle_anew(double reach) {
@@ -45,14 +47,14 @@ void FluidRun::bundle_anew(double reach) {
   state_.bundle(reach);
   clocks_.reset();
   pairs_.reset();
+  parts_.reset();
   const std::size_t links = state_.live.size();
-  stopped_since_bundling_ = 0;
   lowest_ = 0;
   seeds_.resize(links);
   for (std::uint32_t l = 0; l < links; ++l) seeds_[l] = l;
-  seeds_of_part_.assign(state_.parts.size(), 0);
+  ended_of_part_.assign(state_.parts.size(), 0);
+  filled_.assign(state_.parts.size(), 0);
   change_ = 0;
-  passing_.assign(links, {});
   visits_.assign(links, {});
   changed_.resize(links);
   filling_.assign(links, {});
@@ -72,26 +74,45 @@ void FluidRun::rate_changed() {
   }
 }
 
-// Parts of pairs are filled, what has to be filled otherwise is left in seeds_.
+// Parts of pairs are filled, and those that they pass; what has to be filled otherwise is left in seeds_.
 bool FluidRun::fill_pairs() {
-  const bool just_bundled = lowest_ == 0;
+  if (lowest_ == 0) return true;  // just bundled
   parts_of_pairs_.clear();
-  for (const std::uint32_t l : seeds_) {
-    if (seeds_of_part_[state_.live[l].part]++ == 0) parts_of_pairs_.push_back(state_.live[l].part);
+  for (const std::uint32_t b : ended_) {
+    const std::uint32_t p = state_.part_of(b);
+    if (ended_of_part_[p]++ == 0) parts_of_pairs_.push_back(p);
   }
-  const auto by_pairs = [&](std::uint32_t p) {
-    return !just_bundled && state_.parts[p].pairs && few(seeds_of_part_[p], state_.parts[p].count);
-  };
-  std::erase_if(seeds_, [&](std::uint32_t l) { return by_pairs(state_.live[l].part); });
+  std::erase_if(parts_of_pairs_, [&](std::uint32_t p) {
+    filled_[p] = state_.parts[p].pairs && few(ended_of_part_[p], state_.parts[p].count) ? 1 : 0;
+    ended_of_part_[p] = 0;
+    return filled_[p] == 0;
+  });
+  for (const std::uint32_t b : ended_) {
+    if (filled_[state_.part_of(b)] != 0) continue;
+    for (const FluidBundles::Use& use : state_.uses_of(b)) seeds_.push_back(use.link);
+  }
+  for (std::size_t i = 0; i < parts_of_pairs_.size(); ++i) fill_with(parts_of_pairs_[i]);
+  std::sort(parts_of_pairs_.begin(), parts_of_pairs_.end(),
+            [&](std::uint32_t a, std::uint32_t b) { return std::pair(parts_.depth(a), a) < std::pair(parts_.depth(b), b); });
+  for (const std::uint32_t p : parts_of_pairs_) filled_[p] = 0;
   for (const std::uint32_t p : parts_of_pairs_) {
-    if (by_pairs(p) && !pairs_.fill(p, lowest_, now_)) return false;
-    if (!by_pairs(p)) {
-      pairs_.forget(p);
-      std::fill_n(passing_.begin() + state_.parts[p].first, state_.parts[p].pairs ? state_.parts[p].count : 0, Passing{});
-    }
-    seeds_of_part_[p] = 0;
+    if (!pairs_.fill(p, lowest_, now_)) return false;
+    parts_.changed(p);
   }
   return true;
+}
+
+// Notes what else must be filled with a part of pairs.
+void FluidRun::fill_with(std::uint32_t part) {
+  for (const std::uint32_t p : parts_.passed_by(part)) {
+    if (filled_[p] != 0 || state_.parts[p].open == 0) continue;
+    if (state_.parts[p].pairs) {
+      filled_[p] = 1;
+      parts_of_pairs_.push_back(p);
+      continue;
+    }
+    for (std::uint32_t l = state_.parts[p].first; l < state_.parts[p].first + state_.parts[p].count; ++l) seeds_.push_back(l);
+  }
 }
 
 // From the links of what ended, over bundles that are not slower.
@@ -114,18 +135,29 @@ void FluidRun::collect(std::uint32_t place) {
   clocks_.advance(l, now_);
   const FluidBundles::LiveLink& link = state_.live[l];
   const Taken keys = collect_crossings(link.first, link.first_passing);
-  Taken passing;
-  // Whoever rises has every link visited that it passes.
-  if (passing_[l].highest < lowest_) {
-    passing.taken = passing_[l].taken;
-  } else {
-    passing = collect_crossings(link.first_passing, link.end);
-    passing_[l] = {passing.taken, passing.bundles > 0 ? kNever : passing.highest};
-  }
+  const Taken passing = collect_passing(link);
   const double left = link.capacity - keys.taken - passing.taken, used = keys.used + passing.used;
   const std::uint32_t bundles = keys.bundles + passing.bundles;
   filling_[place] = {left, used, 0, bundles, 0, passing.bundles > 0};
   levels_[place] = bundles > 0 ? left / used : kNever;
+}
+
+// Whoever rises has every link visited that it passes: a row that is not visited stays known.
+FluidRun::Taken FluidRun::collect_passing(const FluidBundles::LiveLink& link) {
+  Taken sum;
+  for (std::uint32_t i = link.first_passes; i < link.end_passes; ++i) {
+    FluidBundles::Passing& row = state_.passing[i];
+    if (!row.known || row.highest >= lowest_) {
+      const Taken taken = collect_crossings(row.first, row.end);
+      row.taken = taken.taken;
+      row.highest = taken.highest;
+      row.known = taken.bundles == 0;
+      sum.used += taken.used;
+      sum.bundles += taken.bundles;
+    }
+    sum.taken += row.taken;
+  }
+  return sum;
 }
 
 // Without branches, since who is slower is as good as random.
@@ -179,7 +211,10 @@ bool FluidRun::fill() {
     }
     settle(level);
   }
-  for (std::uint32_t place = 0; place < changed_count_; ++place) clocks_.set_next(changed_[place], now_);
+  for (std::uint32_t place = 0; place < changed_count_; ++place) {
+    clocks_.set_next(changed_[place], now_);
+    pairs_.forget(state_.live[changed_[place]].part);
+  }
   return true;
 }
 
@@ -210,7 +245,6 @@ bool FluidRun::stop_bundles_of(std::uint32_t place, double level) {
       touched_[at / kBlock] |= 1ull << at % kBlock;
     }
   }
-  stopped_since_bundling_ += stopped;
   return true;
 }
 
@@ -235,6 +269,7 @@ void FluidRun::settle(double level) {
 
 void FluidRun::end_due_flows() {
   lowest_ = kNever;
+  ended_.clear();
   for (const std::uint32_t l : clocks_.due(now_)) {
     for (const std::uint32_t b : clocks_.due_bundles(l)) end_flows_of(b);
   }
@@ -245,7 +280,7 @@ void FluidRun::end_flows_of(std::uint32_t b) {
   lowest_ = std::min(lowest_, state_.rate(b));
   while (!state_.bundles[b].over() && state_.bundles[b].next <= bytes) ends_[state_.take_next(b)] = now_;
   clocks_.ended(b, bytes);
-  for (const FluidBundles::Use& use : state_.uses_of(b)) seeds_.push_back(use.link);
+  ended_.push_back(b);
 }
 
 }  // namespace trillion

@@ -8,6 +8,7 @@
 #include "sim/net/fluid_bundles.h"
 #include "sim/net/fluid_clocks.h"
 #include "sim/net/fluid_pairs.h"
+#include "sim/net/fluid_parts.h"
 
 namespace trillion {
 
@@ -27,10 +28,6 @@ class FluidRun {
     std::uint32_t bundles = 0, stopped_bundles = 0;  // that rise, and of these
     bool passing_rise = false;                       // some of them
   };
-  // What passing bundles take of a link while none of them changes its rate, and the highest of these; kNever: not known.
-  struct Passing {
-    double taken = 0, highest = kNever;
-  };
   // Sums over some of a link's crossings, while collecting.
   struct Taken {
     double taken = 0, used = 0, highest = 0;
@@ -43,9 +40,12 @@ class FluidRun {
 
   void bundle_anew(double reach);
   void rate_changed();
+  void leave_out_keyless();
   bool fill_pairs();
+  void fill_with(std::uint32_t part);
   void collect_changed();
   void collect(std::uint32_t place);
+  Taken collect_passing(const FluidBundles::LiveLink& link);
   Taken collect_crossings(std::uint32_t begin, std::uint32_t end);
   void visit(std::uint32_t link);
   void find_lowest_of_block(std::size_t block);
@@ -59,18 +59,19 @@ class FluidRun {
   FluidBundles state_;
   FluidClocks clocks_;
   FluidPairs pairs_;
-  std::size_t stopped_since_bundling_ = 0;
+  FluidParts parts_;
   double now_ = 0;
 
   // Of the current change.
   double lowest_ = 0;                          // rates below stay
-  std::vector<std::uint32_t> seeds_;           // links of bundles whose flows ended
-  std::vector<std::uint32_t> seeds_of_part_;   // how many
+  std::vector<std::uint32_t> ended_;           // bundles of which flows ended
+  std::vector<std::uint32_t> ended_of_part_;   // how many
+  std::vector<std::uint32_t> seeds_;           // links from which on levels change that FluidPairs does not find
   std::vector<std::uint32_t> parts_of_pairs_;  // that FluidPairs fills
+  std::vector<std::uint8_t> filled_;           // by part: it is one of them, or filled otherwise
 
   // Of what changes outside of these.
   std::uint32_t change_ = 0;
-  std::vector<Passing> passing_;        // by live link
   std::vector<Visit> visits_;           // by live link
   std::uint32_t changed_count_ = 0;     // links, with places in what follows
   std::vector<std::uint32_t> changed_;  // live links

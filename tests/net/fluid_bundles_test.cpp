@@ -56,7 +56,13 @@ TEST(FluidBundles, WhoPassesALinkOfAnotherKeyCountsThere) {
   state.bundle(2);
   EXPECT_EQ(weight_on(state, 0), 2);
   EXPECT_EQ(weight_on(state, 1), 2);
-  EXPECT_TRUE(state.parts.size() == 1 && state.parts[0].pairs);
+  // Keys connect nothing: the NIC's part comes first, for its bundle passes the other's link.
+  EXPECT_EQ(state.parts.size(), 2u);
+  ASSERT_EQ(state.passing.size(), 1u);
+  EXPECT_EQ(state.passing[0].link, 0u);
+  set_rates(state, {5, 20});
+  EXPECT_EQ(state.taken_by(0).taken, 5);  // by one of the bundle's flows
+  EXPECT_EQ(state.taken_by(0).highest, 5);
   // Two bundles cross the NVLink, one has it in its key; when the other is over and swept out, that one is left.
   EXPECT_EQ(state.live[0].first_passing - state.live[0].first, 1u);
   EXPECT_EQ(state.live[0].end - state.live[0].first, 2u);
@@ -76,40 +82,6 @@ TEST(FluidBundles, WithEnoughReachEveryLinkIsInAKey) {
   EXPECT_EQ(state.bundles.size(), 3u);
   EXPECT_THAT(live_numbers(state), ElementsAre(0, 1, 2));
   for (const double guard : state.guards) EXPECT_EQ(guard, FluidBundles::kNever);
-}
-
-TEST(FluidBundles, AGuardIsRaisedByWhatLinksHaveLeftUntilOneIsFull) {
-  FluidProblem p;
-  p.capacities = {30, 10, 10};  // one wide link before two narrow ones
-  const std::vector<FluidProblem::Use> first = {{0, 1}, {1, 1}}, second = {{0, 1}, {2, 1}};
-  p.flows = {{p.add_path(first), 1}, {p.add_path(second), 1}};
-  FluidBundles state(p);
-  state.bundle(1.2);  // even parts: 15, 10 and 10
-  ASSERT_EQ(state.bundles.size(), 2u);
-  EXPECT_EQ(state.guards[0], 15);
-  bool others_fell = false;
-  set_rates(state, {16, 10});
-  EXPECT_TRUE(state.guarded(0, others_fell));
-  EXPECT_TRUE(others_fell);
-  EXPECT_EQ(state.guards[0], 18);  // 4 are left, 2 for each
-  EXPECT_EQ(state.guards[1], 12);
-  set_rates(state, {16, 15});
-  EXPECT_FALSE(state.guarded(1, others_fell));
-}
-
-TEST(FluidBundles, WhenFlowsEndEvenPartsAreGuardEnough) {
-  FluidProblem p;
-  p.capacities = {30, 10, 10};
-  const std::vector<FluidProblem::Use> first = {{0, 1}, {1, 1}}, second = {{0, 1}, {2, 1}};
-  p.flows = {{p.add_path(first), 1}, {p.add_path(second), 1}};
-  FluidBundles state(p);
-  state.bundle(1.2);
-  state.take_next(1);
-  bool others_fell = false;
-  set_rates(state, {16, 0});
-  EXPECT_TRUE(state.guarded(0, others_fell));
-  EXPECT_EQ(state.guards[0], 30);
-  EXPECT_FALSE(others_fell);
 }
 
 TEST(FluidBundles, WhatNoBundleConnectsIsAPartOfItsOwn) {

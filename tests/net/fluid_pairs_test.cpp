@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "sim/net/fluid_parts.h"
 #include "sim/net/max_min.h"
 
 namespace trillion {
@@ -27,15 +28,21 @@ struct Filled {
   FluidBundles state{problem};
   FluidClocks clocks{state};
   FluidPairs pairs{state, clocks};
+  FluidParts parts{state};
 
   explicit Filled(const FluidProblem& p) : problem(p) {
     state.bundle(1e9);  // every link in every key
     clocks.reset();
     pairs.reset();
+    parts.reset();
   }
   bool fill(double lowest, double now) {
-    for (std::uint32_t p = 0; p < state.parts.size(); ++p) {
-      if (!pairs.fill(p, lowest, now)) return false;
+    for (std::uint32_t depth = 0; depth < state.parts.size(); ++depth) {
+      for (std::uint32_t p = 0; p < state.parts.size(); ++p) {
+        if (parts.depth(p) != depth) continue;
+        if (!pairs.fill(p, lowest, now)) return false;
+        parts.changed(p);
+      }
     }
     return true;
   }
@@ -89,6 +96,7 @@ TEST(FluidPairs, ALinkThatMustNotStopABundleSaysSo) {
   passing.state.bundle(1);  // even parts 6, 5 and 15: the first flow passes link 0
   passing.clocks.reset();
   passing.pairs.reset();
+  passing.parts.reset();
   passing.state.levels[0] = 0;  // as if link 0 filled at 6 / 2 = 3
   passing.state.live[0].capacity = 6;
   EXPECT_FALSE(passing.fill(0, 0));
