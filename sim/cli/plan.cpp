@@ -170,11 +170,16 @@ void print_result(const Scenario& s, const PlanAnswer& answer, Seconds wall, con
   }
 }
 
+SearchOptions search_options(const PlanOptions& options, const Processes& processes) {
+  const unsigned threads = processes.count() > 1 ? std::max(1u, options.how.threads) : options.how.threads;
+  return {.keep = options.top, .screen = !options.whole, .threads = threads};
+}
+
 // One of the processes that share the work; the first one says what is wrong, and everything else.
 int work_along(const PlanOptions& options, Processes& processes) {
   try {
     const Scenario s = read_scenario(options.scenario, options.how).scenario;
-    processes.serve(PlanSearch(s, {.keep = options.top, .screen = !options.whole}));
+    processes.serve(PlanSearch(s, search_options(options, processes)));
     return kExitDone;
   } catch (const InputError&) {
     return kExitBadInput;
@@ -200,7 +205,7 @@ int run_plan(const PlanOptions& options, const Streams& streams) {
   }
   Progress progress(streams.err, streams.err_is_terminal && !options.quiet, streams.err_style);
   progress.update(0, 1, "enumerating layouts");
-  PlanSearch search(s, {.keep = options.top, .screen = !options.whole});
+  PlanSearch search(s, search_options(options, processes));
   const Spent spent = search_on(search, options, processes, journal, progress);
   std::optional<SensitivityAnalysis> sensitivity;
   if (!spent.cut && !search.ranked().empty()) look_at_sensitivity(sensitivity.emplace(search), options, progress);

@@ -14,7 +14,7 @@ namespace trillion {
 namespace {
 
 constexpr double kTrillion = 1e12;
-constexpr std::size_t kFamiliesAtOnce = 128, kLeastGroups = 16, kMostGroups = 256, kLeastBatch = 16, kMostBatch = 256;
+constexpr std::size_t kFamiliesAtOnce = 512, kLeastGroups = 16, kMostGroups = 256, kLeastBatch = 16, kMostBatch = 256;
 constexpr std::size_t kMostOfAValue = 64, kDrawn = 16, kOfACutSearch = 4, kRoundsOfACut = 2;
 
 bool beats(const Ranked& a, const Ranked& b) {
@@ -30,8 +30,8 @@ PlanSearch::PlanSearch(const Scenario& scenario, const SearchOptions& options)
     : scenario_(scenario),
       options_(options),
       clusters_(search_clusters(scenario)),
-      layouts_(trillion::layouts(clusters_)),
-      screening_(std::make_unique<Screening>(clusters_, layouts_)) {
+      layouts_(trillion::layouts(clusters_, options.threads)),
+      screening_(std::make_unique<Screening>(clusters_, layouts_, nullptr, options.threads)) {
   scenario_.search.clusters.clear();
   const auto own = std::find_if(layouts_.begin(), layouts_.end(), [&](const Layout& l) {
     return l.cluster == 0 && l.nodes == scenario_.cluster.nodes && l.plan == scenario_.plan;
@@ -132,6 +132,9 @@ std::vector<SearchTask> PlanSearch::next_groups() {
     ahead_ = asked.size() - tasks.size();
     if (tasks.empty() || tasks.size() >= kLeastGroups || limits.few >= kMostOfAValue) break;
   }
+  // Those without a pipeline take the longest: they are simulated.
+  std::stable_partition(tasks.begin(), tasks.end(),
+                        [&](const SearchTask& t) { return layouts_[screening_->groups()[t.index].front()].plan.pipeline_parallel == 1; });
   if (!tasks.empty() && tasks.size() < kLeastGroups) add_most_promising(tasks, kLeastGroups);
   return tasks;
 }

@@ -73,7 +73,8 @@ struct LookedAt {
 
 struct SearchOptions {
   std::size_t keep = 10;
-  bool screen = true;  // false: layouts are left out by memory and bound alone
+  bool screen = true;    // false: layouts are left out by memory and bound alone
+  unsigned threads = 0;  // that enumerate; 0: every core
 };
 
 class PlanSearch {

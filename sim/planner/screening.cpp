@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_map>
 #include <variant>
 
+#include "sim/base/parallel_for.h"
 #include "sim/estimate/steady_step.h"
 #include "sim/planner/kernel_key.h"
 #include "sim/planner/screening_load.h"
@@ -305,26 +307,32 @@ class Screening::Group {
   ChunkSet chunks_;
 };
 
-Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts, const Screening* loads_of)
+Screening::Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts, const Screening* loads_of, unsigned threads)
     : clusters_(clusters), layouts_(layouts), loads_of_(loads_of) {
-  std::map<std::string, std::size_t> family_of, group_of;
-  const auto add = [](std::size_t layout, std::map<std::string, std::size_t>& known, const std::string& key, auto& sets) {
+  for (const Layout& l : layouts) {
+    std::unique_ptr<Sized>& sized = sized_[{l.cluster, l.nodes}];
+    if (sized) continue;
+    Scenario s = clusters[l.cluster];
+    s.cluster.nodes = l.nodes;
+    sized = std::make_unique<Sized>(std::move(s));
+  }
+  std::vector<std::string> keys(layouts.size());
+  constexpr std::size_t kAtOnce = 1024;
+  parallel_for((layouts.size() + kAtOnce - 1) / kAtOnce, threads, [&](std::size_t part) {
+    for (std::size_t i = part * kAtOnce; i < std::min(layouts.size(), (part + 1) * kAtOnce); ++i) {
+      keys[i] = kernel_key(layouts[i], sized_.at({layouts[i].cluster, layouts[i].nodes})->scenario);
+    }
+  });
+  std::unordered_map<std::string, std::size_t> family_of, group_of;
+  const auto add = [](std::size_t layout, std::unordered_map<std::string, std::size_t>& known, const std::string& key, auto& sets) {
     const auto [entry, fresh] = known.try_emplace(key, sets.size());
     if (fresh) sets.emplace_back();
     sets[entry->second].push_back(layout);
     return entry->second;
   };
   for (std::size_t i = 0; i < layouts.size(); ++i) {
-    const Layout& l = layouts[i];
-    std::unique_ptr<Sized>& sized = sized_[{l.cluster, l.nodes}];
-    if (!sized) {
-      Scenario s = clusters[l.cluster];
-      s.cluster.nodes = l.nodes;
-      sized = std::make_unique<Sized>(std::move(s));
-    }
-    const std::string key = kernel_key(l, sized->scenario);
-    add(i, family_of, key, families_);
-    group_of_.push_back(add(i, group_of, key + " in " + std::to_string(l.plan.pipeline_parallel), groups_));
+    add(i, family_of, keys[i], families_);
+    group_of_.push_back(add(i, group_of, keys[i] + " in " + std::to_string(layouts[i].plan.pipeline_parallel), groups_));
   }
   spread_loads();
 }

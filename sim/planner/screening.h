@@ -36,8 +36,9 @@ struct Screened {
 class Screening {
  public:
   // All must outlive it. `clusters`: search_clusters(scenario); `layouts`: of these. `loads_of`: whose routing is taken, where clusters
-  // differ from that one's in nothing that routing depends on.
-  Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts, const Screening* loads_of = nullptr);
+  // differ from that one's in nothing that routing depends on. `threads`: 0 uses every core.
+  Screening(const std::vector<Scenario>& clusters, const std::vector<Layout>& layouts, const Screening* loads_of = nullptr,
+            unsigned threads = 1);
   Screening(const Screening&) = delete;
   Screening& operator=(const Screening&) = delete;
 

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "sim/base/parallel_for.h"
 #include "sim/spec/recompute_amount.h"
 #include "sim/workload/feasibility.h"
 #include "sim/workload/stage.h"
@@ -32,7 +33,7 @@ std::vector<std::int64_t> powers_of_two(std::int64_t most, std::int64_t also) {
 // The layouts of one cluster.
 class Enumeration {
  public:
-  Enumeration(const Scenario& s, std::size_t cluster) : s_(s), tried_(s), q_(s.search), cluster_(cluster) {
+  Enumeration(const Scenario& s, std::size_t cluster) : s_(s), q_(s.search), cluster_(cluster) {
     for (const auto amount : {RecomputeAmount::none, RecomputeAmount::selective, RecomputeAmount::full}) {
       amounts_.push_back(modules_of(amount, s_.calibration.stack.runs_apart(UnfusedPart::attention)));
     }
@@ -41,7 +42,7 @@ class Enumeration {
     amounts_.push_back(s_.plan.recompute);
   }
 
-  std::vector<Layout> take() {
+  std::vector<Layout> take(unsigned threads) {
     std::vector<std::int64_t> sizes = or_usual(q_.nodes, {s_.cluster.nodes});
     if (q_.gpus) {
       sizes.clear();
@@ -56,16 +57,22 @@ class Enumeration {
       layout.plan.layers_per_stage.reset();
       layout.plan.schedule_file.reset();
       gpus_ = nodes * s_.cluster.gpus_per_node;
-      tried_.cluster.nodes = nodes;
       for (const RankOrder& order : or_usual(q_.rank_order, {s_.plan.rank_order})) {
         layout.plan.rank_order = order;
         dense_axes(layout);
       }
     }
-    Layout own{cluster_, s_.cluster.nodes, s_.plan};
+    const std::vector<char> possible = which_are_possible(threads);
+    std::vector<Layout> kept;
+    for (std::size_t i = 0; i < found_.size(); ++i) {
+      if (possible[i]) kept.push_back(std::move(found_[i]));
+    }
+    found_ = std::move(kept);
+    const Layout own{cluster_, s_.cluster.nodes, s_.plan};
     if (contains_own()) {
       std::erase_if(found_, [&](const Layout& l) { return same_choice(l, own); });
-      add(own);
+      Scenario tried = s_;
+      if (is_possible(tried, own)) found_.push_back(own);
     }
     return std::move(found_);
   }
@@ -221,14 +228,27 @@ class Enumeration {
           layout.plan.layers_per_stage->push_back(layers * (i + 1) / stages - layers * i / stages);
         }
       }
-      add(layout);
+      found_.push_back(layout);
     }
   }
 
-  void add(const Layout& layout) {
-    tried_.plan = layout.plan;
-    if (!tried_.plan.validate().empty() || !tried_.validate().empty() || why_layout_impossible(tried_)) return;
-    found_.push_back(layout);
+  // `tried`: the scenario, of which the layout takes what is its own.
+  static bool is_possible(Scenario& tried, const Layout& layout) {
+    tried.cluster.nodes = layout.nodes;
+    tried.plan = layout.plan;
+    return tried.plan.validate().empty() && tried.validate().empty() && !why_layout_impossible(tried);
+  }
+
+  // Most of an enumeration's time.
+  std::vector<char> which_are_possible(unsigned threads) const {
+    constexpr std::size_t kAtOnce = 1024;
+    std::vector<char> possible(found_.size());
+    parallel_for((found_.size() + kAtOnce - 1) / kAtOnce, threads, [&](std::size_t part) {
+      Scenario tried = s_;
+      const std::size_t end = std::min(found_.size(), (part + 1) * kAtOnce);
+      for (std::size_t i = part * kAtOnce; i < end; ++i) possible[i] = is_possible(tried, found_[i]);
+    });
+    return possible;
   }
 
   static bool allows(const SearchAxis<std::int64_t>& axis, std::int64_t value) {
@@ -250,7 +270,6 @@ class Enumeration {
   }
 
   const Scenario& s_;
-  Scenario tried_;
   const Search& q_;
   std::size_t cluster_;
   std::int64_t gpus_ = 0;
@@ -276,10 +295,10 @@ std::vector<Scenario> search_clusters(const Scenario& scenario) {
   return out;
 }
 
-std::vector<Layout> layouts(const std::vector<Scenario>& clusters) {
+std::vector<Layout> layouts(const std::vector<Scenario>& clusters, unsigned threads) {
   std::vector<Layout> all;
   for (std::size_t c = 0; c < clusters.size(); ++c) {
-    std::vector<Layout> of_cluster = Enumeration(clusters[c], c).take();
+    std::vector<Layout> of_cluster = Enumeration(clusters[c], c).take(threads);
     std::move(of_cluster.begin(), of_cluster.end(), std::back_inserter(all));
   }
   return all;

@@ -39,8 +39,8 @@ struct Layout {
 std::vector<Scenario> search_clusters(const Scenario& scenario);
 
 // In a fixed order, none twice. Every one passes why_layout_impossible(); whether it fits in memory is not looked at.
-// `clusters`: search_clusters(scenario).
-std::vector<Layout> layouts(const std::vector<Scenario>& clusters);
+// `clusters`: search_clusters(scenario). `threads`: 0 uses every core.
+std::vector<Layout> layouts(const std::vector<Scenario>& clusters, unsigned threads = 0);
 std::vector<Layout> layouts(const Scenario& scenario);
 
 // The scenario with this layout.

@@ -279,10 +279,7 @@ Split split_chain(const Problem& problem) {
 }
 
 Split split_paired(const Problem& problem) {
-  // Splits with about even stages are few; the best of them is a good limit for the search among all.
-  Limits limits{reachable_cost(problem, true), reachable_cost(problem, false)};
-  limits.rank = PairedSearch(problem, Goal::largest_rank, limits).found().value;
-  limits.stage = kUnreached;
+  Limits limits{reachable_cost(problem, true), kUnreached};
   limits.rank = PairedSearch(problem, Goal::largest_rank, limits).found().value;
   limits.stage = PairedSearch(problem, Goal::largest_stage, limits).found().value;
   return PairedSearch(problem, Goal::squares, limits).found().split;
