@@ -40,11 +40,17 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   const Stack& stack = in.scenario.calibration.stack;
   host_waits_for_arrivals_ = stack.framework.value == Framework::fused && stack.runs_apart(UnfusedPart::launches);
   sends_hold_sms_ = ranks > 1 && in.mesh.pipeline().ranks_per_node > 1;
+  const Plan& plan = in.scenario.plan;
+  aligns_chunks_ = stack.framework.value == Framework::fused && plan.schedule == ScheduleKind::interleaved_1f1b && !plan.schedule_file &&
+                   plan.virtual_pipeline_stages > 1;
+  aligned_ = aligns_chunks_ && in.scenario.extent == Extent::step && plan.overlap_parameter_gather && plan.sharding != Sharding::zero_3;
   if (in.scenario.model.moe) groups_.replicas = replica_pair(in.scenario.model, in.scenario.plan, in.mesh.expert());
   const std::size_t slots = static_cast<std::size_t>(in.schedule.stages) * static_cast<std::size_t>(in.schedule.micro_batches);
   arrived_forward_.resize(slots * static_cast<std::size_t>(out_.replicas));
   arrived_backward_.resize(slots * static_cast<std::size_t>(out_.replicas));
   block_start_.resize(gpus);
+  forwards_.resize(gpus);
+  passed_.resize(gpus);
   reduced_.resize(gpus);
   host_lead_ = in.host_lead;
   host_lead_.resize(gpus);

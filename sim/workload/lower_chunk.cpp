@@ -219,6 +219,7 @@ KindId Lowering::send_kind(std::int32_t from, std::int32_t to, Lane lane) {
 void Lowering::leave(const Chunk& c) {
   if (in_.scenario.extent == Extent::overlapped_pair) return;
   const bool forward = c.pass.kind == ActionKind::forward;
+  if (forward) passed_[static_cast<std::size_t>(c.gpu)] = c.chain.last;
   const std::int32_t next = c.pass.stage + (forward ? 1 : -1);
   if (forward && next == in_.schedule.stages) {
     arrived_backward_[slot(c.pass.stage, c.pass.micro_batch, c.gpu)] = c.chain;  // the loss turns around here
@@ -237,6 +238,7 @@ void Lowering::run_alone(const Pass& pass, std::int32_t gpu) {
   Chunk c = arrive(pass, gpu);
   const std::size_t blocks = stage(pass.stage).size();
   if (pass.kind == ActionKind::forward) {
+    if (aligned_) gather_ahead(gpu, pass.stage);
     for (std::size_t i = 0; i < blocks; ++i) {
       forward_to_dispatch(c, i);
       forward_from_dispatch(c, i);

@@ -26,13 +26,57 @@ void Lowering::gather_parameters(Chunk& c, std::size_t i) {
 void Lowering::gather_first(Chunk& c, std::size_t i) {
   std::size_t& gathered = gathered_[{c.gpu, c.pass.stage}];
   if (gathered > i) return;
+  if (aligned_) {
+    const auto& buckets = under_way_.at({c.gpu, c.pass.stage});
+    const auto holds = std::find_if(buckets.begin(), buckets.end(), [&](const Bucket& b) { return b.end > i; });
+    gathered = holds->end;
+    if (holds->gather.valid()) c.chain.parameters = holds->gather;
+    return;
+  }
+  gather(c, next_bucket(c.pass.stage, gathered));
+}
+
+BlockParameters Lowering::next_bucket(std::int32_t s, std::size_t& from) {
   BlockParameters bucket;
   const auto filled = [&] {
     return bucket.dense >= bucket_parameters(in_.scenario.plan, groups_.dense) ||
            bucket.expert >= bucket_parameters(in_.scenario.plan, groups_.expert);
   };
-  for (; gathered < stage(c.pass.stage).size() && !filled(); ++gathered) bucket += resolver_->block(kind(c, gathered)).parameters;
-  gather(c, bucket);
+  for (; from < stage(s).size() && !filled(); ++from) bucket += resolver_->block(stage(s)[from]).parameters;
+  return bucket;
+}
+
+// Megatron-LM's interleaved schedule asks for a whole chunk's parameters one chunk ahead, on all ranks of the pipeline at once: for the
+// first two as the step begins, for chunk c + 1 by rank r as it begins its forward pass number c x ranks - r, the one that runs beside
+// rank 0's first of chunk c (core/pipeline_parallel/schedules.py, forward_step_helper_preprocess; --no-align-param-gather is not
+// modelled).
+void Lowering::gather_ahead(std::int32_t gpu, std::int32_t stage_of_pass) {
+  const auto ranks = static_cast<std::int64_t>(in_.schedule.ranks.size());
+  const std::vector<std::int32_t> stages = in_.schedule.stages_of(rank(gpu));
+  std::int64_t& begun = forwards_[static_cast<std::size_t>(gpu)];
+  const std::int64_t aligned = begun++ + rank(gpu);
+  const auto launch = [&](std::int64_t chunk) {
+    if (chunk < static_cast<std::int64_t>(stages.size())) gather_chunk(gpu, stages[static_cast<std::size_t>(chunk)]);
+  };
+  if (begun == 1) launch(0), launch(1);
+  if (aligned % ranks == 0) launch(aligned / ranks + 1);
+  gather_chunk(gpu, stage_of_pass);  // where nobody has asked before
+}
+
+void Lowering::gather_chunk(std::int32_t gpu, std::int32_t s) {
+  const auto [entry, fresh] = under_way_.try_emplace({gpu, s});
+  if (!fresh) return;
+  const TaskId& passed = passed_[static_cast<std::size_t>(gpu)];
+  for (std::size_t blocks = 0; blocks < stage(s).size();) {
+    const BlockReduction g = parameter_gather(next_bucket(s, blocks), groups_, in_.scenario.plan);
+    TaskId last;
+    for (const std::optional<Operation>& op : {g.dense, g.expert}) {
+      if (!op) continue;
+      const std::span<const TaskId> after = passed.valid() ? std::span<const TaskId>(&passed, 1) : std::span<const TaskId>{};
+      last = out_.graph.add(stream(gpu, Lane::gather), kinds_.kind_on_links(*op, links(gpu), links(gpu), Company::shared), after);
+    }
+    entry->second.push_back({blocks, last});
+  }
 }
 
 // Prefetched: it starts with the first kernel of the block before, so that two blocks' parameters are in memory.
@@ -86,7 +130,8 @@ void Lowering::reduce_gradients(Chunk& c, std::size_t i) {
   unreduced_[gpu] += resolver_->block(kind(c, i)).parameters;
   for (const bool expert : {false, true}) {
     double& waiting = expert ? unreduced_[gpu].expert : unreduced_[gpu].dense;
-    const bool full = waiting >= bucket_parameters(plan, expert ? groups_.expert : groups_.dense);
+    // Megatron-LM's interleaved schedule reduces a chunk's gradients once all of them are there (align_grad_reduce).
+    const bool full = !aligns_chunks_ && waiting >= bucket_parameters(plan, expert ? groups_.expert : groups_.dense);
     if (!(full || every_micro_batch || i == 0)) continue;
     BlockParameters bucket;
     (expert ? bucket.expert : bucket.dense) = std::exchange(waiting, 0);

@@ -47,6 +47,12 @@ struct Reduction {
   RendezvousId meeting;  // of the first step
 };
 
+// Parameters of the blocks of a stage up to `end`, on their way.
+struct Bucket {
+  std::size_t end = 0;
+  TaskId gather;  // not valid(): there is nobody to gather from
+};
+
 class Lowering {
  public:
   Lowering(const LoweringInput& in, Detail detail);
@@ -114,6 +120,10 @@ class Lowering {
   void gather_parameters(Chunk& chunk, std::size_t i);
   void gather_first(Chunk& chunk, std::size_t i);
   void gather(Chunk& chunk, const BlockParameters& parameters);
+  // The parameters of a stage's blocks from `from` on that fill a bucket; `from` is then the first of the next.
+  BlockParameters next_bucket(std::int32_t stage, std::size_t& from);
+  void gather_ahead(std::int32_t gpu, std::int32_t stage_of_pass);
+  void gather_chunk(std::int32_t gpu, std::int32_t stage);
   TaskId reduce(std::int32_t gpu, const Reduction& reduction, TaskId after);
   void reduce_gradients(Chunk& chunk, std::size_t i);
   TaskId copy_shards(Chunk& chunk, const Operation& op);
@@ -162,6 +172,8 @@ class Lowering {
   bool host_waits_for_arrivals_ = false;  // from a pipeline neighbour, before it issues what comes after (workload/launches.h)
   bool sends_hold_sms_ = false;           // to the neighbours in the pipeline
   bool sms_set_aside_ = false;            // for communication, which then leaves kernels alone
+  bool aligns_chunks_ = false;            // Megatron-LM's interleaved schedule: parameters and gradients move chunk by chunk
+  bool aligned_ = false;                  // and parameters do so ahead of the passes (gather_ahead)
   std::int64_t copies_ = 0;               // pipeline ranks that hold one stage
   std::vector<Chain> arrived_forward_, arrived_backward_;                       // [stage][micro-batch][replica]: what the neighbour sent
   std::map<std::pair<std::int32_t, std::int32_t>, std::int32_t> weights_left_;  // (pipeline rank, stage) -> passes to come
@@ -178,6 +190,9 @@ class Lowering {
   std::vector<BlockParameters> unreduced_;    // per GPU: gradients that wait for their bucket to fill
   std::vector<std::vector<Reduction>> late_;  // per GPU: buckets that wait for the last backward pass to end
   std::map<std::pair<std::int32_t, std::int32_t>, std::size_t> gathered_;  // (GPU, stage) -> blocks whose parameters are on their way
+  std::map<std::pair<std::int32_t, std::int32_t>, std::vector<Bucket>> under_way_;  // (GPU, stage), where aligned_
+  std::vector<std::int64_t> forwards_;                                              // per GPU: forward passes begun
+  std::vector<TaskId> passed_;                                                      // per GPU: the end of the forward pass before
   std::map<std::tuple<std::int32_t, std::int32_t, Lane>, KindId> send_kinds_;
   std::vector<TaskId> last_sent_, backward_start_;  // per GPU: activations last sent to the host, kernel that the next fetch waits for
   std::map<std::tuple<std::int32_t, std::int32_t, std::int32_t, std::int32_t>, TaskId> sent_;  // (GPU, stage, micro-batch, block)
