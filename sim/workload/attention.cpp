@@ -96,7 +96,8 @@ void add_latent_forward(Passes& p, const BlockContext& c, const Latent& l) {
   add_forward(p.forward, l.q_entry());
   add_forward(p.forward, l.kv_down);
   append(p.forward, up_projection(l));
-  append(p.forward, core_forward(c, core_attention(c, l.qk_dim, l.v_dim)));
+  append(p.forward,
+         c.runs_apart(UnfusedPart::attention) ? unfused_attention_forward(c) : core_forward(c, core_attention(c, l.qk_dim, l.v_dim)));
   // The FP8 recipe keeps the input of the output projection in E5M6 (DeepSeek-V3 report, section 3.3.3): 12 bits a value.
   if (l.s.fp8()) {
     p.forward.push_back(memory_operation("o keep as E5M6", Category::cast_and_quantize, MemoryKernel::cast_fp8, l.o, kE5m6 * l.o));
@@ -114,6 +115,10 @@ void add_latent_core_backward(Operations& ops, const BlockContext& c, const Late
   add_weight_operands(ops, l.o_projection);
   if (c.plan.recomputes(RecomputeModule::mla_up_projection)) {
     append(ops, again(up_projection(l)));
+  }
+  if (c.runs_apart(UnfusedPart::attention)) {
+    append(ops, unfused_attention_backward(c));
+    return;
   }
   const CoreAttention core = core_attention(c, l.qk_dim, l.v_dim);
   if (c.plan.recomputes(RecomputeModule::attention)) append(ops, again(core_forward(c, core)));
@@ -151,7 +156,11 @@ void add_latent_saved(Passes& p, const BlockContext& c, const Latent& l) {
     p.saved.push_back({"MLA up-projections", l.q_latent + l.kv_latent + 2 * l.q + l.o});
   }
   p.saved.push_back({"attention output", l.s.fp8() ? kE5m6 * l.o : l.o});
-  p.saved.push_back(log_sum_exp(l.s, l.heads));
+  if (c.runs_apart(UnfusedPart::attention)) {
+    for (const SavedTensor& tensor : unfused_attention_saved(c)) p.saved.push_back(tensor);
+  } else {
+    p.saved.push_back(log_sum_exp(l.s, l.heads));
+  }
 }
 
 // Grouped-query attention on one rank.

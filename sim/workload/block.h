@@ -107,6 +107,8 @@ struct BlockContext {
   std::int64_t micro_batches = 1;  // per replica and step
   std::vector<UnfusedPart> unfused = {};
   bool runs_apart(UnfusedPart part) const { return std::find(unfused.begin(), unfused.end(), part) != unfused.end(); }
+  // Stacks from before FlashAttention train with dropout; models with latent attention do without (workload/unfused_attention.h).
+  bool drops_out() const { return runs_apart(UnfusedPart::attention) && !model.mla; }
 
   // PyTorch with FP32 parameters computes under autocast: each use casts to BF16. Without master weights all is BF16, and so is what
   // FSDP gathers.

@@ -54,10 +54,10 @@ void add_norm(Passes& p, const BlockContext& c, const std::string& name, bool jo
 }
 
 void add_residual(Passes& p, const BlockContext& c, const std::string& name) {
-  const Bytes residual = Sizes(c).residual(), mask = c.runs_apart(UnfusedPart::attention) ? 0.5 * residual : Bytes{};
+  const Bytes residual = Sizes(c).residual(), mask = c.drops_out() ? 0.5 * residual : Bytes{};
   constexpr auto kPart = Category::norm_and_elementwise;
   p.forward.push_back(memory_operation(name + " residual", kPart, MemoryKernel::add, 2 * residual, residual + mask));
-  if (!c.runs_apart(UnfusedPart::attention)) return;
+  if (!c.drops_out()) return;
   p.backward.insert(p.backward.begin(),
                     memory_operation(name + " dropout backward", kPart, MemoryKernel::dropout, residual + mask, residual));
   p.saved.push_back({name + " dropout mask", mask, LoadScale::none, Module::norms});

@@ -9,6 +9,9 @@
 //   saved     5n bytes (softmax 2, mask 1, dropout 2), unless plan.recompute lists attention: then nothing, and the backward
 //             pass runs the first three kernels again
 //
+// Models with latent attention train without dropout: its kernels and bytes are left out. Transformer Engine ran theirs so on Blackwell
+// until it took heads of 192 there (v2.2 to v2.4, common/fused_attn/fused_attn.cpp: sm_arch >= 100 up to 128 alone).
+//
 // The products do all keys, masked or not. A batch of heads' products is one product with as many rows as they have together.
 #pragma once
 

@@ -65,5 +65,21 @@ TEST(UnfusedAttention, TakesThePlaceOfTheFusedKernel) {
   EXPECT_EQ(of_type<Attention>(grouped_query_attention(setting.context()).forward).size(), 1u);
 }
 
+// DeepSeek-V3's heads: queries and keys of 192, values of 128; no dropout.
+TEST(UnfusedAttention, LatentAttentionHasHeadsOfTwoWidthsAndNoDropout) {
+  BlockSetting setting(shipped_model("deepseek-v3"));
+  setting.training.sequence_length = 4096;
+  setting.unfused = {UnfusedPart::attention};
+  const double scores = 128.0 * 4096 * 4096;
+  EXPECT_DOUBLE_EQ(work<Gemm>(unfused_attention_forward(setting.context())), 2 * scores * (192 + 128));
+  EXPECT_DOUBLE_EQ(work<Gemm>(unfused_attention_backward(setting.context())), 4 * scores * (192 + 128));
+  EXPECT_DOUBLE_EQ(total_bytes(unfused_attention_saved(setting.context())), 2 * scores);
+  const Passes layer = latent_attention(setting.context());
+  EXPECT_TRUE(of_type<Attention>(layer.forward).empty());
+  EXPECT_TRUE(of_type<Attention>(layer.backward).empty());
+  EXPECT_FALSE(keeps(layer.saved, "attention log-sum-exp"));
+  for (const Operation& op : layer.forward) EXPECT_EQ(op.label.find("dropout"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace trillion::unfused_attention_test
