@@ -21,11 +21,12 @@ double expected_largest(std::int64_t n) {
   return std::min(kWhisker, normal_quantile((count - 0.375) / (count + 0.25)));
 }
 
+double slowest_clock(double spread, std::int64_t chips) { return std::max(0.0, 1 - spread * expected_largest(chips)); }
+
 ChipPower slowest_of(const ChipPower& power, double spread, std::int64_t chips) {
   ChipPower slowest = power;
   if (slowest.measured_under.value() <= 0) slowest.measured_under = power.limit;  // the curves are another chip's
-  const double clock = std::max(0.0, 1 - spread * expected_largest(chips));
-  slowest.limit = power.idle + (power.limit - power.idle) * std::pow(clock, power.exponent);
+  slowest.limit = power.idle + (power.limit - power.idle) * std::pow(slowest_clock(spread, chips), power.exponent);
   return slowest;
 }
 

@@ -22,4 +22,10 @@ double expected_largest(std::int64_t n);
 // REQUIRES: spread >= 0, chips >= 1.
 ChipPower slowest_of(const ChipPower& power, double spread, std::int64_t chips);
 
+// The clock that the slowest of `chips` holds, over the mean's, where their limit holds them back: 1 - spread x expected_largest(chips).
+// What products and attention of a long step are slower by, where what the chip draws is not known and their sustained curves were
+// timed on some chip.
+// REQUIRES: spread >= 0, chips >= 1.
+double slowest_clock(double spread, std::int64_t chips);
+
 }  // namespace trillion

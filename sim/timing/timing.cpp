@@ -193,6 +193,10 @@ void Timing::fill_collectives() {
 
 KernelTime Timing::time(const Kernel& kernel, const Conditions& conditions) const {
   KernelTime result = std::visit([&](const auto& k) { return ask(k, conditions); }, kernel);
+  if (conditions.slowest_clock < 1 && !std::holds_alternative<MemoryBound>(kernel)) {
+    const double factor = 1 / conditions.slowest_clock;
+    return {result.time * factor, result.low * factor, result.high * factor, result.curve, result.extrapolated};
+  }
   if (conditions.clock_mhz <= 0 || result.time.value() <= 0) return result;
   const Seconds held = time_at(calibration_.power, power_load(kernel, conditions.sms, 1), conditions.clock_mhz);
   const double factor = held / result.time;

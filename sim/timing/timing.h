@@ -31,6 +31,9 @@ struct Conditions {
   Load load = Load::burst;
   // SM clock that the whole step holds, where its mean draw decides (spec/chip_power.h); 0: the kernel alone decides, as `load` says.
   double clock_mhz = 0;
+  // Clock of the step's slowest chip over the mean's, where the profile does not know what the chip draws (spec/chip_spread.h): products
+  // and attention take so much longer.
+  double slowest_clock = 1;
 };
 
 // A time and how much it can be trusted.

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "sim/spec/chip_spread.h"
 #include "sim/workload/experts.h"
 #include "sim/workload/lowering.h"
 
@@ -204,7 +205,11 @@ Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {
   const bool pairs = alternates_chunks(p) && (p.pipeline_parallel > 1 || scenario.extent == Extent::overlapped_pair);
   const bool exchanges = scenario.model.moe && p.expert_parallel > 1 && pairs;
   const std::int64_t sms = scenario.cluster.gpu.sms - (exchanges ? timing.sms_held(CollectiveKind::expert_dispatch) : 0);
-  return {.sms = sms, .load = Load::sustained};
+  const Calibration& calibration = scenario.calibration;
+  const bool waits_for_all = scenario.extent == Extent::step && !calibration.power.known();
+  return {.sms = sms,
+          .load = Load::sustained,
+          .slowest_clock = waits_for_all ? slowest_clock(calibration.stack.chip_spread.value, scenario.cluster.gpus()) : 1};
 }
 
 }  // namespace trillion

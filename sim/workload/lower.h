@@ -101,7 +101,8 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
 // Whether forward and backward chunks alternate on a rank, kernel by kernel, so that exchanges run beside kernels all the time.
 bool alternates_chunks(const Plan& plan);
 
-// SMs that kernels run on: where two chunks overlap, what the expert-parallel library's persistent communication kernels leave over.
+// SMs that kernels run on: where two chunks overlap, what the expert-parallel library's persistent communication kernels leave over. A
+// step of chips whose draw nobody knows runs its products and attention at the slowest one's clock (spec/chip_spread.h).
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing);
 
 }  // namespace trillion

@@ -51,5 +51,12 @@ TEST(ChipSpread, BelowItsLimitAChipIsAsFastAsAnyOther) {
   EXPECT_EQ(clock_alone(slowest_of(uneven_chip(), 0.02, 64), light), 2000);
 }
 
+TEST(ChipSpread, WithoutAKnownDrawTheSlowestChipsClockIsBelowTheMeansByTheSpread) {
+  EXPECT_EQ(slowest_clock(0.02, 1), 1);
+  EXPECT_EQ(slowest_clock(0, 1024), 1);
+  EXPECT_DOUBLE_EQ(slowest_clock(0.02, 64), 1 - 0.02 * expected_largest(64));
+  EXPECT_EQ(slowest_clock(1, 64), 0);
+}
+
 }  // namespace
 }  // namespace trillion::chip_spread_test
