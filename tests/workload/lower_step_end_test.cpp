@@ -216,5 +216,89 @@ TEST(LowerStepEnd, TheStepEndsWithNormUpdateAndGather) {
   EXPECT_EQ(step.graph.member_count(meeting), 4u);
 }
 
+Scenario interleaved(std::int64_t ranks, std::int64_t chunks) {
+  Scenario s = unbucketed(linear_pipeline(ScheduleKind::interleaved_1f1b, ranks, dense_model(16)));
+  s.plan.virtual_pipeline_stages = chunks;
+  s.plan.overlap_parameter_gather = true;
+  return s;
+}
+
+// When the first of these kernels starts and the last ends, on the rank's compute stream.
+struct Stretch {
+  std::vector<SimTime> starts, ends;
+};
+Stretch kernels(const LoweredStep& step, const Trace& trace, std::size_t rank, const std::string& label) {
+  Stretch s;
+  for (const TaskId t : step.graph.tasks_of(step.streams[rank][0])) {
+    if (step.graph.kind_of(t).label != label) continue;
+    s.starts.push_back(trace.start[t.value]), s.ends.push_back(trace.end[t.value]);
+  }
+  return s;
+}
+
+// Megatron-LM's interleaved schedule. 16 layers on 2 ranks in 4 chunks of 2: a rank gathers 8 layers (and an end), layer by layer.
+TEST(LowerStepEnd, InterleavedTheFirstTwoChunksAreGatheredAtOnceAndTheOthersAChunkAhead) {
+  const LaidOutStep laid(interleaved(2, 4));
+  const LoweredStep step = laid.lowered();
+  const Trace trace = run(step.graph);
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    std::vector<TaskId> gathers;
+    std::vector<std::size_t> independent;
+    for (const TaskId t : step.graph.tasks_of(step.streams[rank][static_cast<std::size_t>(Lane::gather)])) {
+      if (step.graph.dependencies(t).empty()) independent.push_back(gathers.size());
+      gathers.push_back(t);
+    }
+    std::size_t first_two = 0, all = 0;
+    const std::vector<std::int32_t> stages = laid.schedule.stages_of(static_cast<std::int32_t>(rank));
+    for (std::size_t chunk = 0; chunk < stages.size(); ++chunk) {
+      const std::size_t blocks = laid.cut.stages[static_cast<std::size_t>(stages[chunk])].size();
+      all += blocks;
+      if (chunk < 2) first_two += blocks;
+    }
+    ASSERT_EQ(gathers.size(), all) << "each block's parameters once";
+    ASSERT_EQ(independent.size(), first_two);
+    EXPECT_EQ(independent.back(), first_two - 1) << "the first two chunks come first";
+    EXPECT_EQ(trace.start[gathers.front().value], SimTime{});
+    // Every layer's first kernel waits for its own parameters.
+    const Stretch norms = kernels(step, trace, rank, "attention norm");
+    std::size_t embedding = rank == 0 ? 1 : 0, layer = 0;
+    const std::size_t ranks = 2;
+    for (std::size_t chunk = 0; chunk < 4; ++chunk) {
+      for (std::size_t i = 0; i < 2; ++i, ++layer) {
+        // Chunk c's first forward pass is pass number c x ranks, two norms each.
+        const SimTime starts = norms.starts[chunk * ranks * 2 + i];
+        EXPECT_GE(starts, trace.end[gathers[embedding + layer].value]) << "rank " << rank << " chunk " << chunk << " layer " << i;
+      }
+    }
+    // The third chunk is asked for as rank 0 begins the second one's first pass: its gather waits for the pass before.
+    const TaskId third = gathers[first_two];
+    const std::size_t before = ranks - rank;  // forward passes that have ended
+    EXPECT_GE(trace.start[third.value], norms.ends[before * 2 - 1]);
+  }
+}
+
+TEST(LowerStepEnd, InterleavedSmallBucketsDoNotHoldUpThePasses) {
+  Scenario small = interleaved(4, 4), whole = small;
+  whole.plan.bucket_parameters = 1e12;
+  const double by_layers = run(LaidOutStep(small).lowered().graph).makespan.seconds().value();
+  const double by_chunks = run(LaidOutStep(whole).lowered().graph).makespan.seconds().value();
+  EXPECT_LE(by_layers, by_chunks * 1.001);
+}
+
+TEST(LowerStepEnd, InterleavedAChunksGradientsAreReducedTogetherOnceItsLastPassIsThrough) {
+  const LaidOutStep laid(interleaved(2, 4));
+  const LoweredStep step = laid.lowered();
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    const std::vector<TaskId> reduced = reductions(step, rank);
+    EXPECT_EQ(reduced.size(), 4u) << "one a chunk";
+    Scenario by_blocks = laid.scenario;
+    by_blocks.plan.schedule = ScheduleKind::one_f_one_b;
+    by_blocks.plan.virtual_pipeline_stages = 1;
+    by_blocks.plan.layers_per_stage.reset();
+    const LoweredStep other = LaidOutStep(by_blocks).lowered();
+    EXPECT_NEAR(reduced_bytes(step, 0) + reduced_bytes(step, 1), reduced_bytes(other, 0) + reduced_bytes(other, 1), 1);
+  }
+}
+
 }  // namespace
 }  // namespace trillion::lower_step_end_test
