@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "sim/workload/experts.h"
+#include "sim/workload/lower.h"
 
 namespace trillion {
 
@@ -49,23 +50,33 @@ class StepEnd {
     return end;
   }
 
-  // The first bucket of each stage is gathered from the step's start on.
+  // The first bucket of each stage is gathered from the step's start on; where chunks are gathered ahead, only a rank's first two are,
+  // one after the other.
   std::vector<double> first_gathered() {
     std::vector<double> out;
     if (!plan_.overlap_parameter_gather) return out;
-    for (const Stage& stage : in_.cut.stages) {
-      BlockParameters bucket;
-      double gather = 0;
-      for (std::size_t i = 0; i < stage.size() && !full(bucket); ++i) {
-        bucket += parameters(stage[i]);
-        gather += gather_of(stage[i]);
+    const bool aligned = aligns_chunks(plan_);
+    const auto ranks = static_cast<std::size_t>(plan_.pipeline_parallel);
+    for (std::size_t s = 0; s < in_.cut.stages.size(); ++s) {
+      double before = 0;
+      if (aligned && s >= ranks && s < 2 * ranks) {
+        for (const BlockKind k : in_.cut.stages[s - ranks]) before += gather_of(k);
       }
-      out.push_back(gather);
+      out.push_back(aligned && s >= 2 * ranks ? 0 : before + first_bucket(in_.cut.stages[s]));
     }
     return out;
   }
 
  private:
+  double first_bucket(const Stage& stage) {
+    BlockParameters bucket;
+    double gather = 0;
+    for (std::size_t i = 0; i < stage.size() && !full(bucket); ++i) {
+      bucket += parameters(stage[i]);
+      gather += gather_of(stage[i]);
+    }
+    return gather;
+  }
   const BlockParameters& parameters(BlockKind k) { return in_.blocks.of(k).block.parameters; }
   bool full(const BlockParameters& b) const {
     return b.dense >= bucket_parameters(plan_, groups_.dense) || b.expert >= bucket_parameters(plan_, groups_.expert);
@@ -101,7 +112,8 @@ class StepEnd {
       waiting += parameters(stage[i]);
       for (const bool expert : {false, true}) {
         double& parameters_waiting = expert ? waiting.expert : waiting.dense;
-        const bool filled = parameters_waiting >= bucket_parameters(plan_, expert ? groups_.expert : groups_.dense);
+        const bool filled =
+            !aligns_chunks(plan_) && parameters_waiting >= bucket_parameters(plan_, expert ? groups_.expert : groups_.dense);
         if (!filled && i > 0) continue;
         BlockParameters bucket;
         (expert ? bucket.expert : bucket.dense) = std::exchange(parameters_waiting, 0);

@@ -9,8 +9,8 @@ ChunkSet::SurroundingsKey ChunkSet::surroundings_key(const Use& use) {
   const Plan& p = use.plan;
   std::int64_t copies = 0;
   for (const auto& held : use.program.stages_of_rank()) copies += std::count(held.begin(), held.end(), 0);
-  return {p.pipeline_parallel,       copies, p.sharding, p.sharding_group, p.bucket_parameters, p.overlap_gradient_reduce,
-          p.overlap_parameter_gather};
+  return {p.pipeline_parallel,        copies,          p.sharding, p.sharding_group, p.bucket_parameters, p.overlap_gradient_reduce,
+          p.overlap_parameter_gather, aligns_chunks(p)};
 }
 
 std::vector<ChunkSet::Chunk> ChunkSet::chunks_of(const Use& use) const {
@@ -21,7 +21,9 @@ std::vector<ChunkSet::Chunk> ChunkSet::chunks_of(const Use& use) const {
   for (std::size_t i = 0; i < use.program.distinct().size(); ++i) {
     const Action& a = use.program.distinct()[i];
     const BesideAction& could = use.program.beside()[i];
-    const BesideAction beside{could.gathers && replicas && use.plan.overlap_parameter_gather,
+    // What was gathered ahead holds up nothing: that is all but a rank's first chunk.
+    const bool ahead = aligns_chunks(use.plan) && a.first.stage >= use.plan.pipeline_parallel;
+    const BesideAction beside{could.gathers && replicas && use.plan.overlap_parameter_gather && !ahead,
                               could.reduces && replicas && use.plan.overlap_gradient_reduce};
     chunks.emplace_back(a.first.kind, stage(a.first), a.second ? std::optional(a.second->kind) : std::nullopt,
                         a.second ? stage(*a.second) : Stage{}, beside, beside == BesideAction{} ? 0 : around);

@@ -53,7 +53,8 @@ class ChunkSet {
     DeviceMesh mesh;
     std::int64_t copies;
   };
-  using SurroundingsKey = std::tuple<std::int64_t, std::int64_t, Sharding, std::optional<std::int64_t>, std::optional<double>, bool, bool>;
+  using SurroundingsKey =
+      std::tuple<std::int64_t, std::int64_t, Sharding, std::optional<std::int64_t>, std::optional<double>, bool, bool, bool>;
   // Passes, the blocks of their stages, what is beside them, in which of surroundings_: the first where nothing is.
   using Chunk = std::tuple<ActionKind, Stage, std::optional<ActionKind>, Stage, BesideAction, std::size_t>;
 

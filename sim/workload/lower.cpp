@@ -42,8 +42,7 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   host_waits_for_arrivals_ = stack.framework.value == Framework::fused && stack.runs_apart(UnfusedPart::launches);
   sends_hold_sms_ = ranks > 1 && in.mesh.pipeline().ranks_per_node > 1;
   const Plan& plan = in.scenario.plan;
-  aligns_chunks_ = stack.framework.value == Framework::fused && plan.schedule == ScheduleKind::interleaved_1f1b && !plan.schedule_file &&
-                   plan.virtual_pipeline_stages > 1;
+  aligns_chunks_ = aligns_chunks(plan);
   aligned_ = aligns_chunks_ && in.scenario.extent == Extent::step && plan.overlap_parameter_gather && plan.sharding != Sharding::zero_3;
   if (in.scenario.model.moe) groups_.replicas = replica_pair(in.scenario.model, in.scenario.plan, in.mesh.expert());
   const std::size_t slots = static_cast<std::size_t>(in.schedule.stages) * static_cast<std::size_t>(in.schedule.micro_batches);
@@ -198,6 +197,10 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
 bool alternates_chunks(const Plan& p) {
   if (p.schedule_file) return p.schedule_file->text.find('(') != std::string::npos;
   return p.schedule == ScheduleKind::dualpipe || p.schedule == ScheduleKind::dualpipe_v;
+}
+
+bool aligns_chunks(const Plan& p) {
+  return !p.schedule_file && p.schedule == ScheduleKind::interleaved_1f1b && p.virtual_pipeline_stages > 1;
 }
 
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {

@@ -101,6 +101,10 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
 // Whether forward and backward chunks alternate on a rank, kernel by kernel, so that exchanges run beside kernels all the time.
 bool alternates_chunks(const Plan& plan);
 
+// Whether a chunk's parameters are gathered ahead of its passes and its gradients reduced together: Megatron-LM's interleaved schedule
+// (lower_step_end.cpp, gather_ahead), which all stacks are taken to have.
+bool aligns_chunks(const Plan& plan);
+
 // SMs that kernels run on: where two chunks overlap, what the expert-parallel library's persistent communication kernels leave over. A
 // step of chips whose draw nobody knows runs its products and attention at the slowest one's clock (spec/chip_spread.h).
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing);
