@@ -57,9 +57,9 @@ std::string summary(const std::string& path, const Scenario& scenario) {
 }
 
 // What a cluster's own figures rule out together.
-const Cluster& fitting(const Cluster& cluster) {
-  if (const std::vector<std::string> misfits = Fabric::misfits(cluster); !misfits.empty())
-    throw InputError(cluster.name + ": " + misfits.front());
+Cluster fitting_cluster(const std::string& path) {
+  const Cluster cluster = load_cluster(path);
+  throw_cluster_misfits(path, Fabric::misfits(cluster));
   return cluster;
 }
 
@@ -86,7 +86,7 @@ std::string checked(const std::string& path) {
   }
   switch (kind_of_file(path)) {
     case InputKind::model: return summary(load_model(path));
-    case InputKind::cluster: return summary(fitting(load_cluster(path)));
+    case InputKind::cluster: return summary(fitting_cluster(path));
     case InputKind::calibration: return summary(load_calibration(path));
     case InputKind::scenario: return summary(path, load_scenario(path));
     case InputKind::expected: return counted(figure_count(load_expected(path)), "published figure");

@@ -80,17 +80,18 @@ Fabric::Fabric(const Cluster& cluster, const Clos& clos, const Dragonfly& dragon
 
 void Fabric::break_links(const std::vector<Failure>& failures) {
   broken_.assign(link_count(), false);
-  std::vector<std::string> unknown;
-  for (const Failure& failure : failures) break_links_of(failure, unknown);
-  if (!unknown.empty()) {
-    std::vector<Diagnostic> diagnostics;
-    for (const std::string& text : unknown) diagnostics.push_back({{}, "failures: " + text, {}, {}});
-    throw InputError(std::move(diagnostics));
+  std::vector<Diagnostic> unknown;
+  for (const Failure& failure : failures) {
+    if (const std::string why = break_links_of(failure); !why.empty()) {
+      unknown.push_back({failure.where, "'failures': " + why, failure.source_line, {}});
+    }
   }
+  if (!unknown.empty()) throw InputError(std::move(unknown));
   graph_ = std::make_shared<SwitchGraph>(*this);
 }
 
-void Fabric::break_links_of(const Failure& failure, std::vector<std::string>& unknown) {
+// Why it names no part of this network; empty: it does.
+std::string Fabric::break_links_of(const Failure& failure) {
   const Point point = point_of(failure.part), other = failure.other ? point_of(*failure.other) : Point{};
   bool found = false;
   std::int64_t highest = -1;  // number of that kind of part
@@ -103,15 +104,11 @@ void Fabric::break_links_of(const Failure& failure, std::vector<std::string>& un
         failure.other ? (l.from == point && l.to == other) || (l.from == other && l.to == point) : l.from == point || l.to == point;
     if (touches) broken_[id] = found = true;
   }
-  if (found) return;
+  if (found) return {};
   const std::string kind(kPointKindNames[static_cast<std::size_t>(point.kind)]);
-  if (highest < 0) {
-    unknown.push_back("'" + to_text(failure) + "': this network has no " + kind);
-  } else if (point.index > highest) {
-    unknown.push_back("there is no " + kind + " " + std::to_string(point.index) + "; they are numbered 0 to " + std::to_string(highest));
-  } else {
-    unknown.push_back("'" + to_text(failure) + "': no cable lies between the two");
-  }
+  if (highest < 0) return "this network has no " + kind + ", so none is broken by '" + to_text(failure) + "'";
+  if (point.index <= highest) return "'" + to_text(failure) + "': no cable lies between the two";
+  return "there is no " + kind + " " + std::to_string(point.index) + "; they are numbered 0 to " + std::to_string(highest);
 }
 
 std::string Fabric::cut_off() const { return graph_ ? graph_->cut_off(*this, gpus_per_node_) : std::string(); }

@@ -155,7 +155,7 @@ class Fabric {
   static std::uint32_t narrow(std::int64_t value);  // to the number of a link
   void number_links(const Cluster& cluster);
   void break_links(const std::vector<Failure>& failures);
-  void break_links_of(const Failure& failure, std::vector<std::string>& unknown);
+  std::string break_links_of(const Failure& failure);
   std::string cut_off() const;  // the nodes that failures separate from most of the others; empty: none
 
   void runs(const Route& start, std::int64_t nic_a, std::int64_t nic_b, std::vector<LinkShare>& into) const;  // of a whole tree

@@ -11,6 +11,9 @@ namespace trillion {
 namespace {
 
 constexpr std::int64_t kMostNodes = 1 << 20;
+constexpr Seconds kMostLatency{1};
+
+void check_rate(std::string_view key, BytesPerSecond rate, Problems& p) { p.between(key, rate, BytesPerSecond{1e3}, BytesPerSecond{1e18}); }
 
 void check_provenance(const char* prefix, const Provenance& provenance, Problems& p) {
   p.require(!provenance.source.empty(), std::string(prefix) + ".source", "must say where the figures come from");
@@ -27,10 +30,10 @@ void check_gpu(const Gpu& gpu, Problems& p) {
     p.require(gpu.usable_memory <= gpu.memory, "gpu.usable_memory",
               quantity_text(gpu.usable_memory) + " is more than gpu.memory, " + quantity_text(gpu.memory));
   }
-  p.positive("gpu.memory_bandwidth", gpu.memory_bandwidth);
+  check_rate("gpu.memory_bandwidth", gpu.memory_bandwidth, p);
   p.positive("gpu.l2_cache", gpu.l2_cache);
   p.positive("gpu.power_limit", gpu.power_limit);
-  p.positive("gpu.host_bandwidth", gpu.host_bandwidth);
+  check_rate("gpu.host_bandwidth", gpu.host_bandwidth, p);
   check_provenance("gpu", gpu.provenance, p);
 }
 
@@ -42,8 +45,8 @@ void check_scale_up(const Cluster& c, bool counted, Problems& p) {
               "must be a multiple or a divisor of gpus_per_node, " + std::to_string(c.gpus_per_node) + ", found " +
                   std::to_string(up.domain_gpus));
   }
-  p.positive("scale_up.bandwidth", up.bandwidth);
-  p.not_negative("scale_up.latency", up.latency);
+  check_rate("scale_up.bandwidth", up.bandwidth, p);
+  p.between("scale_up.latency", up.latency, Seconds{0}, kMostLatency);
   check_provenance("scale_up", up.provenance, p);
 }
 
@@ -73,7 +76,7 @@ void check_scale_out(const Cluster& c, Problems& p) {
     p.require(even, "scale_out.nics_per_node",
               std::to_string(out.nics_per_node) + " NICs do not divide evenly over gpus_per_node, " + std::to_string(c.gpus_per_node));
   }
-  p.positive("scale_out.nic_bandwidth", out.nic_bandwidth);
+  check_rate("scale_out.nic_bandwidth", out.nic_bandwidth, p);
   p.within("scale_out.layers", out.layers, 1, 3);
   p.within("scale_out.switch_ports", out.switch_ports, 2, 1 << 16);
   p.within("scale_out.oversubscription", out.oversubscription, 1, 1000);
@@ -81,8 +84,8 @@ void check_scale_out(const Cluster& c, Problems& p) {
   p.require(out.core_oversubscription == 1 || out.layers == 3, "scale_out.core_oversubscription", "only three layers have cores");
   check_planes(out, p);
   check_dragonfly(out, p);
-  p.not_negative("scale_out.nic_latency", out.nic_latency);
-  p.not_negative("scale_out.hop_latency", out.hop_latency);
+  p.between("scale_out.nic_latency", out.nic_latency, Seconds{0}, kMostLatency);
+  p.between("scale_out.hop_latency", out.hop_latency, Seconds{0}, kMostLatency);
   p.require(out.kind != FabricKind::rail_only || out.rails, "scale_out.rails", "a rail-only fabric has rails");
   check_provenance("scale_out", out.provenance, p);
 }

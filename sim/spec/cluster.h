@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sim/base/error.h"
 #include "sim/base/quantity.h"
 #include "sim/spec/kernel.h"
 #include "sim/spec/origin.h"
@@ -57,8 +58,11 @@ struct NetworkPart {
 // What is broken: a part with all its links ("spine 7"), or the cables between two parts ("leaf 3 - spine 7").
 struct Failure {
   NetworkPart part;
-  std::optional<NetworkPart> other;
-  friend bool operator==(const Failure&, const Failure&) = default;
+  std::optional<NetworkPart> other = {};
+  // Where it was read, for whoever finds that the network has no such part (net/fabric.h); nothing of what it says.
+  SourceLocation where = {};
+  std::string source_line = {};
+  friend bool operator==(const Failure& a, const Failure& b) { return a.part == b.part && a.other == b.other; }
 };
 std::string to_text(const Failure& failure);
 std::optional<Failure> parse_failure(std::string_view text);

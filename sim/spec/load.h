@@ -26,6 +26,8 @@ using Overrides = std::vector<std::string>;
 // A models/*.yaml file, or a config.json as it comes from the Hugging Face Hub, or the folder that holds it.
 Model load_model(const std::string& path, const Overrides& overrides = {});
 Cluster load_cluster(const std::string& path, const Overrides& overrides = {});
+// Says why the network of a cluster file does not do (Fabric::misfits) where that file says what it is. Nothing if it does.
+void throw_cluster_misfits(const std::string& path, const std::vector<std::string>& misfits);
 
 // `path` is a scenario file or a folder with a scenario.yaml in it. An override's path begins with a key of the scenario;
 // below model, cluster and calibration it goes on with a key of the file named there. `base: FILE` in a scenario names another one,

@@ -36,9 +36,12 @@ ScaleUp read_scale_up(YamlReader r) {
 
 std::vector<Failure> read_failures(YamlReader& r) {
   std::vector<Failure> failures;
-  for (const std::string& text : r.texts("failures").value_or(std::vector<std::string>{})) {
+  const std::vector<std::string> texts = r.texts("failures").value_or(std::vector<std::string>{});
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string& text = texts[i];
     if (const auto failure = parse_failure(text)) {
-      failures.push_back(*failure);
+      const YamlPosition& at = r.node("failures")->items[i].position;
+      failures.push_back({failure->part, failure->other, r.document().location(at), r.document().source_line(at)});
     } else {
       r.problem("failures", "'" + text + "' names no part of a network",
                 "a part is nic, leaf, spine, core or router and its number, as in 'spine 7'; cables lie between two: 'leaf 3 - spine 7'");
@@ -108,6 +111,24 @@ Cluster load_cluster(const std::string& path, const Overrides& overrides) {
   reader.finish();
   diagnostics.throw_if_any();
   return cluster;
+}
+
+void throw_cluster_misfits(const std::string& path, const std::vector<std::string>& misfits) {
+  Diagnostics diagnostics;
+  YamlReader reader = YamlReader::open(cluster_document(path), diagnostics);
+  YamlReader network = reader.mapping("scale_out");
+  for (const std::string& misfit : misfits) {
+    constexpr std::string_view kNetwork = "scale_out.";
+    const std::size_t colon = misfit.find(": ");
+    if (misfit.starts_with("failures")) {
+      reader.problem("failures", misfit);
+    } else if (misfit.starts_with(kNetwork) && colon != std::string::npos) {
+      network.problem(misfit.substr(kNetwork.size(), colon - kNetwork.size()), misfit.substr(colon + 2));
+    } else {
+      network.problem("kind", misfit);
+    }
+  }
+  diagnostics.throw_if_any();
 }
 
 }  // namespace trillion

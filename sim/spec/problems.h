@@ -34,6 +34,12 @@ class Problems {
                    "must be between " + exact_number_text(low) + " and " + exact_number_text(high) + ", found " + exact_number_text(value));
   }
 
+  // Beyond what any machine does a figure is a slip of the pen.
+  template <class Q>
+  bool between(std::string_view key, Q value, Q low, Q high) {
+    return require(value >= low && value <= high, key,
+                   "must be between " + quantity_text(low) + " and " + quantity_text(high) + ", found " + quantity_text(value));
+  }
   template <class Q>
   bool positive(std::string_view key, Q value) {
     return require(value.value() > 0, key, "must be more than zero, found " + quantity_text(value));

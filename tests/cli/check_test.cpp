@@ -56,5 +56,33 @@ TEST(Check, WhatIsNotThereIsSaid) {
   EXPECT_EQ(ended.out, "");
 }
 
+// The cluster of DeepSeek-V3 with other lines.
+std::string other_cluster(const Folder& folder, const std::string& line, const std::string& instead) {
+  std::string text = file_text(kRoot + "/topologies/h800-2048.yaml");
+  const std::size_t at = text.find("\n" + line);
+  text.replace(at + 1, text.find('\n', at + 1) - at - 1, instead);
+  return folder.write("cluster.yaml", text);
+}
+
+TEST(Check, WhatANetworkHasNotIsSaidWhereItIsWritten) {
+  const Folder folder;
+  const auto says = [&](const std::string& line, const std::string& instead) {
+    const Ended ended = trillion_with({"check", other_cluster(folder, line, instead)});
+    EXPECT_EQ(ended.code, kExitBadInput) << instead;
+    return ended.err;
+  };
+  EXPECT_THAT(says("nodes:", "failures: [leaf 3, spine 900]\nnodes: 256"),
+              testing::AllOf(HasSubstr("cluster.yaml:5:20: error: 'failures': there is no spine 900; they are numbered 0 to"),
+                             HasSubstr("\n    failures: [leaf 3, spine 900]")));
+  EXPECT_THAT(says("nodes:", "failures: [router 0]\nnodes: 256"),
+              HasSubstr("cluster.yaml:5:12: error: 'failures': this network has no router"));
+  EXPECT_THAT(says("nodes:", "nodes: 5000"),
+              HasSubstr("cluster.yaml:37:11: error: 'scale_out.layers': 2 with 64-port switches holds 2048"));
+  EXPECT_THAT(says("  nic_bandwidth:", "  nic_bandwidth: 1e-30 GB/s"),
+              HasSubstr("cluster.yaml:33:18: error: 'scale_out.nic_bandwidth': must be between 1000 B/s and 1e18 B/s"));
+  EXPECT_THAT(says("  hop_latency:", "  hop_latency: 1e9 s"),
+              HasSubstr("cluster.yaml:41:16: error: 'scale_out.hop_latency': must be between"));
+}
+
 }  // namespace
 }  // namespace trillion::check_test

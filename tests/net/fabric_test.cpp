@@ -157,9 +157,9 @@ TEST(FabricFailures, WhatIsNotThereCannotFail) {
     }
     return "nothing";
   };
-  EXPECT_EQ(says("spine 99"), "failures: there is no spine 99; they are numbered 0 to 31");
-  EXPECT_EQ(says("core 0"), "failures: 'core 0': this network has no core");
-  EXPECT_EQ(says("leaf 0 - leaf 1"), "failures: 'leaf 0 - leaf 1': no cable lies between the two");
+  EXPECT_EQ(says("spine 99"), "'failures': there is no spine 99; they are numbered 0 to 31");
+  EXPECT_EQ(says("core 0"), "'failures': this network has no core, so none is broken by 'core 0'");
+  EXPECT_EQ(says("leaf 0 - leaf 1"), "'failures': 'leaf 0 - leaf 1': no cable lies between the two");
   EXPECT_EQ(says("spine 31"), "nothing");
 }
 

@@ -63,6 +63,8 @@ TEST(LoadCluster, FailuresNameTheirParts) {
                             const Cluster c = read_cluster(r);
                             ASSERT_EQ(c.scale_out.failures.size(), 3u);
                             EXPECT_EQ(to_text(c.scale_out.failures[1]), "leaf 3 - spine 1");
+                            EXPECT_EQ(c.scale_out.failures[1].where.column, 21);
+                            EXPECT_EQ(c.scale_out.failures[1].source_line, "failures: [spine 7, leaf 3 - spine 1, nic 12]");
                           }),
               ElementsAre());
   const auto mistakes = [&](const std::string& list) {
