@@ -308,7 +308,7 @@ std::uint32_t FluidBundles::take_next(std::uint32_t b) {
     if (uses[u].crossing < live[l].first_passing && --live[l].key_flows == 0) keyless.push_back(l);
   }
   if (bundle.over()) {
-    for (const Use& use : uses_of(b)) live[use.link].swept = false;
+    for (const Use& use : uses_of(b)) ++live[use.link].over;
   }
   return flow;
 }
@@ -337,7 +337,7 @@ void FluidBundles::sweep(std::uint32_t l) {
     if (own) link.first_foreign = kept;
   }
   link.end = kept;
-  link.swept = true;
+  link.over = 0;
 }
 
 }  // namespace trillion

@@ -63,7 +63,8 @@ class FluidBundles {
     std::uint32_t first = 0, first_passing = 0, end = 0;  // into `crossings`: bundles that have it in their key, then others:
     std::uint32_t first_foreign = 0;                      // those of its own part, then those of others
     std::uint32_t first_passes = 0, end_passes = 0;       // into `passing`: all of these others
-    bool swept = true;                                    // none of these is over
+    std::uint32_t over = 0;                               // of these bundles, not swept out yet
+    bool worth_sweeping() const { return over > (end - first) / 4; }
   };
 
   // Live links that keys connect, in a row. Whoever passes links of another part fills first: net/fluid_parts.h.

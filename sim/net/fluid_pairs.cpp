@@ -46,7 +46,7 @@ bool FluidPairs::fill(std::uint32_t p, double lowest, double now) {
   while (begin_ < end_ && state_.levels[order_[begin_]] < lowest) ++begin_;
   for (std::uint32_t i = begin_; i < end_; ++i) {
     const std::uint32_t l = order_[i];
-    if (!state_.live[l].swept) state_.sweep(l);
+    if (state_.live[l].over > 0) state_.sweep(l);
     clocks_.advance(l, now);
     room_[l] = state_.live[l].capacity;
     floors_[l] = 0;

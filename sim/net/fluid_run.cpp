@@ -131,7 +131,7 @@ void FluidRun::collect_changed() {
 // What is left for a link's bundles that are not slower. Summed anew, so that no rounding adds up.
 void FluidRun::collect(std::uint32_t place) {
   const std::uint32_t l = changed_[place];
-  if (!state_.live[l].swept) state_.sweep(l);
+  if (state_.live[l].worth_sweeping()) state_.sweep(l);
   clocks_.advance(l, now_);
   const FluidBundles::LiveLink& link = state_.live[l];
   const Taken keys = collect_crossings(link.first, link.first_passing);

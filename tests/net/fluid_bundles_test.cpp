@@ -67,9 +67,9 @@ TEST(FluidBundles, WhoPassesALinkOfAnotherKeyCountsThere) {
   EXPECT_EQ(state.live[0].first_passing - state.live[0].first, 1u);
   EXPECT_EQ(state.live[0].end - state.live[0].first, 2u);
   state.take_next(0);
-  EXPECT_TRUE(state.live[0].swept);
+  EXPECT_EQ(state.live[0].over, 0u);
   state.take_next(0);
-  ASSERT_FALSE(state.live[0].swept);
+  ASSERT_EQ(state.live[0].over, 1u);
   state.sweep(0);
   EXPECT_EQ(state.live[0].end - state.live[0].first, 1u);
   EXPECT_EQ(weight_on(state, 0), 1);
