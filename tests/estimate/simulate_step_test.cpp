@@ -120,28 +120,76 @@ Scenario grouped_scenario(ScheduleKind schedule) {
   return s;
 }
 
-TEST(SimulateStep, FoldedEqualsFullToThePicosecond) {
-  for (const ScheduleKind schedule : {ScheduleKind::one_f_one_b, ScheduleKind::dualpipe, ScheduleKind::zb_v}) {
-    Scenario s = grouped_scenario(schedule);
-    std::vector<Perturbations> disturbances(5);
-    disturbances[1].slow_gpus = {{40, 1.3}};
-    disturbances[2].slow_gpus = {{3, 1.1}, {50, 1.3}, {51, 1.3}};
-    disturbances[3].slow_links = {{17, PerturbedLink::nic, 0.3}, {60, PerturbedLink::nvlink, 0.2}};
-    disturbances[4].gpu_spread = 0.05;
-    Seconds undisturbed;
-    for (const Perturbations& p : disturbances) {
-      s.perturbations = p;
-      s.fidelity = Fidelity::folded;
-      const StepResult folded = must_run(s);
-      s.fidelity = Fidelity::full;
-      const StepResult full = must_run(s);
-      EXPECT_EQ(folded.time, full.time) << kScheduleNames[static_cast<std::size_t>(schedule)];
-      EXPECT_LE(folded.tasks, full.tasks);
-      EXPECT_NEAR(folded.compute.experts / full.compute.experts, 1, 1e-12) << "means over all GPUs, simulated or stood for";
-      EXPECT_NEAR(folded.hardware_flops / full.hardware_flops, 1, 1e-12);
-      if (p.none()) undisturbed = full.time;
-      EXPECT_GE(full.time, undisturbed);
+// Nothing, a slow GPU, several, slow links, unequal GPUs, kernels that take a little longer or shorter each time.
+std::vector<Perturbations> disturbances() {
+  std::vector<Perturbations> result(6);
+  result[1].slow_gpus = {{40, 1.3}};
+  result[2].slow_gpus = {{3, 1.1}, {50, 1.3}, {51, 1.3}};
+  result[3].slow_links = {{17, PerturbedLink::nic, 0.3}, {60, PerturbedLink::nvlink, 0.2}};
+  result[4].gpu_spread = 0.05;
+  result[5].kernel_jitter = 0.05;
+  return result;
+}
+
+void expect_folded_is_full(Scenario s, const std::string& which) {
+  for (const Perturbations& p : disturbances()) {
+    s.perturbations = p;
+    s.fidelity = Fidelity::folded;
+    const StepResult folded = must_run(s);
+    s.fidelity = Fidelity::full;
+    const StepResult full = must_run(s);
+    EXPECT_EQ(folded.time, full.time) << which;
+    EXPECT_LE(folded.tasks, full.tasks);
+    if (p.none()) {
+      EXPECT_LT(folded.tasks, full.tasks) << which << ": nothing was folded";
     }
+    EXPECT_NEAR(folded.compute.experts / full.compute.experts, 1, 1e-12) << "means over all GPUs, simulated or stood for";
+    EXPECT_NEAR(folded.hardware_flops / full.hardware_flops, 1, 1e-12);
+  }
+}
+
+TEST_P(EverySchedule, WhatIsSlowNeverShortensTheStep) {
+  Scenario s = grouped_scenario(GetParam());
+  if (GetParam() == ScheduleKind::interleaved_1f1b) s.plan.virtual_pipeline_stages = 2;
+  const Seconds undisturbed = must_run(s).time;
+  for (const Perturbations& p : disturbances()) {
+    s.perturbations = p;
+    EXPECT_GE(must_run(s).time, undisturbed);
+  }
+}
+
+TEST_P(EverySchedule, FoldedEqualsFullToThePicosecond) {
+  Scenario s = grouped_scenario(GetParam());
+  if (GetParam() == ScheduleKind::interleaved_1f1b) s.plan.virtual_pipeline_stages = 2;
+  expect_folded_is_full(s, "experts and tensors");
+
+  Scenario context = s;
+  context.plan.sequence_parallel = true;
+  context.plan.context_parallel = 2;
+  context.plan.expert_parallel = 4;
+  expect_folded_is_full(context, "sequences and contexts");
+
+  Scenario expert_tensors = s;
+  expert_tensors.plan.expert_parallel = 4;
+  expert_tensors.plan.expert_tensor_parallel = 2;
+  expect_folded_is_full(expert_tensors, "experts in two");
+
+  Scenario sharded = s;
+  sharded.plan.sharding = Sharding::zero_2;
+  sharded.plan.expert_parallel = 8;
+  expect_folded_is_full(sharded, "zero-2");
+}
+
+TEST(SimulateStep, FoldedEqualsFullWithParametersInShards) {
+  for (const ScheduleKind schedule : {ScheduleKind::gpipe, ScheduleKind::one_f_one_b}) {
+    Scenario s = grouped_scenario(schedule);
+    s.plan.pipeline_parallel = 1;
+    s.plan.sharding = Sharding::zero_3;
+    s.plan.expert_parallel = 8;
+    expect_folded_is_full(s, "zero-3");
+    s.plan.tensor_parallel = 1;
+    s.plan.context_parallel = 4;
+    expect_folded_is_full(s, "zero-3 and contexts");
   }
 }
 

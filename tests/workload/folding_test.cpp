@@ -72,6 +72,31 @@ TEST(Folding, ASlowGpuSetsItsExpertGroupApart) {
   EXPECT_TRUE(f.meets(Meeting::expert, 3));
 }
 
+TEST(Folding, ASlowLinkSetsApartAsASlowGpuDoes) {
+  for (const PerturbedLink link : {PerturbedLink::nic, PerturbedLink::nvlink}) {
+    Scenario s = setting();
+    s.perturbations.slow_links = {{32 + 20, link, 0.5}};
+    const Folding f = folded(s);
+    EXPECT_THAT(counts(f), ElementsAre(15, 1, 15, 1));
+    EXPECT_EQ(f.classes[3].replica, 20);
+  }
+}
+
+TEST(Folding, UnequalGpusAreUnlikeEachOther) {
+  Scenario s = setting();
+  s.perturbations.gpu_spread = 0.01;
+  EXPECT_EQ(folded(s).class_count(), 32);
+}
+
+// Two slow GPUs of one kind in two groups: their groups are alike, and so are the two.
+TEST(Folding, GroupsThatSufferAlikeStandForEachOther) {
+  Scenario s = setting();
+  s.perturbations.slow_gpus = {{4, 1.5}, {20, 1.5}};
+  EXPECT_THAT(counts(folded(s)), testing::UnorderedElementsAre(30, 2));
+  s.perturbations.slow_gpus[1].slowdown = 1.4;
+  EXPECT_THAT(counts(folded(s)), testing::UnorderedElementsAre(15, 1, 15, 1));
+}
+
 TEST(Folding, ReplicasWithTheSameFateStayTogether) {
   Scenario s = setting();
   for (std::int64_t gpu = 0; gpu < 64; ++gpu) s.perturbations.slow_gpus.push_back({gpu, 1.5});
