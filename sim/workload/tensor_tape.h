@@ -1,0 +1,84 @@
+// What PyTorch code takes from its allocator and gives back, in order. A module is written as its Python code runs: a result is taken,
+// held while a local variable or autograd refers to it, and dropped. Autograd's nodes are recorded on the way and run backwards as its
+// engine does (torch/csrc/autograd/engine.cpp):
+//
+//   nodes run latest first; one takes its gradients, then its working space, lets go of the gradient that came in, then of what it saved
+//   gradients of one tensor from several readers are added in a new tensor; into what is there already where a reader says so
+//   a parameter's gradient is handed to whoever plays the tape
+//
+// Checkpointing: a pass that records nothing keeps only what it is told to (`keep`); the backward pass runs the module again first, with
+// what was kept in place of what was taken, and stops at the last tensor that a node saves (torch.utils.checkpoint, use_reentrant=False).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+namespace trillion {
+
+class TensorTape {
+ public:
+  using Tensor = std::int32_t;
+  static constexpr Tensor kNone = -1, kInput = 0, kOutputGradient = 1;  // these two come from outside
+
+  struct Event {
+    enum class Kind : std::uint8_t { take, drop, parameter_gradient };
+    Kind kind = Kind::take;
+    Tensor tensor = 0;
+    std::int64_t bytes = 0;
+    std::int32_t parameter = -1;  // whose gradient it is
+  };
+  using Events = std::vector<Event>;
+
+  // Bytes of the gradient of one operand; 0: the gradient that came in passes on.
+  struct Gradient {
+    Tensor of = kNone;
+    double bytes = 0;
+    bool in_place = false;  // added into what is there
+    std::int32_t parameter = -1;
+  };
+  struct Node {
+    Tensor result = kNone;
+    std::vector<Gradient> gradients = {};
+    std::vector<Tensor> saved = {};
+    double workspace = 0;
+  };
+
+  TensorTape();
+
+  // Until forget_nodes() nodes are recorded. Without recording nothing is saved.
+  void record(bool on) { recording_ = on; }
+  // From here on events belong to the backward pass, and what was kept comes back in order.
+  void turn_back();
+
+  Tensor take(double bytes);
+  Tensor take_kept(double bytes, bool kept);  // `kept`: by a policy of checkpointing
+  void drop(Tensor tensor);
+  void hold(Tensor tensor) { ++references_[static_cast<std::size_t>(tensor)]; }
+  void add(Node node);
+  // What has been run again since turn_back() beyond the last tensor saved was not: early stop.
+  void stop_early();
+  // The gradient of `result` is kOutputGradient, or, where nothing comes after it, made of nothing. Returns the input's gradient.
+  Tensor run_backward(Tensor result);
+
+  const Events& forward() const { return forward_; }
+  const Events& backward() const { return backward_; }
+
+ private:
+  void note(Event event) { (backwards_ ? backward_ : forward_).push_back(event); }
+  Tensor fresh();
+  using GradientOf = std::map<Tensor, Tensor>;
+  void accumulate(GradientOf& gradients, Tensor of, Tensor gradient, bool in_place);
+
+  Events forward_, backward_;
+  bool backwards_ = false, recording_ = true;
+  std::vector<std::int32_t> references_;
+  std::vector<std::int64_t> bytes_;
+  std::vector<Node> nodes_;
+  std::deque<Tensor> kept_;
+  std::size_t last_saved_ = 0;  // place in backward_ after which nothing was saved
+};
+
+}  // namespace trillion
