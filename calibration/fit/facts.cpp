@@ -26,8 +26,8 @@ struct FigureReader {
     if (!reader) return;
     if constexpr (std::is_same_v<T, std::vector<std::string>>) {
       figure.value = reader->texts("value").value_or(T{});
-    } else if constexpr (std::is_same_v<T, std::vector<AllocatorSetting>>) {
-      figure.value = reader->choices<AllocatorSetting>("value", kAllocatorSettingNames).value_or(T{});
+    } else if constexpr (std::is_same_v<T, std::vector<TorchMemorySetting>>) {
+      figure.value = reader->choices<TorchMemorySetting>("value", kTorchMemorySettingNames).value_or(T{});
     } else if constexpr (std::is_same_v<T, std::vector<UnfusedPart>>) {
       figure.value = reader->choices<UnfusedPart>("value", kUnfusedPartNames).value_or(T{});
     } else if constexpr (std::is_same_v<T, Framework>) {

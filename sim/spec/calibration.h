@@ -44,8 +44,12 @@ enum class Framework {
 };
 inline constexpr std::array<std::string_view, 3> kFrameworkNames = {"fused", "torch-eager", "torch-compiled"};
 
-enum class AllocatorSetting { expandable_segments };
-inline constexpr std::array<std::string_view, 1> kAllocatorSettingNames = {"expandable_segments"};
+// What a PyTorch stack sets that memory depends on.
+enum class TorchMemorySetting {
+  expandable_segments,  // PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
+  reshards_ends,        // fully_shard(model, reshard_after_forward=True): embedding and head are gathered anew for the backward pass
+};
+inline constexpr std::array<std::string_view, 2> kTorchMemorySettingNames = {"expandable_segments", "reshards_ends"};
 
 // What a stack runs as kernels of its own though others fuse it, or leave it out.
 enum class UnfusedPart {
@@ -106,9 +110,9 @@ struct Stack {
   Figure<Bytes> expert_buffers;      // expert-parallel library
   Figure<Bytes> workspace;           // GEMM and attention
   Figure<double> fragmentation;      // reserved but unused, as a fraction of the allocator's tensors (framework: fused)
-  // How PyTorch's allocator is set (PYTORCH_CUDA_ALLOC_CONF); left out: not at all.
-  Figure<std::vector<AllocatorSetting>> allocator{{}, {Origin::assumed, "PyTorch's own settings"}};
-  bool has_expandable_segments() const { return !allocator.value.empty(); }
+  // Left out: as PyTorch does by itself.
+  Figure<std::vector<TorchMemorySetting>> torch_memory{{}, {Origin::assumed, "PyTorch's own settings"}};
+  bool sets(TorchMemorySetting s) const { return std::find(torch_memory.value.begin(), torch_memory.value.end(), s) != torch_memory.value.end(); }
 
   // Host.
   Figure<BytesPerSecond> host_to_device, device_to_host;  // pinned
@@ -148,7 +152,7 @@ void for_each_figure(StackType& stack, Visitor&& visit) {
   visit("expert_buffers", stack.expert_buffers);
   visit("workspace", stack.workspace);
   visit("fragmentation", stack.fragmentation);
-  visit("allocator", stack.allocator);
+  visit("torch_memory", stack.torch_memory);
   visit("host_to_device", stack.host_to_device);
   visit("device_to_host", stack.device_to_host);
   visit("fp8", stack.fp8);

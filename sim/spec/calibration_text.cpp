@@ -200,7 +200,7 @@ std::string value_text(const std::vector<std::string>& values) {
   for (std::size_t i = 0; i < values.size(); ++i) text += (i > 0 ? ", " : "") + json_quoted(values[i]);
   return text + "]";
 }
-std::string value_text(const std::vector<AllocatorSetting>& values) { return value_text(names_of(kAllocatorSettingNames, values)); }
+std::string value_text(const std::vector<TorchMemorySetting>& values) { return value_text(names_of(kTorchMemorySettingNames, values)); }
 std::string value_text(const std::vector<UnfusedPart>& values) { return value_text(names_of(kUnfusedPartNames, values)); }
 template <int kT, int kD, int kW, int kM, int kE>
 std::string value_text(Quantity<kT, kD, kW, kM, kE> value) {
@@ -254,7 +254,7 @@ std::string calibration_text(const Calibration& calibration) {
   write_power(w, calibration.power);
   w.line("\nstack:");
   for_each_figure(calibration.stack, [&](const char* name, const auto& figure) {
-    if constexpr (std::is_same_v<std::decay_t<decltype(figure)>, Figure<std::vector<AllocatorSetting>>>) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(figure)>, Figure<std::vector<TorchMemorySetting>>>) {
       if (figure.value.empty()) return;
     }
     if constexpr (std::is_same_v<std::decay_t<decltype(figure)>, Figure<Nvls>>) {

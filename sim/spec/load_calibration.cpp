@@ -232,10 +232,10 @@ struct FigureReader {
     figure.value = reader.texts("value").value_or(std::vector<std::string>{});
     figure.provenance = reader.provenance();
   }
-  void operator()(const char* name, Figure<std::vector<AllocatorSetting>>& figure) const {
+  void operator()(const char* name, Figure<std::vector<TorchMemorySetting>>& figure) const {
     std::optional<YamlReader> reader = stack.optional_mapping(name);
     if (!reader) return;
-    figure.value = reader->choices<AllocatorSetting>("value", kAllocatorSettingNames).value_or(std::vector<AllocatorSetting>{});
+    figure.value = reader->choices<TorchMemorySetting>("value", kTorchMemorySettingNames).value_or(std::vector<TorchMemorySetting>{});
     figure.provenance = reader->provenance();
   }
   void operator()(const char* name, Figure<std::vector<UnfusedPart>>& figure) const {

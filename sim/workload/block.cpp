@@ -87,24 +87,25 @@ void recompute_everything(Block& b, const BlockContext& c) {
   b.saved = {{"layer input", Sizes(c).residual() * (c.autocast() ? 2.0 : 1.0), LoadScale::none, Module::layer_inputs}};
 }
 
-// plan.recompute: [products]. Outputs of attention and of the first, third ... product stay; all else runs again. FP8 products are not
-// among those that are kept (pytorch/torchtitan@e7c0cae torchtitan/models/llama3/infra/parallelize.py, _save_list: aten.mm only), but what
-// they read is, in FP8 (pytorch/pytorch issue 128730).
+// plan.recompute: [products]. Outputs of attention and of the first, third ... product stay; all else runs again. So in FP8: the policy
+// sees torch.mm before FP8 tensors take it apart. Compiled code keeps only what is read again, so not the last product's.
 void recompute_between_products(Block& b, const BlockContext& c) {
   std::vector<SavedTensor> kept;
   for (const SavedTensor& t : b.saved) {
     if (t.name == "attention output" || t.name == "attention log-sum-exp") kept.push_back(t);
   }
+  const Operations forward = routed_network(b, b.before_exchange);
+  const auto is_product = [](const Operation& op) { return std::holds_alternative<Gemm>(op.what); };
+  const auto products = std::count_if(forward.begin(), forward.end(), is_product);
   std::vector<bool> stays;
-  int products = 0;
-  for (const Operation& op : routed_network(b, b.before_exchange)) {
+  std::ptrdiff_t count = 0;
+  for (const Operation& op : forward) {
     const auto* gemm = std::get_if<Gemm>(&op.what);
-    const bool odd = gemm != nullptr && gemm->dtype == DType::bf16 && ++products % 2 == 1;
-    const auto* memory = std::get_if<MemoryBound>(&op.what);
-    const bool cast = memory != nullptr && memory->kernel == MemoryKernel::cast_fp8;
-    stays.push_back(odd || cast || op.label.ends_with(kMaximum) || std::holds_alternative<Attention>(op.what));
-    if (cast) kept.push_back({op.label + " output", memory->written});
-    if (odd) kept.push_back({op.label + " output", Bytes{2.0 * static_cast<double>(gemm->m) * static_cast<double>(gemm->n)}});
+    const bool odd = gemm != nullptr && ++count % 2 == 1;
+    stays.push_back(odd || op.label.ends_with(kMaximum) || std::holds_alternative<Attention>(op.what));
+    if (odd && !(count == products && c.framework == Framework::torch_compiled)) {
+      kept.push_back({op.label + " output", Bytes{2.0 * static_cast<double>(gemm->m) * static_cast<double>(gemm->n)}});
+    }
   }
   recompute_everything(b, c);
   Operations again;

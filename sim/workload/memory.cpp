@@ -227,7 +227,8 @@ std::optional<Bytes> unused_of_torch(const MemoryInput& in, const StageBlocks& b
                         .stages = std::vector<std::vector<const Block*>>(in.cut.stages.size()),
                         .context = blocks.context(),
                         .workspace = stack.workspace.value,
-                        .expandable_segments = stack.has_expandable_segments()};
+                        .expandable_segments = stack.sets(TorchMemorySetting::expandable_segments),
+                        .reshards_ends = stack.sets(TorchMemorySetting::reshards_ends)};
   double whole = 0, shard = 0;
   for (const std::int32_t stage : held) {
     input.stages[static_cast<std::size_t>(stage)] = blocks_of(in.cut, blocks, {stage});
@@ -327,7 +328,8 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& mad
                         {"placeholders of weight gradients", gradient_placeholders(blocks_of(in.cut, blocks, m.stages), context)}};
     } else {
       const TorchRank rank{blocks_of(in.cut, blocks, m.stages), fullest.saved, held.shard, bucketed(in, blocks, groups, m.stages),
-                           parameters_with_gradients(in, blocks, fullest)};
+                           parameters_with_gradients(in, blocks, fullest),
+                           in.scenario.calibration.stack.sets(TorchMemorySetting::reshards_ends)};
       take_over(m, torch_memory(rank, context, in.scenario.calibration.stack.workspace.value));
     }
     m.buffer_parts.push_back({"activations on their way", held.travelling});

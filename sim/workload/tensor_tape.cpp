@@ -56,6 +56,11 @@ void TensorTape::add(Node node) {
   nodes_.push_back(std::move(node));
 }
 
+void TensorTape::end_model() {
+  note({Event::Kind::model_ends, kNone, 0, -1});
+  nodes_.push_back({.model_ends = true});
+}
+
 void TensorTape::turn_back() { backwards_ = true; }
 
 void TensorTape::stop_early() {
@@ -84,9 +89,12 @@ TensorTape::Tensor TensorTape::run_backward(Tensor result) {
   CHECK(backwards_);
   GradientOf gradients{{result, kOutputGradient}};
   for (const Node& node : std::views::reverse(std::exchange(nodes_, {}))) {
+    if (node.model_ends) note({Event::Kind::model_ends, kNone, 0, -1});
     const auto found = gradients.find(node.result);
     if (found != gradients.end()) {
       const Tensor incoming = found->second;
+      std::vector<Tensor> operands;
+      for (const double bytes : node.operands) operands.push_back(take(bytes));
       std::vector<std::pair<const Gradient*, Tensor>> made;
       for (const Gradient& g : node.gradients) {
         if (g.parameter >= 0) {
@@ -97,6 +105,7 @@ TensorTape::Tensor TensorTape::run_backward(Tensor result) {
         made.emplace_back(&g, g.bytes > 0 ? take(g.bytes) : incoming);
       }
       if (node.workspace > 0) drop(take(node.workspace));
+      for (const Tensor tensor : operands) drop(tensor);
       drop(incoming);
       for (const Tensor tensor : node.saved) drop(tensor);
       for (const auto& [g, tensor] : made) accumulate(gradients, g->of, tensor, g->in_place);

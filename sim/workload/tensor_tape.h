@@ -2,7 +2,8 @@
 // held while a local variable or autograd refers to it, and dropped. Autograd's nodes are recorded on the way and run backwards as its
 // engine does (torch/csrc/autograd/engine.cpp):
 //
-//   nodes run latest first; one takes its gradients, then its working space, lets go of the gradient that came in, then of what it saved
+//   nodes run latest first; one takes operands that it makes itself, its gradients, then its working space, lets go of these and of the
+//   gradient that came in, then of what it saved
 //   gradients of one tensor from several readers are added in a new tensor; into what is there already where a reader says so
 //   a parameter's gradient is handed to whoever plays the tape
 //
@@ -24,7 +25,8 @@ class TensorTape {
   static constexpr Tensor kNone = -1, kInput = 0, kOutputGradient = 1;  // these two come from outside
 
   struct Event {
-    enum class Kind : std::uint8_t { take, drop, parameter_gradient };
+    // model_ends: between the model's output and its loss, on both ways.
+    enum class Kind : std::uint8_t { take, drop, parameter_gradient, model_ends };
     Kind kind = Kind::take;
     Tensor tensor = 0;
     std::int64_t bytes = 0;
@@ -44,6 +46,8 @@ class TensorTape {
     std::vector<Gradient> gradients = {};
     std::vector<Tensor> saved = {};
     double workspace = 0;
+    std::vector<double> operands = {};
+    bool model_ends = false;
   };
 
   TensorTape();
@@ -58,6 +62,7 @@ class TensorTape {
   void drop(Tensor tensor);
   void hold(Tensor tensor) { ++references_[static_cast<std::size_t>(tensor)]; }
   void add(Node node);
+  void end_model();
   // What has been run again since turn_back() beyond the last tensor saved was not: early stop.
   void stop_early();
   // The gradient of `result` is kOutputGradient, or, where nothing comes after it, made of nothing. Returns the input's gradient.

@@ -128,24 +128,31 @@ class Steps {
 
   Handle forward(const Block& b, GroupKey key, Tensors& there) {
     gather(key);
-    play(tensors(b).forward, key, there);
+    play(tensors(b).forward, key, there, true);
     if (sharded_ && !keeps_gathered_ && key != kEnds) give(groups_[key].whole);
     return there.extract(tensors(b).output).mapped();
   }
 
   Handle backward(const Block& b, GroupKey key, Tensors& there) {
-    gather(key);
-    play(tensors(b).backward, key, there);
+    if (b.kind != BlockKind::head) gather(key);
+    play(tensors(b).backward, key, there, false);
     if (sharded_ && !keeps_gathered_ && key != kEnds) reduce(groups_[key]);
     const TensorTape::Tensor gradient = tensors(b).input_gradient;
     return gradient == TensorTape::kNone ? take(1) : there.extract(gradient).mapped();
   }
 
-  void play(const TensorTape::Events& events, GroupKey key, Tensors& there) {
+  // fully_shard's root group may be given back when the model is through, and is there again when its backward pass begins.
+  void turn_at_the_end(bool forward) {
+    if (!forward) gather(kEnds);
+    if (forward && sharded_ && !keeps_gathered_ && in_.reshards_ends) give(groups_[kEnds].whole);
+  }
+
+  void play(const TensorTape::Events& events, GroupKey key, Tensors& there, bool forward) {
     for (const TensorTape::Event& event : events) {
       switch (event.kind) {
         case TensorTape::Event::Kind::take: there[event.tensor] = allocator_.allocate(event.bytes, kCompute); break;
         case TensorTape::Event::Kind::drop: allocator_.free(there.extract(event.tensor).mapped()); break;
+        case TensorTape::Event::Kind::model_ends: turn_at_the_end(forward); break;
         case TensorTape::Event::Kind::parameter_gradient: parameter_gradient(static_cast<double>(event.bytes), key); break;
       }
     }
@@ -249,6 +256,11 @@ class Steps {
 
 }  // namespace
 
-AllocatorPeaks allocator_peaks(const AllocationInput& input) { return Steps(input).run(); }
+AllocatorPeaks allocator_peaks(const AllocationInput& input) {
+  const AllocatorPeaks p = Steps(input).run();
+  if (getenv("DBG"))
+    fprintf(stderr, "SIM allocated %.2f reserved %.2f\n", p.allocated.value() / 1073741824.0, p.reserved.value() / 1073741824.0);
+  return p;
+}
 
 }  // namespace trillion

@@ -36,6 +36,7 @@ struct AllocationInput {
   bool bucketed = false;  // DDP reduces the gradients
   Bytes workspace;
   bool expandable_segments = false;
+  bool reshards_ends = false;  // fully_shard's root group, after the forward pass
 };
 
 AllocatorPeaks allocator_peaks(const AllocationInput& input);

@@ -15,6 +15,7 @@ class Fsdp {
       : blocks_(rank.blocks),
         sharded_(c.plan.sharding == Sharding::zero_3),
         whole_step_(sharded_ && !reduces_every_micro_batch(c.plan)),
+        reshards_ends_(rank.reshards_ends),
         reduced_(static_cast<double>(c.training.optimizer_state.gradient_reduce_bytes)) {
     for (const Block* b : blocks_) {
       whole_ += b->parameters.total();
@@ -26,10 +27,11 @@ class Fsdp {
   bool whole_step() const { return whole_step_; }
   double whole() const { return whole_; }
 
-  // BF16 parameters while block i goes back.
+  // BF16 parameters while block i goes back; of the last one, its loss.
   Bytes gathered(std::size_t i) const {
     if (!sharded_) return {};
-    return Bytes{2} * (whole_step_ ? whole_ : ends_ + layer(i) + (i > 0 ? layer(i - 1) : 0));
+    const double ends = reshards_ends_ && i + 1 == blocks_.size() ? 0 : ends_;
+    return Bytes{2} * (whole_step_ ? whole_ : ends + layer(i) + (i > 0 ? layer(i - 1) : 0));
   }
   // Of the block before (the next in forward order), on their way to the shards.
   Bytes being_reduced(std::size_t i) const {
@@ -42,7 +44,7 @@ class Fsdp {
   double layer(std::size_t i) const { return is_layer(blocks_[i]->kind) ? blocks_[i]->parameters.total() : 0; }
 
   const std::vector<const Block*>& blocks_;
-  bool sharded_, whole_step_;
+  bool sharded_, whole_step_, reshards_ends_;
   double reduced_, whole_ = 0, ends_ = 0;
 };
 

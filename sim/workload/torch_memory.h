@@ -7,11 +7,12 @@
 //   live in
 //                its buckets, which stay
 //   FSDP         (zero-3) of parameters and gradients the shard. Layers are groups of their own, embedding and head one together, which
-//                stays gathered (torch.distributed.fsdp.fully_shard). Going back, in BF16 this layer's parameters and the next one's;
-//                gradients of the layer before while they are reduced, in the type of the reduction; a layer's own in BF16 and, when it
-//                ends, copied together for the reduction; those of the ends to the end. Under a pipeline nothing is given back before
-//                the step ends: parameters are whole, gradients add up whole (torchtitan's parallelize_llama.py, apply_fsdp:
-//                reshard_after_forward=False; torch.distributed.pipelining.stage, backward_maybe_with_nosync)
+//                stays gathered (torch.distributed.fsdp.fully_shard), or is gathered anew after the loss (reshards_ends). Going back, in
+//                BF16 this layer's parameters and the next one's; gradients of the layer before while they are reduced, in the type of the
+//                reduction; a layer's own in BF16 and, when it ends, copied together for the reduction; those of the ends to the end. Under
+//                a pipeline nothing is given back before the step ends: parameters are whole, gradients add up whole (torchtitan's
+//                parallelize_llama.py, apply_fsdp: reshard_after_forward=False; torch.distributed.pipelining.stage,
+//                backward_maybe_with_nosync)
 //   transient    of the block under way: gradients of the logits, of the largest activations, the forward pass run again
 //
 // zero_grad(set_to_none=True) ends a step, so that none begins with gradients.
@@ -29,6 +30,7 @@ struct TorchRank {
   double optimizer_shard = 0;        // parameters whose moments it holds
   double bucketed = 0;               // parameters whose gradients DDP reduces
   double with_gradients = 0;         // parameters whose gradients passes before have left
+  bool reshards_ends = false;        // TorchMemorySetting
 };
 
 // Of a parameter, once a backward pass has left its gradient. `share`: of the parameters, what this rank's shards hold.

@@ -10,8 +10,14 @@ double product(std::int64_t a, std::int64_t b) { return static_cast<double>(a) *
 
 }  // namespace
 
-TorchModules::TorchModules(TensorTape& tape, const BlockContext& context, std::vector<double>& parameters)
-    : tape_(tape), c_(context), t_(context), parameters_(parameters), keeps_products_(context.plan.recomputes(RecomputeModule::products)) {}
+TorchModules::TorchModules(TensorTape& tape, const BlockContext& context, std::vector<double>& parameters, bool keeps_products)
+    : tape_(tape),
+      c_(context),
+      t_(context),
+      parameters_(parameters),
+      keeps_products_(keeps_products),
+      laid_out_anew_(context.runs_apart(UnfusedPart::sequence_copies) && t_.s.sequences > 1 &&
+                     context.plan.tensor_parallel_overlap != TensorOverlap::pipelined) {}
 
 void TorchModules::drop(std::initializer_list<Tensor> tensors) {
   for (const Tensor tensor : tensors) tape_.drop(tensor);
@@ -49,8 +55,10 @@ TorchModules::Tensor TorchModules::enter(Tensor x) {
     tape_.hold(x);
     return x;
   }
-  const Tensor y = tape_.take(2 * product(t_.s.tokens, t_.s.hidden));
-  tape_.add({y, {{.of = x, .bytes = 2 * t_.residual}}});
+  const double whole = 2 * product(t_.s.tokens, t_.s.hidden);
+  const Tensor gathered = laid_out_anew_ ? tape_.take(whole) : TensorTape::kNone, y = tape_.take(whole);
+  if (laid_out_anew_) tape_.drop(gathered);
+  tape_.add({y, {{.of = x, .bytes = 2 * t_.residual}}, {}, 0, copies_of(whole)});
   return y;
 }
 
@@ -59,8 +67,10 @@ TorchModules::Tensor TorchModules::leave(Tensor x) {
     tape_.hold(x);
     return x;
   }
-  const Tensor y = tape_.take(2 * t_.residual);
-  tape_.add({y, {{.of = x, .bytes = 2 * product(t_.s.tokens, t_.s.hidden)}}});
+  const double whole = 2 * product(t_.s.tokens, t_.s.hidden);
+  const Tensor parts = laid_out_anew_ ? tape_.take(whole) : TensorTape::kNone, y = tape_.take(2 * t_.residual);
+  if (laid_out_anew_) tape_.drop(parts);
+  tape_.add({y, {{.of = x, .bytes = whole}}, {}, 0, copies_of(whole)});
   return y;
 }
 
@@ -84,7 +94,8 @@ TorchModules::Tensor TorchModules::linear(Tensor x, double tokens, double in, do
   tape_.add({y,
              {{.bytes = 2 * weights, .parameter = weight}, {.of = x, .bytes = 2 * tokens * in}},
              {x},
-             fp8 ? tokens * (in + out) + weights : 0});
+             0,
+             fp8 ? std::vector<double>{tokens * out, tokens * in, weights} : std::vector<double>{}});
   if (fp8) tape_.drop(quantised);
   return y;
 }
@@ -137,7 +148,7 @@ TorchModules::Tensor TorchModules::rotation(Tensor x, double values) {
   const double wide = t_.wide * values, read = t_.first_read * values;
   if (t_.complex_rotation) {
     const Tensor whole = tape_.take(4 * values), turned = tape_.take(4 * values), y = tape_.take(2 * values);
-    tape_.add({y, {{.of = x, .bytes = 2 * values}}, {}, 8 * values});
+    tape_.add({y, {{.of = x, .bytes = 2 * values}}, {}, 0, {4 * values, 4 * values}});
     drop({turned, whole});
     return y;
   }
@@ -151,7 +162,7 @@ TorchModules::Tensor TorchModules::rotation(Tensor x, double values) {
   const Tensor sine = tape_.take(wide);
   tape_.drop(swapped);
   const Tensor y = tape_.take(wide);
-  tape_.add({y, {{.of = x, .bytes = read}}, {}, 2.5 * wide});
+  tape_.add({y, {{.of = x, .bytes = read}}, {}, 0, {wide, wide / 2, wide}});
   drop({cosine, sine});
   if (!c_.autocast()) return y;
   const Tensor narrow = tape_.take(2 * values);  // SDPA takes BF16

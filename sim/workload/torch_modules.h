@@ -14,7 +14,8 @@ class TorchModules {
  public:
   using Tensor = TensorTape::Tensor;
 
-  TorchModules(TensorTape& tape, const BlockContext& context, std::vector<double>& parameters);
+  // `keeps_products`: plan.recompute: [products] holds for this block.
+  TorchModules(TensorTape& tape, const BlockContext& context, std::vector<double>& parameters, bool keeps_products);
 
   TensorTape& tape() { return tape_; }
   const BlockContext& context() const { return c_; }
@@ -48,6 +49,9 @@ class TorchModules {
   std::size_t next_ = 0;
   int products_ = 0;
   bool keeps_products_;
+  // Sequences are the second dimension: what a collective gathers along them is joined anew, what one scatters is cut up first.
+  bool laid_out_anew_;
+  std::vector<double> copies_of(double bytes) const { return laid_out_anew_ ? std::vector<double>{bytes} : std::vector<double>{}; }
 };
 
 TorchModules::Tensor torch_expert_tensors(TorchModules& modules, TorchModules::Tensor x, double load);

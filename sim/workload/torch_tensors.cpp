@@ -46,6 +46,7 @@ Tensor head(TorchModules& m, Tensor x) {
   tape.drop(normed);
   const Tensor narrow = m.linear(whole, tokens, static_cast<double>(t.s.hidden), static_cast<double>(t.s.vocabulary));
   tape.drop(whole);
+  tape.end_model();
   if (t.compiled && !apart) {
     const Tensor loss = tape.take(4 * tokens);
     tape.add({loss, {{.of = narrow, .bytes = 2 * logits}}, {narrow}});
@@ -61,9 +62,22 @@ Tensor head(TorchModules& m, Tensor x) {
     tape.drop(wide);
     return loss;
   }
+  Tensor shifted = TensorTape::kNone;
+  if (split) {
+    shifted = tape.take(4 * logits);
+    tape.drop(tape.take(4 * logits));
+  }
   const Tensor likelihood = tape.take(4 * logits), loss = tape.take(4);
-  tape.add({likelihood, {{.of = wide, .bytes = 4 * logits}}, {likelihood}, split ? 4 * logits : 0});
-  tape.add({loss, {{.of = likelihood, .bytes = 4 * logits}}});
+  if (split) {
+    tape.drop(shifted);
+    // (one_hot + exp(x)) * gradient, for both nodes at once.
+    tape.add({shifted, {{.of = wide, .bytes = 4 * logits}}});
+    tape.add({likelihood, {{.of = shifted, .bytes = 4 * logits}}, {}, 0, {4 * logits}});
+    tape.add({loss, {{.of = likelihood, .bytes = 4 * logits}}, {likelihood}});
+  } else {
+    tape.add({likelihood, {{.of = wide, .bytes = 4 * logits}}, {likelihood}});
+    tape.add({loss, {{.of = likelihood, .bytes = 4 * logits}}});
+  }
   m.drop({wide, likelihood});
   if (apart) tape.drop(narrow);
   return loss;
@@ -79,9 +93,8 @@ Tensor embedding(TorchModules& m) {
   return y;
 }
 
-bool checkpointed(BlockKind kind, const Plan& plan) {
-  const bool layer = kind == BlockKind::dense_layer || kind == BlockKind::moe_layer;
-  return layer && (plan.recomputes(RecomputeModule::layer) || plan.recomputes(RecomputeModule::products));
+bool checkpointed(BlockKind kind, const Plan& plan, RecomputeModule what) {
+  return (kind == BlockKind::dense_layer || kind == BlockKind::moe_layer) && plan.recomputes(what);
 }
 
 }  // namespace
@@ -89,7 +102,8 @@ bool checkpointed(BlockKind kind, const Plan& plan) {
 BlockTensors torch_tensors(BlockKind kind, const BlockContext& context, double load) {
   BlockTensors block;
   TensorTape tape;
-  TorchModules m(tape, context, block.parameters);
+  const bool keeps_products = checkpointed(kind, context.plan, RecomputeModule::products);
+  TorchModules m(tape, context, block.parameters, keeps_products);
   const auto run = [&]() -> Tensor {
     switch (kind) {
       case BlockKind::embedding: return embedding(m);
@@ -100,7 +114,7 @@ BlockTensors torch_tensors(BlockKind kind, const BlockContext& context, double l
       default: return decoder_layer(m, TensorTape::kInput, false, load);
     }
   };
-  const bool again = checkpointed(kind, context.plan);
+  const bool again = keeps_products || checkpointed(kind, context.plan, RecomputeModule::layer);
   tape.record(!again);
   if (again) tape.hold(TensorTape::kInput);
   Tensor output = run();

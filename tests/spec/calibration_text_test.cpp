@@ -12,7 +12,7 @@ TEST(CalibrationText, IsReadBackToTheLastBit) {
   for_each_figure(c.stack, [](const char*, auto& figure) { figure.provenance = {Origin::assumed, "a \"quoted\" reason"}; });
   c.chip.provenance = {Origin::vendor, "a sheet"};
   c.stack.fused.value = {"add+rms_norm"};
-  c.stack.allocator.value = {AllocatorSetting::expandable_segments};
+  c.stack.torch_memory.value = {TorchMemorySetting::expandable_segments};
   GemmCurve grouped = c.gemms[0];
   grouped.grouped = grouped.one_by_one = true;
   grouped.split_cost = Seconds{1.0 / 3e6};
