@@ -112,7 +112,9 @@ struct Stack {
   Figure<double> fragmentation;      // reserved but unused, as a fraction of the allocator's tensors (framework: fused)
   // Left out: as PyTorch does by itself.
   Figure<std::vector<TorchMemorySetting>> torch_memory{{}, {Origin::assumed, "PyTorch's own settings"}};
-  bool sets(TorchMemorySetting s) const { return std::find(torch_memory.value.begin(), torch_memory.value.end(), s) != torch_memory.value.end(); }
+  bool sets(TorchMemorySetting s) const {
+    return std::find(torch_memory.value.begin(), torch_memory.value.end(), s) != torch_memory.value.end();
+  }
 
   // Host.
   Figure<BytesPerSecond> host_to_device, device_to_host;  // pinned

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <utility>
 #include <vector>
@@ -35,7 +36,7 @@ class Steps {
   AllocatorPeaks run() {
     if (in_.workspace.value() > 0) take(in_.workspace.value());
     for_parameters([&](double n) { take(parameter_bytes() * in_.shard * n); });
-    if (in_.bucketed) for_parameters([&](double n) { buckets_.push_back(take(parameter_bytes() * n)); });
+    if (in_.bucketed) lay_out_first_bucket();
     constexpr int kSteps = 3;
     for (int step = 0; step < kSteps; ++step) {
       if (step + 1 == kSteps) allocator_.reset_peaks();
@@ -79,10 +80,25 @@ class Steps {
       }
     }
   }
+  // DDP's first step knows no order of gradients and has all in one bucket.
+  void lay_out_first_bucket() {
+    double all = 0;
+    for_parameters([&](double n) { all += n; });
+    buckets_.push_back(take(parameter_bytes() * all));
+  }
+  // Then, from the last parameter on, a bucket is closed when it has reached its size. The old one is there until gradients come.
   void rebuild_buckets() {
-    Held before = std::exchange(buckets_, {});
-    for_parameters([&](double n) { buckets_.push_back(take(parameter_bytes() * n)); });
-    give(before);
+    constexpr double kFirst = 1 << 20, kFurther = 25 * kFirst;
+    std::vector<double> sizes;
+    for_parameters([&](double n) { sizes.push_back(parameter_bytes() * n); });
+    old_buckets_ = std::exchange(buckets_, {});
+    double bucket = 0;
+    for (const double bytes : std::views::reverse(sizes)) {
+      bucket += bytes;
+      if (bucket < (buckets_.empty() ? kFirst : kFurther)) continue;
+      buckets_.push_back(take(std::exchange(bucket, 0)));
+    }
+    if (bucket > 0) buckets_.push_back(take(bucket));
   }
 
   Handle take(double bytes, Stream stream = kCompute) {
@@ -109,6 +125,7 @@ class Steps {
       results_[{p.stage, p.micro_batch}] = passed_on;
     } else if (p.kind != ActionKind::input_gradient) {
       adds_up_ = reached_.contains(p.stage);
+      give(old_buckets_);
       allocator_.free(results_.at({p.stage, p.micro_batch}));
       Handle passed_on = take(blocks.back()->kind == BlockKind::head ? 1 : residual());
       for (std::size_t i = blocks.size(); i-- > 0;) {
@@ -246,7 +263,7 @@ class Steps {
   bool wide_, sharded_, keeps_gathered_;
   bool adds_up_ = false;  // the stage under way has gradients of this step
   std::map<BlockKind, BlockTensors> tensors_;
-  Held buckets_, gradients_, gradient_shards_;
+  Held buckets_, old_buckets_, gradients_, gradient_shards_;
   std::map<GroupKey, Group> groups_;
   std::optional<Handle> gathered_, reduced_;
   std::set<std::int32_t> reached_;  // stages that have been back in this step
@@ -256,11 +273,6 @@ class Steps {
 
 }  // namespace
 
-AllocatorPeaks allocator_peaks(const AllocationInput& input) {
-  const AllocatorPeaks p = Steps(input).run();
-  if (getenv("DBG"))
-    fprintf(stderr, "SIM allocated %.2f reserved %.2f\n", p.allocated.value() / 1073741824.0, p.reserved.value() / 1073741824.0);
-  return p;
-}
+AllocatorPeaks allocator_peaks(const AllocationInput& input) { return Steps(input).run(); }
 
 }  // namespace trillion

@@ -9,9 +9,9 @@
 //   FSDP       on streams of their own, as fully_shard has them: the gathered copy of a group of parameters, the copy of its gradients for
 //              the reduction; both until the next one's
 //
-// DDP lays its buckets out anew when its first step has shown in which order gradients come (rebuild_buckets), while the old ones are
-// still there. Three steps are run and the last one's peaks are read. What is in use at the peak is known better (workload/torch_memory.h);
-// here only the order of sizes matters, and what it leaves unused.
+// DDP has one bucket for all gradients in its first step and lays them out anew when that has shown in which order they come
+// (rebuild_buckets), while the old one is still there. Three steps are run and the last one's peaks are read. What is in use at the peak is
+// known better (workload/torch_memory.h); here only the order of sizes matters, and what it leaves unused.
 #pragma once
 
 #include <cstdint>

@@ -162,7 +162,8 @@ TorchModules::Tensor TorchModules::rotation(Tensor x, double values) {
   const Tensor sine = tape_.take(wide);
   tape_.drop(swapped);
   const Tensor y = tape_.take(wide);
-  tape_.add({y, {{.of = x, .bytes = read}}, {}, 0, {wide, wide / 2, wide}});
+  tape_.add({swapped, {{.of = x, .bytes = read, .in_place = true}}, {}, 0, {wide / 2}});
+  tape_.add({y, {{.of = swapped, .bytes = wide}, {.of = x, .bytes = wide}}});
   drop({cosine, sine});
   if (!c_.autocast()) return y;
   const Tensor narrow = tape_.take(2 * values);  // SDPA takes BF16
