@@ -46,15 +46,17 @@ std::string medians(const Rows& rows, const TextStyle& style) {
         {name, median_text(chosen(some, [](const ValidationRow& r) { return !of_memory(r); })), median_text(chosen(some, of_memory))});
   };
   // A scenario of one case says nothing by its median: those are one line.
-  constexpr std::size_t kOneCase = 2;  // a time and a memory figure
+  const auto one_case = [](const Rows& some) {
+    return std::all_of(some.begin(), some.end(), [&](const ValidationRow& r) { return r.name == some.front().name; });
+  };
   Rows single;
   std::size_t singles = 0;
   for (const auto& [scenario, some] : by_scenario) {
-    if (some.size() > kOneCase) {
-      add(scenario, some);
-    } else {
+    if (one_case(some)) {
       single.insert(single.end(), some.begin(), some.end());
       ++singles;
+    } else {
+      add(scenario, some);
     }
   }
   if (singles > 1) add("scenarios of one case: " + std::to_string(singles), single);
