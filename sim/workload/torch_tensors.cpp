@@ -71,9 +71,9 @@ Tensor head(TorchModules& m, Tensor x) {
   if (split) {
     tape.drop(shifted);
     // (one_hot + exp(x)) * gradient, for both nodes at once.
-    tape.add({shifted, {{.of = wide, .bytes = 4 * logits}}});
+    tape.add({shifted, {{.of = wide, .bytes = 4 * logits}}, {likelihood}});
     tape.add({likelihood, {{.of = shifted, .bytes = 4 * logits}}, {}, 0, {4 * logits}});
-    tape.add({loss, {{.of = likelihood, .bytes = 4 * logits}}, {likelihood}});
+    tape.add({loss, {{.of = likelihood, .bytes = 4 * logits}}});
   } else {
     tape.add({likelihood, {{.of = wide, .bytes = 4 * logits}}, {likelihood}});
     tape.add({loss, {{.of = likelihood, .bytes = 4 * logits}}});
