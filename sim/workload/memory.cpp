@@ -327,7 +327,10 @@ std::vector<StageMemory> memory_of_ranks(const MemoryInput& in, BlockMemory& mad
                         {"recomputed in the backward pass", held.restored},
                         {"placeholders of weight gradients", gradient_placeholders(blocks_of(in.cut, blocks, m.stages), context)}};
     } else {
-      const TorchRank rank{blocks_of(in.cut, blocks, m.stages), fullest.saved, held.shard, bucketed(in, blocks, groups, m.stages),
+      const TorchRank rank{blocks_of(in.cut, blocks, m.stages),
+                           fullest.saved,
+                           held.shard,
+                           bucketed(in, blocks, groups, m.stages),
                            parameters_with_gradients(in, blocks, fullest),
                            in.scenario.calibration.stack.sets(TorchMemorySetting::reshards_ends)};
       take_over(m, torch_memory(rank, context, in.scenario.calibration.stack.workspace.value));
