@@ -52,6 +52,7 @@ std::string summary(const std::string& path, const Scenario& scenario) {
   std::string text = "scenario " + scenario.name + ": " + scenario.model.name + " on " + grouped_text(scenario.cluster.gpus()) + " " +
                      scenario.cluster.gpu.name;
   if (const auto& schedule = scenario.plan.schedule_file) parse_schedule(schedule->text, schedule->path);
+  Fabric::misfits(scenario.cluster);  // throws if something fails that is not there; whether the plan can run is for simulate to say
   if (has_expected(path)) text += ", " + counted(figure_count(load_expected(path)), "published figure");
   return text;
 }

@@ -66,6 +66,11 @@ std::string other_cluster(const Folder& folder, const std::string& line, const s
 
 TEST(Check, WhatANetworkHasNotIsSaidWhereItIsWritten) {
   const Folder folder;
+  const std::string scenario = folder.write("scenario.yaml", "base: " + kDeepSeek + "/scenario.yaml\ncluster: " +
+                                                                 other_cluster(folder, "nodes:", "failures: [core 1]\nnodes: 256") + "\n");
+  const Ended whole = trillion_with({"check", scenario});
+  EXPECT_EQ(whole.code, kExitBadInput);
+  EXPECT_THAT(whole.err, HasSubstr("cluster.yaml:5:12: error: 'failures': this network has no core"));
   const auto says = [&](const std::string& line, const std::string& instead) {
     const Ended ended = trillion_with({"check", other_cluster(folder, line, instead)});
     EXPECT_EQ(ended.code, kExitBadInput) << instead;
