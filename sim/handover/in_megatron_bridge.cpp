@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "sim/handover/hand_over.h"
 #include "sim/handover/header_comment.h"
@@ -153,13 +155,17 @@ std::string shape_text(const Model& model) {
   return text;
 }
 
+// Hydra reads these as brackets, lists and functions unless they are quoted (facebookresearch/hydra@2c03d1b,
+// hydra/grammar/OverrideLexer.g4).
+constexpr std::string_view kHydraWords = "()[]{},=";
+
 std::string overrides_text(const Settings& settings) {
   std::string text = "# The same as overrides, behind `scripts/training/run_recipe.py --recipe RECIPE --mode pretrain`:\n";
   std::string line = "#  ";
   for (const Setting& s : settings.all()) {
     const bool quote = s.python.find_first_of("|*[( ") != std::string::npos;
     std::string value = s.python;
-    if (value.starts_with("\"")) value = value.substr(1, value.size() - 2);
+    if (value.starts_with("\"") && value.find_first_of(kHydraWords) == std::string::npos) value = value.substr(1, value.size() - 2);
     if (value == "True") value = "true";
     if (value == "False") value = "false";
     if (value == "None") value = "null";

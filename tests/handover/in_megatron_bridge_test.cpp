@@ -22,6 +22,17 @@ TEST(InMegatronBridge, AFunctionAndTheSameAsOverrides) {
                     HasSubstr("    cfg.model.moe_expert_capacity_factor = None\n"), HasSubstr("    return cfg\n")));
 }
 
+// Hydra refuses brackets outside of quotes.
+TEST(InMegatronBridge, OverridesWithBracketsAreQuotedForHydraToo) {
+  Scenario s = dualpipe_scenario();
+  s.plan.pipeline_parallel = 6;
+  s.plan.data_parallel.reset();
+  s.plan.layers_per_stage = {2, 3, 3, 3, 3, 1};
+  const std::string text = in_megatron_bridge(handed(s));
+  EXPECT_THAT(text, HasSubstr("'model.pipeline_model_parallel_layout=\"Et*2|(t*3|)*4tmL\"'"));
+  EXPECT_THAT(text, HasSubstr("    cfg.model.pipeline_model_parallel_layout = \"Et*2|(t*3|)*4tmL\"\n"));
+}
+
 TEST(InMegatronBridge, AModelWithoutARecipeIsSpelledOut) {
   EXPECT_THAT(in_megatron_bridge(handed(dualpipe_scenario())),
               AllOf(HasSubstr("vanilla_gpt_pretrain_config"), HasSubstr("cfg.model.num_layers = 15"),
