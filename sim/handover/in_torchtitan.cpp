@@ -40,7 +40,7 @@ std::string flags_text(const Settings& parallelism, const Settings& batch, const
 
 void add_notes(const Scenario& s, const Plan& p, const TitanModel& model, std::vector<std::string>& notes) {
   if (model.function.empty()) notes.push_back("torchtitan ships no configuration of " + s.model.name + ": pass one of its shape");
-  if (p.precision == Precision::fp8) {
+  if (p.precision == Precision::fp8 && !model.fp8) {
     notes.push_back(
         "plan.precision fp8: give model_registry(...) Float8LinearConverter and Float8GroupedExpertsConverter, as deepseek_v3_671b_float8 "
         "does");
@@ -73,15 +73,20 @@ std::string in_torchtitan(const HandedPlan& plan) {
   const std::string policy = recompute_policy(p);
   if (policy != "None") text += "from torchtitan.distributed.activation_checkpoint import " + policy.substr(0, policy.find('.')) + "\n";
   if (!model.function.empty()) text += "from torchtitan.models." + model.module + ".config_registry import " + model.function + "\n";
+  const bool undo_fp8 = model.fp8 && p.precision == Precision::bf16;
+  if (undo_fp8) text += "from torchtitan.models." + model.module + " import model_registry\n";
   text += "from torchtitan.trainer import Trainer\n\n\n";
   const std::string name = layout_name(s);
   text += model.function.empty() ? "def " + name + "(config: Trainer.Config) -> Trainer.Config:\n"
                                  : "def " + name + "() -> Trainer.Config:\n    config = " + model.function + "()\n";
+  if (undo_fp8) text += "    config.model_spec = model_registry(\"" + model.flavor + "\")  # without the converter to FP8\n";
   text += python_assignments(parallelism, "config.parallelism") + python_assignments(batch, "config.training");
   if (p.pipeline_parallel > 1) text += stages_text(titan_stages(p, "lm_head"));
   text += "    config.activation_checkpoint = " + policy + "\n";
-  if (p.tensor_parallel_overlap == TensorOverlap::pipelined) {
-    text += "    config.compile.enable = True\n    config.compile.enable_async_tensor_parallel = True\n";
+  if (p.tensor_parallel > 1) {
+    const bool pipelined = p.tensor_parallel_overlap == TensorOverlap::pipelined;
+    if (pipelined) text += "    config.compile.enable = True\n";
+    text += "    config.compile.enable_async_tensor_parallel = " + python_bool(pipelined) + "\n";
   }
   if (s.training.routing.balance == Balance::forced && s.model.moe) text += "    config.debug.moe_force_load_balance = True\n";
   text += "    return config\n\n\n";

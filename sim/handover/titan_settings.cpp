@@ -12,12 +12,13 @@ struct Known {
   const char* module;
   const char* function;
   const char* flavor;
+  bool fp8 = false;
 };
 // pytorch/torchtitan@b5bcd76 torchtitan/models/*/config_registry.py.
 constexpr std::array<Known, 6> kKnown = {{
     {"Llama-3.1-8B", "llama3", "llama3_8b", "8B"},
     {"Llama-3.1-70B", "llama3", "llama3_70b", "70B"},
-    {"Llama-3.1-405B", "llama3", "llama3_405b", "405B"},
+    {"Llama-3.1-405B", "llama3", "llama3_405b", "405B", true},
     {"DeepSeek-V3", "deepseek_v3", "deepseek_v3_671b", "671B"},
     {"Qwen3-30B-A3B", "qwen3", "qwen3_30b_a3b", "30B-A3B"},
     {"gpt-oss-120b", "gpt_oss", "gpt_oss_120b", "120b"},
@@ -27,7 +28,7 @@ constexpr std::array<Known, 6> kKnown = {{
 
 TitanModel titan_model(const Model& model) {
   for (const Known& known : kKnown) {
-    if (model.name == known.model) return {known.module, known.function, known.flavor};
+    if (model.name == known.model) return {known.module, known.function, known.flavor, known.fp8};
   }
   return {};
 }

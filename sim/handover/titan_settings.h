@@ -14,6 +14,7 @@ struct TitanModel {
   std::string module;    // "deepseek_v3"
   std::string function;  // "deepseek_v3_671b", of today's config_registry.py
   std::string flavor;    // "671B"
+  bool fp8 = false;      // the function converts products to FP8 by itself
 };
 TitanModel titan_model(const Model& model);
 

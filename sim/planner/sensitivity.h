@@ -11,8 +11,8 @@
 //   could_cost      how much more the winner costs than the best contender at the worse end of the interval (or of +-10 %): what not
 //                   knowing the quantity can cost at most. 0: the choice holds over the whole interval
 //
-// Contenders are all that is looked at: a layout that was never simulated could win too where the change is large. Each quantity is
-// changed alone, its curves together. A few seconds; the same bytes for every number of threads.
+// Contenders are all that is looked at: a layout that was only screened could win too where the change is large, and the page says so. Each
+// quantity is changed alone, its curves together. A few seconds; the same bytes for every number of threads.
 //
 //   SensitivityAnalysis analysis(search);
 //   while (!analysis.done()) analysis.advance(threads);     // may be left at any time

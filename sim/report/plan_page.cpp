@@ -141,8 +141,8 @@ std::string sensitivity_text(const Scenario& s, const SensitivityAnalysis& analy
   constexpr std::size_t kRows = 8;
   std::string text =
       page_heading("WHAT WOULD CHANGE THE CHOICE",
-                   fmt::format("each alone, from halved to doubled, among {} layouts that were simulated; may cost: within the "
-                               "interval, or 10 %",
+                   fmt::format("each alone, from halved to doubled; {} layouts contend, simulated ones that are the best of some value of "
+                               "an axis; what was only screened (~ above) does not; may cost: within the interval, or 10 %",
                                analysis.contenders().size()),
                    style);
   if (!analysis.done()) text += page_paragraph("not looked at to the end", style);

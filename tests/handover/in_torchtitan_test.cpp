@@ -9,6 +9,7 @@ namespace {
 
 using namespace testing_support;
 using testing::AllOf;
+using testing::AnyOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -27,6 +28,24 @@ TEST(InTorchtitan, AFunctionFlagsAndStages) {
 
 TEST(InTorchtitan, AModelWithoutAConfigurationIsPassedIn) {
   EXPECT_THAT(in_torchtitan(handed(dualpipe_scenario())), HasSubstr("(config: Trainer.Config) -> Trainer.Config:"));
+}
+
+// Its 405B converts to FP8 and overlaps tensor parallelism by itself: a plan that does neither must say so.
+TEST(InTorchtitan, WhatAFunctionTurnsOnByItselfIsTurnedOff) {
+  Scenario s = dualpipe_scenario();
+  s.model = dense_model(15);
+  s.model.name = "Llama-3.1-405B";
+  s.plan.expert_parallel = 1;
+  s.plan.precision = Precision::bf16;
+  s.plan.recompute.clear();
+  s.plan.tensor_parallel = 2;
+  s.plan.tensor_parallel_overlap = TensorOverlap::bulk;
+  const std::string text = in_torchtitan(handed(s));
+  EXPECT_THAT(text, HasSubstr("from torchtitan.models.llama3 import model_registry\n"));
+  EXPECT_THAT(text, HasSubstr("    config.model_spec = model_registry(\"405B\")"));
+  EXPECT_THAT(text, HasSubstr("    config.compile.enable_async_tensor_parallel = False\n"));
+  s.plan.precision = Precision::fp8;
+  EXPECT_THAT(in_torchtitan(handed(s)), Not(AnyOf(HasSubstr("model_registry"), HasSubstr("Float8LinearConverter"))));
 }
 
 }  // namespace
