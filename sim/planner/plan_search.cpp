@@ -120,11 +120,16 @@ std::vector<SearchTask> PlanSearch::next_groups() {
   if (!options_.screen) return {};
   ChanceLimits limits{options_.keep, kReach};
   if (ranked_.size() >= options_.keep) limits.last_kept = score(ranked_[options_.keep - 1]);
+  std::vector<SearchTask> own;  // at first that of the own plan, so that what screening is good for is known there too
+  for (const Ranked& r : ranked_) {
+    if (groups_at_once_ == 0 && candidate_of_.contains(r.index)) own.push_back({SearchTask::What::screen, screening_->group_of(r.index)});
+  }
   groups_at_once_ = std::clamp(2 * groups_at_once_, kLeastGroups, kMostGroups);
   std::vector<SearchTask> tasks;
   for (;; limits.few *= 2) {
     std::set<std::size_t> asked;
-    tasks.clear();
+    tasks = own;
+    for (const SearchTask& task : own) asked.insert(task.index);
     for (const std::size_t i : open_chances(chances_, axis_values_, limits)) {
       const std::size_t group = screening_->group_of(candidates_[i].layout);
       if (asked.insert(group).second && tasks.size() < groups_at_once_) tasks.push_back({SearchTask::What::screen, group});
