@@ -42,8 +42,8 @@ std::vector<ChunkProfile> chunk_profiles(const LoweringInput& input, const std::
   }
   Scenario s = input.scenario;
   s.extent = Extent::overlapped_pair;  // actions alone
-  const LoweringInput in{s,  input.mesh,   schedule,     input.cut,   input.load, input.timing, input.clock_mhz,
-                         {}, input.beside, input.copies, input.blocks};
+  const LoweringInput in{s,  input.mesh,   schedule,     input.cut,    input.load, input.timing, input.clock_mhz,
+                         {}, input.beside, input.copies, input.blocks, true};
   const LoweredStep step = lower(in, Detail::kernels);
   const Trace trace = run(step.graph);
   const auto start = [&](TaskId t) { return trace.start[t.value].seconds().value(); };

@@ -16,6 +16,7 @@ namespace {
 Conditions conditions_of(const LoweringInput& in) {
   Conditions conditions = kernel_conditions(in.scenario, in.timing);
   conditions.clock_mhz = in.clock_mhz;
+  if (in.of_a_step) conditions.slowest_clock = slowest_step_clock(in.scenario);
   return conditions;
 }
 
@@ -208,11 +209,12 @@ Conditions kernel_conditions(const Scenario& scenario, const Timing& timing) {
   const bool pairs = alternates_chunks(p) && (p.pipeline_parallel > 1 || scenario.extent == Extent::overlapped_pair);
   const bool exchanges = scenario.model.moe && p.expert_parallel > 1 && pairs;
   const std::int64_t sms = scenario.cluster.gpu.sms - (exchanges ? timing.sms_held(CollectiveKind::expert_dispatch) : 0);
+  return {.sms = sms, .load = Load::sustained, .slowest_clock = scenario.extent == Extent::step ? slowest_step_clock(scenario) : 1};
+}
+
+double slowest_step_clock(const Scenario& scenario) {
   const Calibration& calibration = scenario.calibration;
-  const bool waits_for_all = scenario.extent == Extent::step && !calibration.power.known();
-  return {.sms = sms,
-          .load = Load::sustained,
-          .slowest_clock = waits_for_all ? slowest_clock(calibration.stack.chip_spread.value, scenario.cluster.gpus()) : 1};
+  return calibration.power.known() ? 1 : slowest_clock(calibration.stack.chip_spread.value, scenario.cluster.gpus());
 }
 
 }  // namespace trillion

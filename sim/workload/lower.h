@@ -91,6 +91,7 @@ struct LoweringInput {
   std::vector<BesideAction> beside = {};
   std::int64_t copies = 1;
   TimedBlocks* blocks = nullptr;  // of lowerings before this one, with the same kernels at the same clock
+  bool of_a_step = false;         // actions alone, of a step: at its slowest chip's clock
 };
 
 LoweredStep lower(const LoweringInput& input, Detail detail = Detail::kernels);
@@ -108,5 +109,6 @@ bool aligns_chunks(const Plan& plan);
 // SMs that kernels run on: where two chunks overlap, what the expert-parallel library's persistent communication kernels leave over. A
 // step of chips whose draw nobody knows runs its products and attention at the slowest one's clock (spec/chip_spread.h).
 Conditions kernel_conditions(const Scenario& scenario, const Timing& timing);
+double slowest_step_clock(const Scenario& scenario);  // over the mean's
 
 }  // namespace trillion
