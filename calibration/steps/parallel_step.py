@@ -36,6 +36,8 @@ PIPED = {**WIDE, "vocab_size": 16384}
 SMALL = {**DENSE, "hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096, "vocab_size": 32768,
          "tie_word_embeddings": False}
 LONG = {**SEVEN, "num_hidden_layers": 4, "max_position_embeddings": 16384}
+FEW = {**MOE, "num_hidden_layers": 4, "vocab_size": 32000, "n_routed_experts": 16, "n_shared_experts": 0, "num_experts_per_tok": 2,
+       "moe_intermediate_size": 4096, "first_k_dense_replace": 0}
 
 
 def case(model, batch, length, **more):
@@ -70,6 +72,7 @@ CASES = {
     "expert-mixed-x2": case(MIXED, 1, 4096, data_parallel=2, expert_parallel=2),
     "context-x2": case(LONG, 1, 16384, context_parallel=2, attention_backend="flash"),
     "context-ring-x2": case(LONG, 1, 16384, context_parallel=2, context_parallel_method="ring", attention_backend="flash"),
+    "expert-few-x2": case(FEW, 2, 4096, data_parallel=2, expert_parallel=2),
     "tensor-pipeline-x4": piped("1f1b", tensor_parallel=2),
     "tensor-data-x4": case(WIDE, 1, 4096, tensor_parallel=2, data_parallel=2),
     "sequence-x4": case(WIDE, 1, 8192, tensor_parallel=4, sequence_parallel=True),

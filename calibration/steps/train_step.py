@@ -49,6 +49,22 @@ MIXED = {**MOE, "hidden_size": 3072, "num_hidden_layers": 6, "num_attention_head
          "intermediate_size": 8192, "vocab_size": 100352, "n_routed_experts": 32, "n_shared_experts": 1, "num_experts_per_tok": 4,
          "moe_intermediate_size": 1536}
 LONG = {**WIDE, "num_hidden_layers": 6, "max_position_embeddings": 16384}
+GROUPED = {**WIDE, "num_hidden_layers": 5, "num_key_value_heads": 4, "intermediate_size": 12288, "vocab_size": 65536,
+           "max_position_embeddings": 16384}
+TINY = {**SMALL, "hidden_size": 512, "num_hidden_layers": 24, "num_attention_heads": 8, "num_key_value_heads": 8,
+        "intermediate_size": 2048, "vocab_size": 32000}
+WORDY = {**DENSE, "num_hidden_layers": 6, "num_attention_heads": 16, "num_key_value_heads": 16, "head_dim": 128, "vocab_size": 256000}
+MANY = {**MOE, "num_hidden_layers": 6, "vocab_size": 64000, "n_routed_experts": 128, "n_shared_experts": 0, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 1024, "first_k_dense_replace": 0}
+ONE = {**MIXED, "num_hidden_layers": 4, "vocab_size": 50304, "n_routed_experts": 16, "num_experts_per_tok": 1,
+       "moe_intermediate_size": 4096, "first_k_dense_replace": 0}
+THIN = {**DENSE, "num_hidden_layers": 8, "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 128, "intermediate_size": 5632,
+        "vocab_size": 32000, "tie_word_embeddings": False, "max_position_embeddings": 32768}
+TWO_AND_A_HALF = {**DENSE, "hidden_size": 2560, "num_attention_heads": 20, "num_key_value_heads": 20, "head_dim": 128,
+                  "intermediate_size": 6912, "vocab_size": 50304, "tie_word_embeddings": False}
+BROAD = {**WIDE, "hidden_size": 6144, "num_hidden_layers": 2, "num_attention_heads": 48, "intermediate_size": 24576, "vocab_size": 32000}
+DEEP = {**DENSE, "hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2, "head_dim": 128,
+        "intermediate_size": 8960, "vocab_size": 151936}
 
 
 def case(model, batch, length, **more):
@@ -90,6 +106,15 @@ CASES = {
     "moe-mixed-recompute-accumulate-2": case(MIXED, 2, 2048, recompute="full", gradient_accumulation=2),
     "dense-3b-compiled-recompute": case(THREE, 2, 4096, compiled=True, recompute="full"),
     "dense-7b-slice-autocast": case(SEVEN, 1, 2048, precision="autocast"),
+    "dense-grouped-16k": case(GROUPED, 1, 16384),
+    "dense-tiny": case(TINY, 32, 512),
+    "dense-vocabulary": case(WORDY, 1, 4096),
+    "moe-many": case(MANY, 2, 4096),
+    "moe-one": case(ONE, 2, 4096),
+    "dense-32k-recompute": case(THIN, 1, 32768, recompute="full"),
+    "dense-accumulate-8": case(TWO_AND_A_HALF, 1, 2048, gradient_accumulation=8),
+    "dense-broad-autocast": case(BROAD, 1, 4096, precision="autocast"),
+    "dense-deep-compiled": case(DEEP, 2, 2048, compiled=True),
 }
 
 WARM_UP, STEPS = 3, 8
