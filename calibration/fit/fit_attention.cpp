@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "calibration/fit/curve_model.h"
 
 namespace trillion {
@@ -8,8 +10,14 @@ struct Tile {
   double overhead;  // prior mean, seconds
 };
 
-// ln sm_rate, ln tile_overhead, ln tail, ln launch, ln memory_rate, ln throttle.
-CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip& chip, const Tile& tile) {
+// With and without a causal mask.
+bool both_masks(const Points& points) {
+  const auto causal = [](const Point& p) { return std::get<Attention>(p.query.shape).causal; };
+  return std::any_of(points.begin(), points.end(), causal) && !std::all_of(points.begin(), points.end(), causal);
+}
+
+// ln sm_rate, ln tile_overhead, ln tail, ln launch, ln memory_rate, ln throttle, ln unmasked.
+CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip& chip, const Tile& tile, bool both) {
   CurveModel<AttentionCurve> model;
   // Forward kernels reach about 0.65 of the peak in their loop, backward ones 0.5 (Shah et al. 2024); half of the longest item is
   // the usual tail of a launch that hands out the longest first.
@@ -19,7 +27,8 @@ CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip
                   {std::log(0.5), 0.8},
                   {std::log(5e-6), 0.7},
                   {std::log(0.6 * chip.memory_bandwidth.value()), 0.5},
-                  {std::log(0.05), key.load == Load::burst ? 0.7 : 0.0}};
+                  {std::log(0.05), key.load == Load::burst ? 0.7 : 0.0},
+                  {0.0, both ? 0.4 : 0.0}};
   const bool burst = key.load == Load::burst;
   model.curve = [=](const std::vector<double>& theta) {
     AttentionCurve curve = key;
@@ -32,6 +41,7 @@ CurveModel<AttentionCurve> attention_model(const AttentionCurve& key, const Chip
     curve.tile_keys = tile.keys;
     curve.memory_rate = BytesPerSecond{std::exp(theta[4])};
     // In a long step the clock is down already.
+    curve.unmasked = both ? std::exp(theta[6]) : 1.0;
     curve.throttle = burst ? std::exp(theta[5]) : 0.0;
     return curve;
   };
@@ -50,7 +60,7 @@ AttentionCurve fit_attention(const AttentionCurve& key, const Points& points, co
   // Items of a backward pass end with their gradients of K and V, and add theirs to Q's: tens of microseconds where heads are wide.
   for (const Tile& tile : {Tile{128, 128, 1e-6}, Tile{64, 128, 1e-6}, Tile{64, 64, 10e-6}, Tile{64, 128, 10e-6}, Tile{128, 128, 10e-6}}) {
     if (key.direction == Direction::forward && tile.overhead > 1e-6) continue;
-    const CurveModel<AttentionCurve> model = attention_model(key, chip, tile);
+    const CurveModel<AttentionCurve> model = attention_model(key, chip, tile, both_masks(points));
     const auto way = [&](const Points& train) { return fit_model(model, train); };
     const Residuals residuals = cross_validate(points, way);
     if (!first && score(residuals) > 0.95 * score(best.info.residuals)) continue;

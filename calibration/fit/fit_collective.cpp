@@ -142,6 +142,15 @@ Residuals residuals_of_large(const Points& points, const Fit& fit, const Residua
   return residuals;
 }
 
+// Whether the curve passes a point that was measured here, from 1 MiB on, by more than such points differ between hosts.
+bool misses(const CollectiveCurve& curve, const Points& points) {
+  constexpr double kApart = 0.05;
+  return std::any_of(points.begin(), points.end(), [&](const Point& p) {
+    const bool counts = p.provenance.origin == Origin::measured && !p.borrowed && bytes_of(p) >= 1048576;
+    return counts && on_one_node(std::get<Collective>(p.query.shape)) && std::abs(std::log(predict(curve, p) / p.seconds)) > kApart;
+  });
+}
+
 // The middle of what large calls launched.
 std::int64_t channels_of(const Points& points) {
   std::vector<std::int64_t> channels;
@@ -177,7 +186,8 @@ CollectiveCurve fit_collective(const CollectiveCurve& key, const Points& all, co
   CollectiveCurve curve = form(points);
   curve.info.residuals = residuals_of_large(points, form, cross_validate(points, form));
   const Residuals residuals = residuals_of_large(points, with_knots, cross_validate(points, with_knots));
-  if (score(residuals) < score(curve.info.residuals)) {
+  // Few sizes, far apart, say little of what lies between them, but a curve goes through what it was given.
+  if (score(residuals) < score(curve.info.residuals) || misses(curve, points)) {
     curve = with_knots(points);
     curve.info.residuals = residuals;
   }

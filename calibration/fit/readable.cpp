@@ -32,6 +32,7 @@ void make_readable(AttentionCurve& c) {
   round_to_4_digits(c.launch);
   round_to_4_digits(c.memory_rate);
   number(c.tail);
+  number(c.unmasked);
   number(c.throttle);
   number(c.wave_smoothing);
   residuals(c.info);

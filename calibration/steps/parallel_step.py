@@ -29,7 +29,7 @@ import tempfile
 import time
 import traceback
 
-from train_step import DENSE, MIXED, MOE, SEVEN, THREE, WIDE, seconds, write_whole
+from train_step import DENSE, MIXED, MOE, SEVEN, THREE, WIDE, as_in_a_long_run, seconds, write_whole
 
 # Half the vocabulary of a Llama 2, so that layers and not the head decide how even the stages are.
 PIPED = {**WIDE, "vocab_size": 16384}
@@ -325,6 +325,7 @@ def measure(settings, rank, smoke, trace):
     resident = torch.cuda.memory_allocated()
     for _ in range(1 if smoke else WARM_UP):
         step.run()
+        as_in_a_long_run(step.optimizer)
     torch.cuda.synchronize()
     dist.barrier()
     torch.cuda.synchronize()

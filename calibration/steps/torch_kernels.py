@@ -7,9 +7,12 @@ usage: torch_kernels.py --output DIR [--budget 60s]
 """
 
 import argparse
+import os
+import tempfile
 import time
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -207,7 +210,7 @@ def older_decoders(rows):
                     ("layer_norm", 2 * n, 2 * n, lambda: forward(norm, True)),
                     ("layer_norm_backward", 4 * n, 2 * n, lambda: backward_of(norm, operands(True, True))),
                     ("dropout", 2 * n, 3 * n, lambda: forward(drop, False)),
-                    ("dropout", 3 * n, 2 * n, lambda: backward_of(drop, operands(True, False))),
+                    ("dropout_backward", 3 * n, 2 * n, lambda: backward_of(drop, operands(True, False))),
                     ("column_sum", 2 * n, 0, lambda: forward(lambda x: x.sum(0), False))):
                 rows.point({"op": "memory_bound", "kernel": name, "read_bytes": read, "written_bytes": written, **base}, make)
 
@@ -323,14 +326,146 @@ def host_cost(rows):
         rows.write({**shape, "time_s": samples[7], "min_s": samples[0], "p90_s": samples[13], "samples": 15})
 
 
+def layer_cost(rows):
+    """Host seconds of a whole decoder layer as models.py writes it, on tensors so small that the host is the limit: a call among others
+    costs what it does in a step, about twice what the same call costs in a loop of its own."""
+    from models import Block
+
+    layers, tokens = 6, 16
+    dense = {"hidden_size": 128, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 256,
+             "rms_norm_eps": 1e-5, "attention_backend": "cudnn"}
+    routed = {**dense, "n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+              "first_k_dense_replace": 0}
+    angle = torch.outer(torch.arange(tokens, device="cuda").float(), torch.rand(32, device="cuda")).repeat(1, 2)[:, None, :]
+    cosine, sine = angle.cos().to(BF16), angle.sin().to(BF16)
+    for kind, config in (("torch_layer", dense), ("torch_expert_layer", routed)):
+        if rows.out_of_time() or rows.key({"op": "launch", "kind": kind}) in rows.done:
+            continue
+        with torch.device("cuda"):
+            torch.set_default_dtype(BF16)
+            blocks = torch.nn.ModuleList(Block(config, i) for i in range(layers))
+            torch.set_default_dtype(torch.float32)
+        samples = []
+        for _ in range(20):
+            x = normal(1, tokens, config["hidden_size"], grad=True)
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            y = x
+            for block in blocks:
+                y = block(y, cosine, sine)
+            forward = time.perf_counter() - start
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            y.backward(y.detach())
+            samples.append((forward / layers, (time.perf_counter() - start) / layers))
+            blocks.zero_grad(set_to_none=True)
+        samples = sorted(samples[5:], key=sum)
+        forward, backward = samples[7]
+        rows.write({"op": "launch", "kind": kind, "time_s": forward + backward, "forward_s": forward, "backward_s": backward,
+                    "min_s": sum(samples[0]), "p90_s": sum(samples[13]), "samples": 15})
+
+
+def expert_parallel_calls():
+    """What a mixture of experts over ranks calls from Python, on the group that there is, on tensors so small that the host is the limit."""
+    ranks, tokens = dist.get_world_size(), 64
+    chosen = torch.randint(8 * ranks, (tokens,), device="cuda")
+    counts = torch.ones(8 * ranks, dtype=torch.int64, device="cuda").view(ranks, 8)
+    arriving, summed, even = torch.empty_like(counts), counts.clone(), [tokens // ranks] * ranks
+    x, w = normal(tokens, 64, grad=True), normal(8 * ranks, 64, 64, grad=True)
+    plain, order = x.detach(), torch.randperm(tokens, device="cuda")
+    ends = (torch.arange(8 * ranks, device="cuda") + 1).mul(tokens // (8 * ranks)).to(torch.int32)
+    places, scores = torch.empty_like(order), normal(tokens, 8 * ranks, grad=True)
+
+    def places_turned():
+        places[order] = torch.arange(tokens, device="cuda")
+
+    calls = {"torch_all_to_all": lambda: dist.all_to_all_single(arriving, counts),
+             "torch_all_to_all_splits": lambda: dist.all_to_all_single(torch.empty_like(plain), plain, even, even),
+             "torch_all_reduce": lambda: dist.all_reduce(summed),
+             "torch_all_to_all_autograd": lambda: AllToAll.apply(x, even, even, None),
+             "torch_bincount": lambda: torch.bincount(chosen, minlength=8 * ranks),
+             "torch_cumsum": lambda: counts.cumsum(0).to(torch.int32),
+             "torch_counts_to_host": lambda: torch.stack((counts.sum(1), arriving.sum(1))).tolist(),
+             "torch_repeat": lambda: torch.arange(8, device="cuda").repeat(ranks).repeat_interleave(counts.flatten(), output_size=8 * ranks),
+             "torch_argsort_stable": lambda: order.argsort(stable=True),
+             "torch_index_select_autograd": lambda: x.index_select(0, order),
+             "torch_index_put": places_turned,
+             "torch_index_add_autograd": lambda: torch.zeros_like(plain).index_add(0, order, x),
+             "torch_softmax_top_k": lambda: F.softmax(scores.float(), dim=-1).topk(2, dim=-1),
+             "torch_grouped_mm_autograd": lambda: torch._grouped_mm(x, w, offs=ends)}
+    passes = {"torch_all_to_all_passes": (lambda: AllToAll.apply(x, even, even, None), x, plain),
+              "torch_index_select_passes": (lambda: x.index_select(0, order), x, plain),
+              "torch_grouped_mm_passes": (lambda: torch._grouped_mm(x, w, offs=ends), (x, w), plain)}
+    for name, (forward, inputs, gradient) in passes.items():
+        calls[name] = lambda forward=forward, inputs=inputs, gradient=gradient: torch.autograd.grad(forward(), inputs, gradient)
+    return calls
+
+
+class AllToAll(torch.autograd.Function):
+    """As parallel_layers.py has it."""
+
+    @staticmethod
+    def forward(ctx, x, sent, received, group):
+        ctx.sent, ctx.received, ctx.group = sent, received, group
+        out = x.new_empty(sum(received), x.shape[1])
+        dist.all_to_all_single(out, x.contiguous(), received, sent, group=group)
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient):
+        out = gradient.new_empty(sum(ctx.sent), gradient.shape[1])
+        dist.all_to_all_single(out, gradient.contiguous(), ctx.sent, ctx.received, group=ctx.group)
+        return out, None, None, None
+
+
+def host_seconds_of(call):
+    for _ in range(20):
+        call()
+    samples = []
+    for _ in range(15):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(40):  # a queue that never fills
+            call()
+        samples.append((time.perf_counter() - start) / 40)
+    samples.sort()
+    return {"time_s": samples[7], "min_s": samples[0], "p90_s": samples[13], "samples": 15}
+
+
+def expert_parallel_cost(rows):
+    """The same over a group of one rank, if torchrun has made no larger one."""
+    with tempfile.TemporaryDirectory() as folder:
+        lone = "RANK" not in os.environ
+        where = {"init_method": f"file://{folder}/meeting", "rank": 0, "world_size": 1} if lone else {}
+        dist.init_process_group("nccl", device_id=torch.device("cuda", torch.cuda.current_device()), **where)
+        ranks = dist.get_world_size()
+        for kind, call in expert_parallel_calls().items():
+            shape = {"op": "launch", "kind": kind, "ranks": ranks}
+            if lone and rows.key(shape) in rows.done:
+                continue
+            try:
+                rows.write({**shape, **host_seconds_of(call)})
+            except (RuntimeError, TypeError, AttributeError) as error:
+                rows.write({**shape, "unsupported": str(error).splitlines()[0][:200]})
+        dist.destroy_process_group()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", required=True)
     parser.add_argument("--budget", type=seconds, default=60.0)
+    parser.add_argument("--experts-only", action="store_true", help="what expert parallelism costs the host, of every rank that torchrun starts")
     options = parser.parse_args()
     torch.manual_seed(1)
+    if options.experts_only:
+        rank = int(os.environ.get("LOCAL_RANK", 0))
+        torch.cuda.set_device(rank)
+        expert_parallel_cost(Rows(f"{options.output}/experts-{rank}.jsonl", options.budget))
+        return
     rows = Rows(options.output + "/torch.jsonl", options.budget)
     host_cost(rows)
+    layer_cost(rows)
+    expert_parallel_cost(rows)
     grouped(rows)
     eager(rows)
     older_decoders(rows)

@@ -63,7 +63,7 @@ Seconds evaluate(const AttentionCurve& curve, const Attention& a, double sms) {
   const AttentionWork work = attention_work(curve, a);
   const double heads = static_cast<double>(a.batch * a.heads);
   const double compute = a.causal ? std::max(heads * work.total / sms, work.longest) + curve.tail * work.longest
-                                  : effective_waves(heads * work.items / sms, curve.wave_smoothing) * work.longest;
+                                  : curve.unmasked * effective_waves(heads * work.items / sms, curve.wave_smoothing) * work.longest;
   const double memory = attention_bytes(a) / curve.memory_rate.value();
   const double alone = curve.launch.value() + (a.direction == Direction::backward ? compute + memory : std::max(compute, memory));
   const double length = std::clamp(std::log(alone / 1e-3) / std::log(30.0), 0.0, 1.0);

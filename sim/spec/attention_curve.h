@@ -14,7 +14,7 @@ namespace trillion {
 //
 //   item    = o + 2 tile_rows columns (products of head dims, flops(Attention)) / sm_rate,     o = tile_overhead
 //   causal  = max(sum of items / S, longest item) + tail x longest item     (items differ: the scheduler fills the gaps)
-//   full    = waves(items / S) item
+//   full    = unmasked waves(items / S) item                     the library's kernel without a mask may be another one
 //   forward   time = launch + max(that, bytes of Q K V O / memory_rate)
 //   backward  time = launch + that + bytes of Q K V O and their gradients / memory_rate     what passes before and after move;
 //                    with shared key heads also the gradients of K and V per query head, written and added up
@@ -30,7 +30,8 @@ struct AttentionCurve {
   FlopsPerSecond sm_rate;
   std::int64_t tile_queries = 128, tile_keys = 128;
   Seconds tile_overhead;
-  double tail = 0;  // of the longest item, causal
+  double tail = 0;      // of the longest item, causal
+  double unmasked = 1;  // time of full attention's items over causal ones'
   double wave_smoothing = 0;
   Seconds launch;
   BytesPerSecond memory_rate;

@@ -66,6 +66,7 @@ void judge(const AttentionCurve& c, Judge& j) {
   j.positive("memory_rate", c.memory_rate.value());
   j.not_negative("tile_overhead", c.tile_overhead.value());
   j.not_negative("tail", c.tail);
+  j.positive("unmasked", c.unmasked);
   j.not_negative("throttle", c.throttle);
   j.not_negative("launch", c.launch.value());
   j.fraction("wave_smoothing", c.wave_smoothing);

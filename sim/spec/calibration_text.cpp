@@ -121,6 +121,7 @@ void write(Writer& w, const AttentionCurve& c) {
   w.number("wave_smoothing", c.wave_smoothing);
   w.quantity("launch", c.launch);
   w.quantity("memory_rate", c.memory_rate);
+  if (c.unmasked != 1) w.number("unmasked", c.unmasked);
   if (c.throttle > 0) w.number("throttle", c.throttle);
   w.range("measured_queries", c.queries);
   w.range("measured_keys", c.keys);

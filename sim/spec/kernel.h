@@ -140,10 +140,11 @@ enum class MemoryKernel {
   torch_argsort,
   torch_index_add_bf16,
   column_sum,  // over the rows: gradients of biases
-  torch_mean   // over pieces of a sum that lie one behind the other; a value written counts as eight that are read, for so it costs
+  torch_mean,  // over pieces of a sum that lie one behind the other; a value written counts as eight that are read, for so it costs
+  dropout_backward
 };
 // clang-format off
-inline constexpr std::array<std::string_view, 66> kMemoryKernelNames = {
+inline constexpr std::array<std::string_view, 67> kMemoryKernelNames = {
     "copy", "rms_norm", "rms_norm_backward", "layer_norm", "layer_norm_backward", "swiglu", "swiglu_backward", "gelu", "gelu_backward",
     "rope", "cast_fp8", "cast_fp8_transpose", "cast_bf16", "transpose", "permute", "unpermute", "gate_topk", "add", "zero",
     "attention_preprocess", "attention_postprocess", "embedding", "embedding_backward", "cross_entropy", "cross_entropy_backward",
@@ -153,7 +154,7 @@ inline constexpr std::array<std::string_view, 66> kMemoryKernelNames = {
     "torch_accumulate", "torch_copy", "torch_rms_norm_backward", "torch_silu_backward", "torch_mul_backward", "torch_cross_entropy",
     "torch_cross_entropy_backward", "torch_embedding", "torch_embedding_backward", "torch_adamw_fused_bf16", "torch_adamw_fused_fp32",
     "torch_adamw_foreach_bf16", "torch_adamw_foreach_fp32", "torch_topk", "torch_softmax", "torch_argsort", "torch_index_add_bf16",
-    "column_sum", "torch_mean"};
+    "column_sum", "torch_mean", "dropout_backward"};
 // clang-format on
 
 struct MemoryBound {

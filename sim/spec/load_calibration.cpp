@@ -105,6 +105,7 @@ AttentionCurve read_attention(YamlReader& reader) {
   curve.wave_smoothing = reader.number("wave_smoothing");
   curve.launch = reader.quantity<Seconds>("launch");
   curve.memory_rate = reader.quantity<BytesPerSecond>("memory_rate");
+  curve.unmasked = reader.number("unmasked", 1.0);
   curve.throttle = reader.number("throttle", 0.0);
   curve.queries = read_range(reader, "measured_queries");
   curve.keys = read_range(reader, "measured_keys");

@@ -33,7 +33,8 @@ struct Calls {
   int operator()(const MemoryBound& m) const {
     switch (m.kernel) {
       case MemoryKernel::softmax: return kSoftmax;
-      case MemoryKernel::dropout: return kDropout;
+      case MemoryKernel::dropout:
+      case MemoryKernel::dropout_backward: return kDropout;
       case MemoryKernel::gate_topk:
       case MemoryKernel::gate_topk_backward: return kSelection;
       default: return 0;

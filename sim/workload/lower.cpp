@@ -40,6 +40,7 @@ Lowering::Lowering(const LoweringInput& in, Detail detail)
   groups_ = gradient_groups(in.mesh, copies_, in.scenario.plan);
   sms_set_aside_ = kernel_conditions(in.scenario, in.timing).sms < in.scenario.cluster.gpu.sms;
   const Stack& stack = in.scenario.calibration.stack;
+  exchanges_in_order_ = stack.framework.value != Framework::fused;
   host_waits_for_arrivals_ = stack.framework.value == Framework::fused && stack.runs_apart(UnfusedPart::launches);
   sends_hold_sms_ = ranks > 1 && in.mesh.pipeline().ranks_per_node > 1;
   const Plan& plan = in.scenario.plan;

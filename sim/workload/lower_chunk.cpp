@@ -104,10 +104,15 @@ KindId Lowering::launched(std::int32_t gpu, const ResolvedOperation& op) {
   return kinds_.jittered(op.kind, deviation, static_cast<std::int32_t>(draw % KindTable::kJitterLevels));
 }
 
-void Lowering::exchange(const char* section, const Chunk& chunk, std::optional<KindId> kind, Chain& chain) {
+// PyTorch's autograd issues one operation after the other and its NCCL calls wait for all of the compute stream, which waits for them.
+void Lowering::exchange(const char* section, Chunk& chunk, std::optional<KindId> kind, KindId launch) {
   if (!kind) return;
+  if (exchanges_in_order_ && chunk.last_weight.valid() && (!chunk.chain.last.valid() || chunk.chain.last < chunk.last_weight)) {
+    chunk.chain.last = chunk.last_weight;
+    chunk.chain.stream = stream(chunk.gpu, Lane::compute);
+  }
   const TaskId first = next_task();
-  push(chunk.gpu, {*kind, Lane::expert}, chain);
+  push(chunk.gpu, {*kind, Lane::expert, Order::chain, launch}, chunk.chain);
   note(section, chunk, first);
 }
 
@@ -116,20 +121,20 @@ void Lowering::forward_to_dispatch(Chunk& c, std::size_t i) {
   const TaskId first = next_task();
   push_all(c.gpu, block(c, i).before_exchange, c.chain);
   note("attn(F)", c, first);
-  exchange("dispatch(F)", c, wires(c, i).dispatch, c.chain);
+  exchange("dispatch(F)", c, wires(c, i).dispatch, wires(c, i).launch);
 }
 
 void Lowering::forward_from_dispatch(Chunk& c, std::size_t i) {
   const TaskId first = next_task();
   push_all(c.gpu, block(c, i).experts, c.chain);
   note("mlp(F)", c, first);
-  exchange("combine(F)", c, wires(c, i).combine, c.chain);
+  exchange("combine(F)", c, wires(c, i).combine, wires(c, i).launch);
   send_activations(c, i);
 }
 
 void Lowering::gradient_to_experts(Chunk& c, std::size_t i) {
-  exchange("combine(B)", c, wires(c, i).combine_backward_cast, c.chain);
-  exchange("combine(B)", c, wires(c, i).combine_backward, c.chain);
+  exchange("combine(B)", c, wires(c, i).combine_backward_cast);
+  exchange("combine(B)", c, wires(c, i).combine_backward, wires(c, i).launch);
 }
 
 void Lowering::backward_to_experts(Chunk& c, std::size_t i) {
@@ -139,7 +144,8 @@ void Lowering::backward_to_experts(Chunk& c, std::size_t i) {
   push_all(c.gpu, wires(c, i).recompute, c.chain);
   push_backward(c, block(c, i).experts_backward, block(c, i).experts_weight);
   note("mlp(B)", c, first);
-  exchange("dispatch(B)", c, wires(c, i).dispatch_backward, c.chain);
+  if (exchanges_in_order_) experts_weight(c, i);
+  exchange("dispatch(B)", c, wires(c, i).dispatch_backward, wires(c, i).launch);
 }
 
 void Lowering::backward_from_experts(Chunk& c, std::size_t i) {
@@ -249,7 +255,7 @@ void Lowering::run_alone(const Pass& pass, std::int32_t gpu) {
   for (std::size_t i = blocks; i-- > 0;) {
     gradient_to_experts(c, i);
     backward_to_experts(c, i);
-    experts_weight(c, i);
+    if (!exchanges_in_order_) experts_weight(c, i);
     backward_from_experts(c, i);
     if (i == 0) leave(c);
     before_exchange_weight(c, i);
@@ -270,7 +276,7 @@ void Lowering::run_pair(const Pass& forward, const Pass& backward, std::int32_t 
     if (runs_forward) forward_to_dispatch(f, step);
     if (runs_backward) {
       backward_to_experts(b, i);
-      experts_weight(b, i);
+      if (!exchanges_in_order_) experts_weight(b, i);
     }
     if (runs_forward) forward_from_dispatch(f, step);
     if (runs_backward) {

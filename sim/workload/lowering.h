@@ -78,7 +78,7 @@ class Lowering {
   TaskId next_task() const { return TaskId{static_cast<std::uint32_t>(out_.graph.task_count())}; }
   // All tasks from `first` on are this section's.
   void note(const char* section, const Chunk& chunk, TaskId first);
-  void exchange(const char* section, const Chunk& chunk, std::optional<KindId> kind, Chain& chain);
+  void exchange(const char* section, Chunk& chunk, std::optional<KindId> kind, KindId launch = {});
 
   // Actions.
   void emit(const ScheduledAction& action);
@@ -170,6 +170,7 @@ class Lowering {
   std::optional<BlockResolver> resolver_;
   GradientGroups groups_;
   bool host_waits_for_arrivals_ = false;  // from a pipeline neighbour, before it issues what comes after (workload/launches.h)
+  bool exchanges_in_order_ = false;       // with all that the compute stream was given before and after (PyTorch)
   bool sends_hold_sms_ = false;           // to the neighbours in the pipeline
   bool sms_set_aside_ = false;            // for communication, which then leaves kernels alone
   bool aligns_chunks_ = false;            // Megatron-LM's interleaved schedule: parameters and gradients move chunk by chunk

@@ -59,7 +59,7 @@ void add_residual(Passes& p, const BlockContext& c, const std::string& name) {
   p.forward.push_back(memory_operation(name + " residual", kPart, MemoryKernel::add, 2 * residual, residual + mask));
   if (!c.drops_out()) return;
   p.backward.insert(p.backward.begin(),
-                    memory_operation(name + " dropout backward", kPart, MemoryKernel::dropout, residual + mask, residual));
+                    memory_operation(name + " dropout backward", kPart, MemoryKernel::dropout_backward, residual + mask, residual));
   p.saved.push_back({name + " dropout mask", mask, LoadScale::none, Module::norms});
 }
 

@@ -127,8 +127,9 @@ const ResolvedExchanges& BlockResolver::exchanges(BlockKind kind, std::int64_t l
       if (!op) return std::nullopt;
       return communication(*op, load, gpus_[g]);
     };
-    place = ResolvedExchanges{on_links(e.dispatch),         on_links(e.combine),           std::nullopt,
-                              on_links(e.combine_backward), on_links(e.dispatch_backward), {}};
+    place = ResolvedExchanges{
+        on_links(e.dispatch), on_links(e.combine), std::nullopt, on_links(e.combine_backward), on_links(e.dispatch_backward), {}, {}};
+    if (e.dispatch && e.dispatch->host_calls > 0) place->launch = kinds_.launch_of(*e.dispatch);
     place->recompute = resolve(block(kind).recompute, e.dispatch ? sample(i) : blocks_.even(), gpus_[g], company);
     if (e.combine_backward_cast) {
       place->combine_backward_cast = kinds_.kind(*e.combine_backward_cast, timed(*e.combine_backward_cast, load), gpus_[g].runner.slowdown);

@@ -35,6 +35,7 @@ struct ResolvedBlock {
 struct ResolvedExchanges {
   std::optional<KindId> dispatch, combine, combine_backward_cast, combine_backward, dispatch_backward;
   ResolvedOperations recompute;  // may hold exchanges
+  KindId launch;                 // of any of them, where the host issues it
 };
 
 // One simulated GPU, as its kernels see it.

@@ -20,9 +20,10 @@ Operation gate_kernel(const std::string& label, double read, double written) {
   return op;
 }
 
-// Calls whose rows hold several kernels: topk selects and sorts; argsort is a radix sort of 64-bit keys with their places, a histogram,
-// its scan, and eight passes of eight bits. What the host spends on the further launches, in calls of an elementwise kernel.
-constexpr int kTopkCalls = 1, kSortCalls = 4;
+// Calls that cost the host more than an elementwise one, in such calls beyond the first, as calibration/steps/torch_kernels.py measures
+// them (raw/h100/torch-ninth-host.jsonl, "ranks": 1): topk selects and sorts; argsort is a radix sort of 64-bit keys with their places, a
+// histogram, its scan, and eight passes of eight bits; counts travel by an NCCL call; repeat_interleave sums up, searches and copies.
+constexpr int kTopkCalls = 3, kSortCalls = 4, kCountsCalls = 4, kRepeatCalls = 6, kToHostCalls = 2;
 
 Operation router_call(const std::string& label, MemoryKernel kernel, double read, double written) {
   Operation op = torch_kernel(label, kernel, read, written);
@@ -51,13 +52,17 @@ void add_moved_backward(Operations& ops, const std::string& label, double values
 // are brought into the order of experts, then back.
 void add_counts(Operations& forward, const MixtureOfExperts& moe) {
   const double experts = 8 * static_cast<double>(moe.n_routed_experts);
+  forward.push_back(gate_kernel("counts to ranks", experts, experts));
+  forward.back().host_calls = kCountsCalls;
   for (const char* label : {"rows to ranks", "rows from ranks", "counts for the host"}) forward.push_back(gate_kernel(label, experts, 16));
+  forward.back().host_calls = kToHostCalls;
   forward.back().host_waits = true;
 }
 
 void add_order_by_expert(Operations& forward, double rows, double wide_rows) {
   for (const char* label : {"expert of a row: numbers", "expert of a row: repeated"})
     forward.push_back(scaled(gate_kernel(label, 0, 8 * rows)));
+  forward.back().host_calls = kRepeatCalls;
   forward.push_back(scaled(gate_kernel("ends of repeats", 8, 8)));
   forward.push_back(scaled(router_call("sort rows by expert", MemoryKernel::torch_argsort, 8 * rows, 8 * rows)));
   forward.back().host_calls = kSortCalls;

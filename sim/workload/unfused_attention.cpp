@@ -71,7 +71,7 @@ Operations unfused_attention_backward(const BlockContext& c) {
   }
   ops.push_back(over_queries("gradient of values", s, s.value_dim));
   ops.push_back(of_queries_and_keys("gradient of probabilities", s, s.value_dim));
-  if (c.drops_out()) ops.push_back(elementwise("attention dropout backward", MemoryKernel::dropout, 3 * s.values, 2 * s.values));
+  if (c.drops_out()) ops.push_back(elementwise("attention dropout backward", MemoryKernel::dropout_backward, 3 * s.values, 2 * s.values));
   ops.push_back(elementwise("attention softmax backward", MemoryKernel::softmax, 2 * s.values, 2 * s.values));
   ops.push_back(over_keys("gradient of queries", s, s.dim));
   ops.push_back(over_queries("gradient of keys", s, s.dim));

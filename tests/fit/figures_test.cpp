@@ -33,6 +33,22 @@ TEST(Figures, SustainedFactorsComeFromPairsOfOneShape) {
   EXPECT_EQ(stack.sustained_attention.provenance.origin, Origin::assumed);
 }
 
+// A call among others costs more than in a loop of its own: both figures grow until a layer's calls take what a layer was measured to take.
+TEST(Figures, HostCallsCostWhatTheyDoInALayer) {
+  RawFile file = bench_file();
+  const auto row = [&](const char* text) { file.others.push_back(parse_json_line(text, {"t.jsonl", 2, 1})); };
+  row(R"({"op":"launch","kind":"torch_linear_autograd","time_s":20e-6})");
+  row(R"({"op":"launch","kind":"torch_add_autograd","time_s":10e-6})");
+  Stack stack = assumed_stack();
+  std::vector<std::string> notes;
+  apply_measured_figures({file}, *vendor_chip("H100"), stack, notes);
+  EXPECT_NEAR(stack.host_product.value.value(), 20e-6, 1e-12);
+  row(R"({"op":"launch","kind":"torch_layer","time_s":2.48e-3})");
+  apply_measured_figures({file}, *vendor_chip("H100"), stack, notes);
+  EXPECT_NEAR(23 * stack.host_product.value.value() + 78 * stack.host_elementwise.value.value(), 2.48e-3, 1e-9);
+  EXPECT_NEAR(stack.host_product.value / stack.host_elementwise.value, 2, 1e-9);
+}
+
 TEST(Figures, InterferenceIsBeyondTheSmsThatAreHeld) {
   RawFile file = bench_file();
   file.others.push_back(parse_json_line(

@@ -22,6 +22,25 @@ AttentionCurve true_attention(Direction direction) {
   return c;
 }
 
+TEST(FitAttention, AKernelWithoutAMaskMayBeAnother) {
+  AttentionCurve truth = true_attention(Direction::backward);
+  truth.unmasked = 1.5;
+  RawFile file = bench_file();
+  for (const std::int64_t tokens : {1024, 2048, 4096, 8192, 16384}) {
+    for (const std::int64_t heads : {8, 16, 64}) {
+      for (const bool causal : {true, false}) {
+        const Attention a{DType::bf16, 1, heads, heads, tokens, tokens, 128, 128, causal, Direction::backward};
+        add(file, a, evaluate(truth, a, 132).value());
+      }
+    }
+  }
+  AttentionCurve key;
+  key.direction = Direction::backward;
+  const AttentionCurve curve = fit_attention(key, points_of(file), *vendor_chip("H100"));
+  EXPECT_NEAR(curve.unmasked, 1.5, 0.1);
+  EXPECT_LT(curve.info.residuals.p90, 0.05);
+}
+
 TEST(FitAttention, PredictsUnseenSequences) {
   for (const Direction direction : {Direction::forward, Direction::backward}) {
     RawFile file = bench_file();

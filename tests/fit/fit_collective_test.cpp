@@ -114,6 +114,24 @@ TEST(FitCollective, PublishedRowsOfOtherGroupsJoinAndThoseOfTheSwitchStandApart)
   for (const CollectiveKnots& knots : curve.knots) EXPECT_NE(knots.ranks, 8);
 }
 
+// Logs of nccl-tests with six sizes from 1 MiB on, each four times the last: a profile made from them says what they say.
+TEST(FitCollective, ALogsRowsAreWithinFivePercentOfItsOwnCurve) {
+  const std::filesystem::path root = TRILLION_SOURCE_DIR;
+  const RawFile rows = read_raw_file((root / "calibration/raw/h200/crosscheck/nccl-tests-2gpu.jsonl").string());
+  for (const CollectiveKind kind : {CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::all_to_all}) {
+    RawFile of_kind = rows;
+    std::erase_if(of_kind.rows, [&](const RawRow& row) { return std::get<Collective>(row.query.shape).kind != kind; });
+    CollectiveCurve key;
+    key.kind = kind;
+    const CollectiveCurve curve = fit_collective(key, points_of(of_kind), *vendor_chip("H200"), std::nullopt);
+    for (const RawRow& row : of_kind.rows) {
+      const auto& c = std::get<Collective>(row.query.shape);
+      if (c.bytes < 1 * kMiB) continue;
+      EXPECT_NEAR(evaluate(curve, c, {curve.nvlink, curve.nic}) / row.time, 1, 0.05) << c.bytes.value();
+    }
+  }
+}
+
 // Another tool on another machine: what nccl-tests says of two H200s, which the profile has not seen.
 TEST(FitCollectiveValidation, NcclTestsOfAnotherHostAgreeAboveOneMebibyte) {
   const std::filesystem::path root = TRILLION_SOURCE_DIR;

@@ -22,6 +22,7 @@ TEST(CalibrationText, IsReadBackToTheLastBit) {
   c.memory_kernels[0].seconds = {1e-6, 1.1e-6};
   c.memory_kernels[0].sm_exponent = 0.7;
   c.attentions[0].throttle = 0.06;
+  c.attentions[0].unmasked = 1.5;
   c.collectives[0].local = BytesPerSecond{1e12 / 3};
   c.collectives[0].sms = 24;
   c.collectives[0].knots = {{2, {1024, 4096}, {1e-5, 1e-5 / 0.3}}, {4, {1024, 8192}, {1e-5, 2e-5}}};

@@ -1,5 +1,6 @@
 // What a routed layer sends. The algebra, with h channels and k experts per token:
 //   wires     per token: h x (1 + 4/128) bytes out to each remote node in FP8 (2 in BF16), h x 2 back
+//   PyTorch   within a node k x h x 2 bytes per token each way, by NCCL's all-to-all
 //   copies    k + 1 rows read and written per token, four times a layer, only where every copy travels alone and something is sent
 #include "sim/workload/expert_exchange.h"
 
@@ -45,6 +46,21 @@ TEST(ExpertExchange, CopiesOfTheAllToAllDispatcherAreLaidOutAndSummed) {
   const double alone = moved();
   setting.plan.expert_exchange = ExpertExchange::deduplicated;
   EXPECT_DOUBLE_EQ(alone, moved());
+}
+
+TEST(ExpertExchange, PyTorchSendsEveryCopyByNcclWithinANode) {
+  BlockSetting setting = deepseek_v3(8);
+  setting.plan.expert_exchange = ExpertExchange::all_to_all;
+  BlockContext c = setting.context();
+  EXPECT_EQ(std::get<Collective>(exchanges(c).dispatch->what).kind, CollectiveKind::expert_dispatch);
+  c.framework = Framework::torch_eager;
+  const Exchanges e = exchanges(c);
+  for (const auto* op : {&e.dispatch, &e.combine, &e.combine_backward, &e.dispatch_backward}) {
+    const auto& sent = std::get<Collective>((*op)->what);
+    EXPECT_EQ(sent.kind, CollectiveKind::all_to_all);
+    EXPECT_DOUBLE_EQ(sent.bytes.value(), 2.0 * 4096 * 8 * 7168);  // those that stay at home among them
+    EXPECT_GT((*op)->host_calls, 0);
+  }
 }
 
 TEST(ExpertExchange, GradientsAreCastOnTheCommunicationStreamInFP8Only) {

@@ -47,6 +47,19 @@ double weights_bytes(const Model& m) {
   return 2 * (2 * h * h + 2 * h * kv + 3 * h * f);
 }
 
+// calibration/fit/figures.cpp divides the measured host time of a layer by these.
+TEST(TorchLayer, ALayerIs23ProductsAnd78OtherCalls) {
+  BlockSetting s = setting();
+  s.model.num_key_value_heads = s.model.num_attention_heads;
+  int products = 0, others = 0;
+  for (const Operation& op : all(make_block(BlockKind::dense_layer, context(s, Framework::torch_eager)))) {
+    (std::holds_alternative<MemoryBound>(op.what) ? others : products) += 1;
+    others += op.host_calls;
+  }
+  EXPECT_EQ(products, 23);
+  EXPECT_EQ(others, 78);
+}
+
 TEST(TorchLayer, AllDirectionsDoTheSameWork) {
   const BlockSetting s = setting();
   for (const Framework framework : {Framework::torch_eager, Framework::torch_compiled}) {
