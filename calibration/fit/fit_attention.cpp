@@ -57,16 +57,21 @@ double predict(const AttentionCurve& curve, const Point& point) {
 AttentionCurve fit_attention(const AttentionCurve& key, const Points& points, const Chip& chip) {
   AttentionCurve best;
   bool first = true;
-  // Items of a backward pass end with their gradients of K and V, and add theirs to Q's: tens of microseconds where heads are wide.
-  for (const Tile& tile : {Tile{128, 128, 1e-6}, Tile{64, 128, 1e-6}, Tile{64, 64, 10e-6}, Tile{64, 128, 10e-6}, Tile{128, 128, 10e-6}}) {
-    if (key.direction == Direction::forward && tile.overhead > 1e-6) continue;
-    const CurveModel<AttentionCurve> model = attention_model(key, chip, tile, both_masks(points));
+  // A later way is more complicated and must be better by a twentieth.
+  const auto offer = [&](const CurveModel<AttentionCurve>& model) {
     const auto way = [&](const Points& train) { return fit_model(model, train); };
     const Residuals residuals = cross_validate(points, way);
-    if (!first && score(residuals) > 0.95 * score(best.info.residuals)) continue;
+    if (!first && score(residuals) > 0.95 * score(best.info.residuals)) return;
     best = way(points);
     best.info.residuals = residuals;
     first = false;
+  };
+  for (const bool apart : {false, true}) {
+    if (apart && !both_masks(points)) continue;
+    // Items of a backward pass end with their gradients of K and V, and add theirs to Q's: tens of microseconds where heads are wide.
+    for (const Tile& tile : {Tile{128, 128, 1e-6}, Tile{64, 128, 1e-6}, Tile{64, 64, 10e-6}, Tile{64, 128, 10e-6}, Tile{128, 128, 10e-6}}) {
+      if (key.direction == Direction::backward || tile.overhead <= 1e-6) offer(attention_model(key, chip, tile, apart));
+    }
   }
   for (const auto& point : points) {
     const auto& attention = std::get<Attention>(point.query.shape);
