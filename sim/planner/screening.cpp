@@ -36,10 +36,13 @@ Bytes peak_of(const std::vector<StageMemory>& memory) {
 struct RunLengths {
   std::int64_t longer, shorter;  // equal: the whole step
 };
+// The shorter must outlast what the warm-up has saved up for the slowest rank: until that is used up a step grows more slowly than it
+// will. Interleaved chunks save up the most.
 RunLengths run_lengths(const Plan& plan, std::int64_t micro_batches) {
   const std::int64_t p = std::max<std::int64_t>(2, plan.pipeline_parallel);
-  if (micro_batches <= 5 * p) return {micro_batches, micro_batches};
-  return {4 * p, 3 * p};
+  const std::int64_t rounds = plan.schedule == ScheduleKind::interleaved_1f1b ? 6 : 4;
+  if (micro_batches <= (rounds + 1) * p) return {micro_batches, micro_batches};
+  return {rounds * p, (rounds - 1) * p};
 }
 
 }  // namespace

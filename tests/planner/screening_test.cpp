@@ -121,8 +121,8 @@ TEST(Screening, WhatIsSaidOfALayoutDoesNotDependOnTheOthers) {
   EXPECT_GT(compared, 10u);
 }
 
-// On DeepSeek-V3's own cluster. Too long is what may drop the best: within 1 %. Too short only costs a simulation: within 3 % (2.2 % on
-// 26 November 2026), where much communication is exposed and micro-batches differ, which screening does not know.
+// On DeepSeek-V3's own cluster. Too long is what may drop the best: within 1 %. Too short only costs a simulation: within 2 %, most
+// where much communication is exposed and micro-batches differ, which screening does not know.
 TEST(Screening, DeepSeekV3IsToldWellSlow) {
   Scenario s = load_scenario(std::string(TRILLION_SOURCE_DIR) + "/scenarios/deepseek-v3");
   s.search.tensor_parallel = std::vector<std::int64_t>{1, 2};
@@ -131,7 +131,7 @@ TEST(Screening, DeepSeekV3IsToldWellSlow) {
   const Compared c = compare(s, 16);
   EXPECT_GT(c.timed, 40u);
   EXPECT_LE(c.largest_over, 0.01);
-  EXPECT_LE(c.largest_under, 0.03);
+  EXPECT_LE(c.largest_under, 0.02);
 }
 
 }  // namespace
