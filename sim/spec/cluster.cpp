@@ -21,10 +21,11 @@ void check_provenance(const char* prefix, const Provenance& provenance, Problems
 
 void check_gpu(const Gpu& gpu, Problems& p) {
   p.within("gpu.sms", gpu.sms, 1, 1 << 16);
-  p.positive("gpu.peak_bf16", gpu.peak_bf16);
-  p.not_negative("gpu.peak_fp8", gpu.peak_fp8);
-  p.positive("gpu.peak_fp32", gpu.peak_fp32);
-  const bool memory = p.positive("gpu.memory", gpu.memory);
+  constexpr FlopsPerSecond kLeastRate{1e9}, kMostRate{1e18};
+  p.between("gpu.peak_bf16", gpu.peak_bf16, kLeastRate, kMostRate);
+  p.between("gpu.peak_fp8", gpu.peak_fp8, FlopsPerSecond{0}, kMostRate);
+  p.between("gpu.peak_fp32", gpu.peak_fp32, kLeastRate, kMostRate);
+  const bool memory = p.between("gpu.memory", gpu.memory, Bytes{1e6}, Bytes{1e15});
   if (p.positive("gpu.usable_memory", gpu.usable_memory) && memory) {
     // "80 GB" chips carry up to 80 GiB: the installed figure is the larger reading.
     p.require(gpu.usable_memory <= gpu.memory, "gpu.usable_memory",
@@ -32,7 +33,7 @@ void check_gpu(const Gpu& gpu, Problems& p) {
   }
   check_rate("gpu.memory_bandwidth", gpu.memory_bandwidth, p);
   p.positive("gpu.l2_cache", gpu.l2_cache);
-  p.positive("gpu.power_limit", gpu.power_limit);
+  p.between("gpu.power_limit", gpu.power_limit, Watts{1}, Watts{1e5});
   check_rate("gpu.host_bandwidth", gpu.host_bandwidth, p);
   check_provenance("gpu", gpu.provenance, p);
 }
@@ -146,7 +147,7 @@ std::vector<std::string> Cluster::validate() const {
   check_scale_up(*this, some_gpus, p);
   check_scale_out(*this, p);
   if (price) {
-    p.not_negative("price.per_gpu", price->per_gpu);
+    p.between("price.per_gpu", price->per_gpu, UsdPerSecond{0}, UsdPerSecond{1});
     check_provenance("price", price->provenance, p);
   }
   if (power) {

@@ -2,16 +2,14 @@
 // (workload/caching_allocator.h): what the allocator has reserved beyond what is in use.
 //
 //   always     parameters and moments, tensor by tensor; gradients from their first pass to zero_grad, or in DDP's buckets
-//   forward    each operation's output; it stays if the backward pass needs it (it has the size of a tensor that the block saves), else
-//              until the operation after the next has run
-//   backward   a block's extra tensors (Block::transient), what recomputation brings back, each operation's output until two more
-//              have run, weight gradients; then what the block saved goes
-//   FSDP       on streams of their own, as fully_shard has them: the gathered copy of a group of parameters, the copy of its gradients for
-//              the reduction; both until the next one's
+//   passes     what the modules take and drop (workload/torch_tensors.h); a block's output is the next one's input
+//   FSDP       as fully_shard has it: on the gathering stream the shards in BF16 and all that is gathered of them, until the next group's;
+//              of it the parameters one by one; gradients copied together, until the next group's; on the reducing stream what each
+//              reduction leaves, which are the gradients of the shards
 //
 // DDP has one bucket for all gradients in its first step and lays them out anew when that has shown in which order they come
 // (rebuild_buckets), while the old one is still there. Three steps are run and the last one's peaks are read. What is in use at the peak is
-// known better (workload/torch_memory.h); here only the order of sizes matters, and what it leaves unused.
+// said by formula (workload/torch_memory.h), which also knows what a pipeline keeps; from here comes what is left unused.
 #pragma once
 
 #include <cstdint>

@@ -3,9 +3,8 @@
 //
 //   always       parameters and Adam's moments, in the parameters' type; workspaces
 //   activations  what autograd saved in all passes under way; the backward pass lets go of it block by block
-//   gradients    appear block by block on the way back of each stage's first pass, and stay to the end of the step; those that DDP reduces
-//   live in
-//                its buckets, which stay
+//   gradients    appear block by block on the way back of each stage's first pass, and stay to the end of the step; those that DDP
+//                reduces live in its buckets, which stay
 //   FSDP         (zero-3) of parameters and gradients the shard. Layers are groups of their own, embedding and head one together, which
 //                stays gathered (torch.distributed.fsdp.fully_shard), or is gathered anew after the loss (reshards_ends). Going back, in
 //                BF16 this layer's parameters and the next one's; gradients of the layer before while they are reduced, in the type of the

@@ -33,6 +33,9 @@ TEST(Cluster, EveryFigureHasARange) {
   EXPECT_THAT(broken([](Cluster& c) { c.scale_out.layers = 4; }), ElementsAre(StartsWith("scale_out.layers: ")));
   EXPECT_THAT(broken([](Cluster& c) { c.price->per_gpu = UsdPerSecond{-1}; }), ElementsAre(StartsWith("price.per_gpu: ")));
   EXPECT_THAT(broken([](Cluster& c) { c.power->pue = 0.9; }), ElementsAre(StartsWith("power.pue: ")));
+  EXPECT_THAT(broken([](Cluster& c) { c.gpu.memory = Bytes{1e30}; }), ElementsAre(StartsWith("gpu.memory: must be between ")));
+  EXPECT_THAT(broken([](Cluster& c) { c.gpu.power_limit = Watts{1e6}; }), ElementsAre(StartsWith("gpu.power_limit: must be between ")));
+  EXPECT_THAT(broken([](Cluster& c) { c.price->per_gpu = UsdPerSecond{2}; }), ElementsAre(StartsWith("price.per_gpu: must be between ")));
 }
 
 TEST(Cluster, ContradictionsNameBothKeys) {
