@@ -64,19 +64,24 @@ Table ranking() {
                 {"layout", Align::left}});
 }
 
+// "12.0 % more"; from ten times on "55 times as much".
+std::string excess_text(double ratio) {
+  return ratio < 10 ? percent_text(ratio - 1) + " more" : grouped_text(std::llround(ratio)) + " times as much";
+}
+
 // Where nobody keeps the budget or the deadline: who comes closest, and what is missing.
 std::string limits_text(const Scenario& s, const PlanSearch& search, const TextStyle& style) {
   const Ranked& best = search.ranked().front();
   std::string text;
   const Seconds run{best.days * 86400};
   if (s.search.deadline && run > *s.search.deadline) {
-    text += page_paragraph(fmt::format("no layout ends within {}: the closest takes {}, {} more", duration_text(*s.search.deadline),
-                                       duration_text(run), percent_text(run / *s.search.deadline - 1)),
+    text += page_paragraph(fmt::format("no layout ends within {}: the closest takes {}, {}", duration_text(*s.search.deadline),
+                                       duration_text(run), excess_text(run / *s.search.deadline)),
                            style);
   }
   if (s.search.budget && best.usd && *best.usd > *s.search.budget) {
-    text += page_paragraph(fmt::format("no layout costs at most {}: the closest costs {}, {} more", usd_text(*s.search.budget),
-                                       usd_text(*best.usd), percent_text(*best.usd / *s.search.budget - 1)),
+    text += page_paragraph(fmt::format("no layout costs at most {}: the closest costs {}, {}", usd_text(*s.search.budget),
+                                       usd_text(*best.usd), excess_text(*best.usd / *s.search.budget)),
                            style);
   }
   return text;

@@ -59,6 +59,15 @@ TEST(PlanPage, ALimitThatNobodyKeepsIsNamedWithWhatIsMissing) {
   EXPECT_THAT(plan_page(s, {search, 3}, {}), HasSubstr("no layout ends within"));
 }
 
+TEST(PlanPage, FarBeyondALimitIsSaidAsAMultiple) {
+  Scenario s = setting();
+  s.training.tokens = 1e12;
+  s.search.deadline = Seconds{1};
+  PlanSearch search(s, {.keep = 3});
+  run_to_end(search);
+  EXPECT_THAT(plan_page(s, {search, 3}, {}), HasSubstr(" times as much"));
+}
+
 TEST(PlanPage, SizesAreACurve) {
   Scenario s = setting();
   s.search.nodes = std::vector<std::int64_t>{1, 2};
