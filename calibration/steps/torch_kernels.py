@@ -16,6 +16,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from parallel_layers import AllToAll
 from timing import Rows
 
 BF16 = torch.bfloat16
@@ -399,23 +400,6 @@ def expert_parallel_calls():
     for name, (forward, inputs, gradient) in passes.items():
         calls[name] = lambda forward=forward, inputs=inputs, gradient=gradient: torch.autograd.grad(forward(), inputs, gradient)
     return calls
-
-
-class AllToAll(torch.autograd.Function):
-    """As parallel_layers.py has it."""
-
-    @staticmethod
-    def forward(ctx, x, sent, received, group):
-        ctx.sent, ctx.received, ctx.group = sent, received, group
-        out = x.new_empty(sum(received), x.shape[1])
-        dist.all_to_all_single(out, x.contiguous(), received, sent, group=group)
-        return out
-
-    @staticmethod
-    def backward(ctx, gradient):
-        out = gradient.new_empty(sum(ctx.sent), gradient.shape[1])
-        dist.all_to_all_single(out, gradient.contiguous(), ctx.sent, ctx.received, group=ctx.group)
-        return out, None, None, None
 
 
 def host_seconds_of(call):

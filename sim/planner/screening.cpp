@@ -8,6 +8,7 @@
 #include "sim/base/parallel_for.h"
 #include "sim/estimate/steady_step.h"
 #include "sim/planner/kernel_key.h"
+#include "sim/planner/run_lengths.h"
 #include "sim/planner/screening_load.h"
 #include "sim/planner/step_end_time.h"
 #include "sim/workload/block_times.h"
@@ -30,19 +31,6 @@ Bytes peak_of(const std::vector<StageMemory>& memory) {
   Bytes peak;
   for (const StageMemory& m : memory) peak = std::max(peak, m.peak());
   return peak;
-}
-
-// A step of so many micro-batches is run for `whole`, or for two smaller numbers.
-struct RunLengths {
-  std::int64_t longer, shorter;  // equal: the whole step
-};
-// The shorter must outlast what the warm-up has saved up for the slowest rank: until that is used up a step grows more slowly than it
-// will. Interleaved chunks save up the most.
-RunLengths run_lengths(const Plan& plan, std::int64_t micro_batches) {
-  const std::int64_t p = std::max<std::int64_t>(2, plan.pipeline_parallel);
-  const std::int64_t rounds = plan.schedule == ScheduleKind::interleaved_1f1b ? 6 : 4;
-  if (micro_batches <= (rounds + 1) * p) return {micro_batches, micro_batches};
-  return {rounds * p, (rounds - 1) * p};
 }
 
 }  // namespace

@@ -9,18 +9,12 @@
 #include <numeric>
 #include <random>
 
+#include "tests/net/support/deepseek_network.h"
+
 namespace trillion {
 namespace {
 
-Fabric deepseek() {
-  Cluster c;
-  c.nodes = 256;
-  c.gpus_per_node = 8;
-  c.scale_up = {8, BytesPerSecond{160e9}, Seconds{3e-6}, {}};
-  c.scale_out.nics_per_node = 8;
-  c.scale_out.nic_bandwidth = BytesPerSecond{50e9};
-  return Fabric::build(c);
-}
+Fabric deepseek() { return Fabric::build(testing_support::deepseek_network(BytesPerSecond{160e9})); }
 
 // 64 GPUs, 4032 transfers, no two of the same size.
 void run_64(benchmark::State& state, const std::function<double(std::int64_t)>& bytes) {

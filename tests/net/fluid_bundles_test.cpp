@@ -4,19 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/net/support/bundled_flows.h"
+
 namespace trillion::fluid_bundles_test {
 namespace {
 
+using namespace testing_support;
 using testing::ElementsAre;
-
-// Two flows over NVLinks 0 and 1 of 30 into one NIC (2) of 10, and one that stays on NVLink 0.
-FluidProblem two_senders() {
-  FluidProblem p;
-  p.capacities = {30, 30, 10};
-  const auto path = [&](std::vector<FluidProblem::Use> uses) { return p.add_path(uses); };
-  p.flows = {{path({{0, 1}, {2, 1}}), 40}, {path({{1, 1}, {2, 1}}), 20}, {path({{0, 1}}), 100}};
-  return p;
-}
 
 std::vector<std::uint32_t> live_numbers(const FluidBundles& state) {
   std::vector<std::uint32_t> numbers;
@@ -28,14 +22,6 @@ double weight_on(const FluidBundles& state, std::uint32_t live) {
   double sum = 0;
   for (std::uint32_t c = state.live[live].first; c < state.live[live].end; ++c) sum += state.crossings[c].weight;
   return sum;
-}
-
-// Bundle b moves at rates[b], held by its first link.
-void set_rates(FluidBundles& state, const std::vector<double>& rates) {
-  for (std::uint32_t b = 0; b < rates.size(); ++b) {
-    state.holders[b] = state.uses_of(b).front().link;
-    state.levels[state.holders[b]] = rates[b];
-  }
 }
 
 TEST(FluidBundles, FlowsThatOnlyANarrowLinkHoldsBackAreOne) {

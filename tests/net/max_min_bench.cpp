@@ -7,6 +7,8 @@
 #include "sim/net/fabric.h"
 #include "sim/net/max_min.h"
 
+#include "tests/net/support/deepseek_network.h"
+
 namespace trillion {
 namespace {
 
@@ -39,15 +41,7 @@ BENCHMARK(BM_Solve)
     ->Args({1024, 512, 0})
     ->Args({16384, 4096, 0});
 
-Cluster deepseek() {
-  Cluster c;
-  c.nodes = 256;
-  c.gpus_per_node = 8;
-  c.scale_up = {8, BytesPerSecond{400e9}, Seconds{3e-6}, {}};
-  c.scale_out.nics_per_node = 8;
-  c.scale_out.nic_bandwidth = BytesPerSecond{50e9};
-  return c;
-}
+Cluster deepseek() { return testing_support::deepseek_network(BytesPerSecond{400e9}); }
 
 void BM_BuildFabric(benchmark::State& state) {
   const Cluster cluster = deepseek();

@@ -43,6 +43,14 @@ struct BlockSetting {
   std::int64_t micro_batches = 1;
 };
 
+// All BF16, as a PyTorch stack runs it.
+inline BlockContext torch_context(BlockSetting& setting, Framework framework = Framework::torch_eager) {
+  setting.training.optimizer_state = {0, 2, 2, 2};
+  BlockContext c = setting.context();
+  c.framework = framework;
+  return c;
+}
+
 // DeepSeek-V3 as it trains in FP8, a token on 3.1 other nodes.
 inline BlockSetting deepseek_v3(std::int64_t expert_parallel) {
   BlockSetting setting(shipped_model("deepseek-v3"));

@@ -7,6 +7,7 @@
 #include "sim/moe/placement.h"
 #include "sim/net/fluid.h"
 #include "tests/moe/support/routed_models.h"
+#include "tests/net/support/deepseek_network.h"
 
 namespace {
 
@@ -19,13 +20,7 @@ void BM_DrawnDispatchAsFlows(benchmark::State& state) {
   for (std::int64_t r = 0; r < 64; ++r) gate.route({r % 16, r * 4096, 4096}, Random(seed, 2), choices[static_cast<std::size_t>(r)]);
   const Traffic traffic = dispatch(choices, contiguous_placement(256, 64), kEp64);
 
-  Cluster c;
-  c.nodes = 256;
-  c.gpus_per_node = 8;
-  c.scale_up = {8, BytesPerSecond{160e9}, Seconds{3e-6}, {}};
-  c.scale_out.nics_per_node = 8;
-  c.scale_out.nic_bandwidth = BytesPerSecond{50e9};
-  const Fabric fabric = Fabric::build(c);
+  const Fabric fabric = Fabric::build(testing_support::deepseek_network(BytesPerSecond{160e9}));
   const double bytes_per_copy = dispatch_payload(7168, 8, true).total();
   std::vector<Transfer> transfers;
   for (std::int64_t a = 0; a < 64; ++a) {

@@ -23,11 +23,8 @@ struct Modules {
   TensorTape tape;
 
   BlockContext context(std::vector<UnfusedPart> unfused = {}, Framework framework = Framework::torch_eager) {
-    setting.training.optimizer_state = {0, 2, 2, 2};
-    BlockContext c = setting.context();
-    c.framework = framework;
-    c.unfused = std::move(unfused);
-    return c;
+    setting.unfused = std::move(unfused);
+    return torch_context(setting, framework);
   }
 };
 
