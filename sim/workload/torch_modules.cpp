@@ -88,14 +88,18 @@ TorchModules::Tensor TorchModules::linear(Tensor x, double tokens, double in, do
     if (!t_.compiled) tape_.drop(input);
     return y;
   }
+  const bool again = t_.compiled && last;  // its operand, the activation's output, is computed again on the way back
   const bool fp8 = t_.s.fp8() && tokens * in > 0;
   const Tensor quantised = fp8 ? tape_.take(tokens * in) : TensorTape::kNone;
   const Tensor y = tape_.take_kept(2 * tokens * out, kept);
+  std::vector<double> operands;
+  if (again) operands.push_back(2 * tokens * in);
+  if (fp8) operands.insert(operands.end(), {tokens * out, tokens * in, weights});
   tape_.add({y,
              {{.bytes = 2 * weights, .parameter = weight}, {.of = x, .bytes = 2 * tokens * in}},
-             {x},
+             again ? std::vector<Tensor>{} : std::vector{x},
              0,
-             fp8 ? std::vector<double>{tokens * out, tokens * in, weights} : std::vector<double>{}});
+             std::move(operands)});
   if (fp8) tape_.drop(quantised);
   return y;
 }
