@@ -12,6 +12,7 @@
 #include "calibration/fit/curve_points.h"
 #include "calibration/fit/figures.h"
 #include "calibration/fit/fit_power.h"
+#include "calibration/fit/fit_spread.h"
 #include "calibration/fit/gemm_correction.h"
 #include "calibration/fit/least_squares.h"
 #include "calibration/fit/level.h"
@@ -289,6 +290,7 @@ FitReport fit(const std::vector<RawFile>& as_read) {
   calibration.power = fit_power(files);
   calibration.stack = assumed_stack();
   apply_measured_figures(files, subject.chip, calibration.stack, report.notes);
+  if (const auto spread = fit_spread(files, report.notes)) calibration.stack.chip_spread = *spread;
   apply_facts(subject.facts, calibration.stack);
 
   SortedPoints sorted = sort_points(files, subject.chip);

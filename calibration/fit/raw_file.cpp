@@ -78,7 +78,6 @@ std::string set_aside(const JsonLine& line) {
   if (line.find("unsupported") != nullptr) return "the machine declined the shape";
   if (number_member(line, "imbalance", 1) != 1) return "uneven all-to-all (the balanced curve is fitted)";
   const std::string op = text_member(line, "op");
-  if (op == "survey") return "a survey of the machine's GPUs";
   const auto known = [](const auto& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   const std::string kernel = text_member(line, "kernel"), kind = text_member(line, "kind");
   if (op == "memory_bound" && !known(kMemoryKernelNames, kernel)) return "memory-bound kernel '" + kernel + "' is not one that is modelled";
@@ -90,7 +89,7 @@ std::string set_aside(const JsonLine& line) {
 
 void read_row(const JsonLine& line, RawFile& file, Unused& unused) {
   const std::string op = text_member(line, "op");
-  if (op == "launch" || op == "host_copy" || op == "interference" || op == "power" || op == "sequence") {
+  if (op == "launch" || op == "host_copy" || op == "interference" || op == "power" || op == "sequence" || op == "survey") {
     file.others.push_back(line);
     return;
   }

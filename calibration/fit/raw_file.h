@@ -43,7 +43,7 @@ struct RawFile {
   double power_limit_w = 0, clock_max_mhz = 0;  // of the chip; 0 where the format does not say
   Nvls nvls = Nvls::disabled;                   // of the collectives: the header's "nvls"; left out: disabled
   std::vector<RawRow> rows;
-  std::vector<JsonLine> others;    // rows that are no shape: "launch", "host_copy", "interference", "power"
+  std::vector<JsonLine> others;    // rows that are no shape: "launch", "host_copy", "interference", "power", "sequence", "survey"
   std::optional<Facts> facts;      // of a facts.yaml
   bool borrowed = false;           // measured on other silicon that Facts::borrow names as the same
   std::vector<std::string> notes;  // "12 rows: unsupported"

@@ -1,9 +1,11 @@
 // survey.jsonl: every visible GPU of this node on one heavy product and one large copy, outliers named.
 //
-// One slow GPU paces a whole job, and calibrating on it would mislead: run this first. A GPU is named when it is 5 % below
-// the median of its node, or throttled to below 90 % of the median clock. Exit code 0 even then: naming is the job.
+// One slow GPU paces a whole job, and calibrating on it would mislead: run this first. Rows of eight chips and more also tell how unlike
+// they are (calibration/fit/fit_spread.h). A GPU is named when it is 5 % below the median of its node, or throttled to below 90 % of the
+// median clock. Exit code 0 even then: naming is the job.
 #include <cmath>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 #include "bench.h"
@@ -20,6 +22,19 @@ struct Found {
   int device;
   double flops_per_s, bytes_per_s, clock_mhz;
 };
+
+// The head of the UUID: enough to know a chip again, in another file or machine.
+std::string chip_name(int device) {
+  cudaDeviceProp properties;
+  PROBE_CUDA(cudaGetDeviceProperties(&properties, device));
+  std::string name;
+  for (int i = 0; i < 4; ++i) {
+    char byte[3];
+    std::snprintf(byte, sizeof byte, "%02x", static_cast<unsigned char>(properties.uuid.bytes[i]));
+    name += byte;
+  }
+  return name;
+}
 
 Found look_at(int device, Row& row) {
   PROBE_CUDA(cudaSetDevice(device));
@@ -50,6 +65,7 @@ void body(Session& session) {
   for (int device = 0; device < count; ++device) {
     Row shape;
     shape.text("op", "survey").number("device", device);
+    if (!session.listing()) shape.text("chip", chip_name(device));
     session.point(shape, [&] {
       Row row;
       all.push_back(look_at(device, row));
