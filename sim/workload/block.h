@@ -88,6 +88,7 @@ struct Block {
   std::vector<SavedTensor> saved;
   // PyTorch: what the backward pass holds at its largest moment beside what was saved.
   Bytes transient;
+  Bytes kept_to_the_end;  // of what was saved, what goes only after the last backward pass of all (workload/torch_tensors.h)
   BlockParameters parameters;
   std::array<BlockParameters, kModuleCount> parameters_of{};  // the same by module
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "sim/workload/lower.h"
+#include "sim/workload/torch.h"
+#include "sim/workload/torch_tensors.h"
 
 namespace trillion {
 
@@ -46,6 +48,15 @@ Bytes restored_bytes(const ModuleBytes& all, const ModuleBytes& saved, bool at_o
   return at_once ? together : largest;
 }
 
+// Of one compiled graph each buffer's life is known.
+void take_from_graph(Block& b, const BlockContext& c) {
+  const double message = Sizes(c).residual().value() * (c.autocast() ? 2 : 1);
+  const BackwardBytes bytes = backward_bytes(torch_tensors(b.kind, c, c.routing.rank_load_max_over_mean),
+                                             b.kind == BlockKind::embedding ? 0 : message, b.kind == BlockKind::head ? 0 : message);
+  b.transient = Bytes{bytes.largest};
+  b.kept_to_the_end = Bytes{bytes.left};
+}
+
 }  // namespace
 
 BlockMemory::BlockMemory(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing)
@@ -59,6 +70,7 @@ const BlockMemory::Of& BlockMemory::of(BlockKind kind) {
   const BlockContext& c = context_;
   made.emplace();
   made->block = make_block(kind, c);
+  if (is_one_graph(c)) take_from_graph(made->block, c);
   made->saved = saved_by_module(made->block, c.routing);
   if (!c.plan.recompute.empty()) {
     const bool whole_layers = c.plan.recomputes(RecomputeModule::layer);

@@ -9,12 +9,20 @@
 
 namespace trillion {
 
-TensorTape::TensorTape() : references_{1, 1}, bytes_{0, 0} {}
+TensorTape::TensorTape(Code code) : code_(code), references_{1, 1}, bytes_{0, 0}, place_{kInput, kOutputGradient} {}
 
 TensorTape::Tensor TensorTape::fresh() {
   references_.push_back(1);
   bytes_.push_back(0);
-  return static_cast<Tensor>(references_.size()) - 1;
+  place_.push_back(static_cast<Tensor>(references_.size()) - 1);
+  return place_.back();
+}
+
+TensorTape::Tensor TensorTape::over(Tensor tensor) {
+  const Tensor there = place(tensor), other = fresh();
+  place_.back() = there;
+  hold(there);
+  return other;
 }
 
 TensorTape::Tensor TensorTape::take(double bytes) {
@@ -38,7 +46,8 @@ TensorTape::Tensor TensorTape::take_kept(double bytes, bool kept) {
   return tensor;
 }
 
-void TensorTape::drop(Tensor tensor) {
+void TensorTape::drop(Tensor of) {
+  const Tensor tensor = place(of);
   std::int32_t& references = references_[static_cast<std::size_t>(tensor)];
   CHECK(references > 0);
   const bool there = tensor <= kOutputGradient || bytes_[static_cast<std::size_t>(tensor)] > 0;
@@ -76,45 +85,65 @@ void TensorTape::stop_early() {
 }
 
 void TensorTape::accumulate(GradientOf& gradients, Tensor of, Tensor gradient, bool in_place) {
-  const auto [place, first] = gradients.try_emplace(of, gradient);
-  if (first) return;
+  std::vector<Tensor>& there = gradients[of];
+  if (there.empty() || (code_ == Code::graph && !in_place)) {
+    there.push_back(gradient);
+    return;
+  }
   if (in_place) return drop(gradient);
-  const Tensor sum = take(static_cast<double>(bytes_[static_cast<std::size_t>(gradient)]));
-  drop(place->second);
+  const Tensor sum = take(static_cast<double>(bytes_[static_cast<std::size_t>(place(gradient))]));
+  drop(there.front());
   drop(gradient);
-  place->second = sum;
+  there.front() = sum;
+}
+
+void TensorTape::run_backward(const Node& node, GradientOf& gradients) {
+  const auto drop_all = [&](const std::vector<Tensor>& tensors) {
+    for (const Tensor tensor : tensors) drop(tensor);
+  };
+  const auto found = gradients.find(node.result);
+  if (found == gradients.end()) return drop_all(node.saved);
+  const std::vector<Tensor> incoming = found->second;
+  std::vector<Tensor> operands;
+  for (const double bytes : node.operands) operands.push_back(take(bytes));
+  bool saved = true;
+  std::vector<std::pair<const Gradient*, Tensor>> made;
+  for (const Gradient& g : node.gradients) {
+    if (g.parameter >= 0) {
+      note({Event::Kind::parameter_gradient, fresh(), std::max<std::int64_t>(1, std::llround(g.bytes)), g.parameter});
+      if (code_ == Code::graph && node.weight_reads_saved && std::exchange(saved, false)) drop_all(node.saved);
+    } else if (g.over != kNone) {
+      made.emplace_back(&g, over(g.over));
+    } else if (g.bytes == 0) {
+      for (const Tensor tensor : incoming) {
+        hold(tensor);
+        made.emplace_back(&g, tensor);
+      }
+    } else if (code_ == Code::eager || !g.in_place || !gradients.contains(g.of)) {
+      made.emplace_back(&g, take(g.bytes));
+    }
+  }
+  if (node.workspace > 0) drop(take(node.workspace));
+  drop_all(operands);
+  drop_all(incoming);
+  if (saved) drop_all(node.saved);
+  for (const auto& [g, tensor] : made) accumulate(gradients, g->of, tensor, g->in_place);
 }
 
 TensorTape::Tensor TensorTape::run_backward(Tensor result) {
   CHECK(backwards_);
-  GradientOf gradients{{result, kOutputGradient}};
+  GradientOf gradients{{result, {kOutputGradient}}};
   for (const Node& node : std::views::reverse(std::exchange(nodes_, {}))) {
     if (node.model_ends) note({Event::Kind::model_ends, kNone, 0, -1});
-    const auto found = gradients.find(node.result);
-    if (found != gradients.end()) {
-      const Tensor incoming = found->second;
-      std::vector<Tensor> operands;
-      for (const double bytes : node.operands) operands.push_back(take(bytes));
-      std::vector<std::pair<const Gradient*, Tensor>> made;
-      for (const Gradient& g : node.gradients) {
-        if (g.parameter >= 0) {
-          note({Event::Kind::parameter_gradient, fresh(), std::max<std::int64_t>(1, std::llround(g.bytes)), g.parameter});
-          continue;
-        }
-        if (g.bytes == 0) hold(incoming);
-        made.emplace_back(&g, g.bytes > 0 ? take(g.bytes) : incoming);
-      }
-      if (node.workspace > 0) drop(take(node.workspace));
-      for (const Tensor tensor : operands) drop(tensor);
-      drop(incoming);
-      for (const Tensor tensor : node.saved) drop(tensor);
-      for (const auto& [g, tensor] : made) accumulate(gradients, g->of, tensor, g->in_place);
-    } else {
-      for (const Tensor tensor : node.saved) drop(tensor);
-    }
+    run_backward(node, gradients);
   }
   const auto input = gradients.find(kInput);
-  return input == gradients.end() ? kNone : input->second;
+  if (input == gradients.end()) return kNone;
+  const std::vector<Tensor>& parts = input->second;
+  if (parts.size() == 1) return place(parts.front());
+  const Tensor sum = take(static_cast<double>(bytes_[static_cast<std::size_t>(place(parts.back()))]));
+  for (const Tensor part : parts) drop(part);
+  return sum;
 }
 
 }  // namespace trillion

@@ -6,11 +6,22 @@
 //
 // torch.compile keeps the products and fuses what lies between them, so that its kernels are those of the fused stacks
 // (workload/passes.h) with separate projections and BF16 weight gradients.
+//
+// What torch.compile(model) makes of the model as a whole: one graph forward and one backward, the loss in it, unless
+//
+//   the loss is left apart  (cross_entropy) layers are compiled one by one
+//   fully_shard             the same, but the loss may be compiled, a function of its own
+//   experts are routed      their count of tokens by expert (torch.bincount) depends on values and breaks the graph; a break within the
+//                           loop over the layers leaves the model's own Python to the interpreter (torch._dynamo skips such a frame):
+//                           layers are compiled, in pieces, but embedding, output projection and loss run eagerly
 #pragma once
 
 #include "sim/workload/passes.h"
 
 namespace trillion {
+
+bool is_one_graph(const BlockContext& context);
+bool is_loss_compiled(const BlockContext& context);
 
 Passes torch_attention(const BlockContext& context);
 Passes torch_feed_forward(const BlockContext& context);

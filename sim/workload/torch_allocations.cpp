@@ -59,6 +59,11 @@ class Steps {
     double parameters = 0;
   };
   using GroupKey = std::pair<std::int32_t, std::int32_t>;  // stage and place of a layer
+  struct Returned {
+    double bytes = 0;
+    GroupKey key;
+    Handle made;
+  };
   static constexpr GroupKey kEnds{-1, -1};
 
   double parameter_bytes() const { return wide_ ? 4 : 2; }
@@ -133,6 +138,10 @@ class Steps {
         passed_on = backward(*blocks[i], key(p.stage, i), running[i]);
       }
       allocator_.free(passed_on);
+      for (Tensors& left : running) {
+        for (const auto& [tensor, handle] : left) allocator_.free(handle);
+      }
+      hand_out();
       passes_.erase({p.stage, p.micro_batch});
       reached_.insert(p.stage);
     }
@@ -153,6 +162,7 @@ class Steps {
   Handle backward(const Block& b, GroupKey key, Tensors& there) {
     if (b.kind != BlockKind::head) gather(key);
     play(tensors(b).backward, key, there, false);
+    if (!sizes_.one_graph) hand_out();
     if (sharded_ && !keeps_gathered_ && key != kEnds) reduce(groups_[key]);
     const TensorTape::Tensor gradient = tensors(b).input_gradient;
     return gradient == TensorTape::kNone ? take(1) : there.extract(gradient).mapped();
@@ -175,9 +185,17 @@ class Steps {
     }
   }
 
-  // It becomes the parameter's gradient, or is added to the one that is there, in DDP's bucket.
+  // A compiled function hands out its gradients when it ends.
   void parameter_gradient(double bytes, GroupKey key) {
-    const Handle made = take(bytes);
+    returned_.push_back({bytes, key, take(bytes)});
+    if (!sizes_.compiled) hand_out();
+  }
+  void hand_out() {
+    for (const Returned& r : std::exchange(returned_, {})) parameter_gradient(r.bytes, r.key, r.made);
+  }
+
+  // It becomes the parameter's gradient, or is added to the one that is there, in DDP's bucket.
+  void parameter_gradient(double bytes, GroupKey key, Handle made) {
     if (keeps_gathered_) {
       if (!adds_up_) groups_[key].gradients.push_back(take(bytes / 2 * std::max(2.0, reduced_bytes())));
       allocator_.free(made);
@@ -263,6 +281,7 @@ class Steps {
   bool wide_, sharded_, keeps_gathered_;
   bool adds_up_ = false;  // the stage under way has gradients of this step
   std::map<BlockKind, BlockTensors> tensors_;
+  std::vector<Returned> returned_;
   Held buckets_, old_buckets_, gradients_, gradient_shards_;
   std::map<GroupKey, Group> groups_;
   std::optional<Handle> gathered_, reduced_;

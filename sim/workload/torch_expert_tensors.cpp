@@ -68,11 +68,13 @@ TorchModules::Tensor torch_expert_tensors(TorchModules& m, Tensor x, double load
     out = moved(m, by_sender, 2 * copies * hidden, 2 * rows * hidden, 0);
     tape.drop(by_sender);
   }
+  // index_add saves its source for the shape that its gradient takes; where shapes are known, AOTAutograd keeps the zeros instead, as the
+  // ones that the rows' gradients will be added to.
   const Tensor weighted = tape.take(2 * copies * hidden);
   tape.add({weighted, {{.of = out, .bytes = 2 * copies * hidden}, {.of = chosen, .bytes = 4 * copies}}, {out, order}, 2 * copies * hidden});
   tape.drop(out);
   const Tensor zeros = tape.take(2 * t.residual), result = tape.take(2 * t.residual);
-  tape.add({result, {{.of = weighted, .bytes = 2 * copies * hidden}}, {weighted, token}});
+  tape.add({result, {{.of = weighted, .bytes = 2 * copies * hidden}}, {t.compiled ? zeros : weighted, token}});
   m.drop({zeros, weighted, chosen, order, token});
   if (moe.shared_intermediate_size == 0) return result;
   const Tensor shared = m.feed_forward(x, static_cast<double>(moe.shared_intermediate_size / t.s.tensor));

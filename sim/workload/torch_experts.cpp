@@ -168,8 +168,9 @@ Passes torch_experts(const BlockContext& c) {
   }
   p.saved.push_back({"expert inputs", Bytes{2 * wide_rows}, LoadScale::rank_load});
   p.saved.insert(p.saved.end(), activation.saved.begin(), activation.saved.end());
-  // Before and after the routing weight: index_add keeps its source for the shape that its gradient takes.
-  p.saved.push_back({"expert outputs", Bytes{4 * wide_rows}, LoadScale::rank_load});
+  // Before and after the routing weight: index_add keeps its source for the shape that its gradient takes, compiled its zeros.
+  p.saved.push_back({"expert outputs", Bytes{(t.compiled ? 2 : 4) * wide_rows}, LoadScale::rank_load});
+  if (t.compiled) p.saved.push_back({"zeros under the experts' sum", Bytes{2 * t.residual}});
 
   if (moe.shared_intermediate_size > 0) {
     Passes shared;

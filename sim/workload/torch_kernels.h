@@ -14,7 +14,10 @@ struct TorchSizes {
   double residual = 0;    // values of the residual stream
   double wide = 2;        // bytes of one: 4 under autocast, whose embedding and norms are FP32
   double first_read = 2;  // bytes of a rotation's input
-  bool compiled = false;
+  bool compiled = false, one_graph = false;
+  // A compiled graph keeps what a weight's gradient reads, rather than compute it again in a kernel of its own (min_cut_rematerialization_
+  // partition's ban_if_materialized_backward); under checkpointing the policy decides.
+  bool drops_activations = false;
   bool norm_written_out = false, complex_rotation = false;  // workload/torch_written_out.h
   double micro_batches = 1;
 };

@@ -65,11 +65,20 @@ void add_entry_backward(Operations& ops, const TorchSizes& t, const std::string&
 
 }  // namespace
 
+bool is_one_graph(const BlockContext& c) { return is_loss_compiled(c) && c.plan.sharding != Sharding::zero_3; }
+
+bool is_loss_compiled(const BlockContext& c) {
+  return c.framework == Framework::torch_compiled && !c.runs_apart(UnfusedPart::cross_entropy) &&
+         (c.plan.sharding == Sharding::zero_3 || !c.model.moe);
+}
+
 TorchSizes::TorchSizes(const BlockContext& c)
     : s(c),
       residual(static_cast<double>(s.residual_tokens) * static_cast<double>(s.hidden)),
       wide(c.autocast() ? 4 : 2),
       compiled(c.framework == Framework::torch_compiled),
+      one_graph(is_one_graph(c)),
+      drops_activations(compiled && c.plan.recomputes(RecomputeModule::products)),
       norm_written_out(!compiled && c.runs_apart(UnfusedPart::rms_norm) && c.model.normalisation == Normalisation::rms_norm),
       complex_rotation(c.runs_apart(UnfusedPart::rotation)),
       micro_batches(static_cast<double>(c.micro_batches)) {}
@@ -280,15 +289,14 @@ void add_torch_activation(Passes& p, const TorchSizes& t, const TorchActivation&
   const auto save = [&](const char* label) { p.saved.push_back({a.name + " " + label, Bytes{2 * values}, a.scale}); };
   save("activation input");
   if (a.gated) save("up projection");
+  if (!t.drops_activations) save("activation output");
   if (t.compiled) {
-    // The output is computed again on the way back, as the down projection's operand.
-    const double up = a.gated ? 2 : 1;
+    const double up = a.gated ? 2 : 1, again = t.drops_activations ? 2 : 0;
     p.forward.push_back(kernel("activation", a.gated ? MemoryKernel::swiglu : MemoryKernel::gelu, 2 * up, 2));
     p.backward.push_back(
-        kernel("activation backward", a.gated ? MemoryKernel::swiglu_backward : MemoryKernel::gelu_backward, 2 * up + 2, 2 * up + 2));
+        kernel("activation backward", a.gated ? MemoryKernel::swiglu_backward : MemoryKernel::gelu_backward, 2 * up + 2, 2 * up + again));
     return;
   }
-  save("activation output");
   p.forward.push_back(kernel("activation", MemoryKernel::torch_silu, 2, 2));
   if (a.gated) {
     p.forward.push_back(kernel("gate product", MemoryKernel::torch_mul, 4, 2));
@@ -332,8 +340,7 @@ Passes torch_embedding(const BlockContext& c) {
   p.forward.push_back(look_up);
   p.weight.push_back(backward);
   const bool tied = c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1;
-  // Compiled code adds the rows up in FP32; a tied table's gradient meets the head's, and their sum is a third tensor.
-  p.transient = Bytes{(t.compiled ? (tied ? 6.0 : 4.0) : tied || t.micro_batches > 1 ? t.wide : 0.0) * table};
+  p.transient = Bytes{(tied || t.micro_batches > 1 ? t.wide : 0.0) * table};  // in one graph: workload/block_memory.cpp
   const double meetings = tied ? 1 : 1 - 1 / t.micro_batches;
   if (meetings > 0) {
     p.weight.push_back(
@@ -344,21 +351,20 @@ Passes torch_embedding(const BlockContext& c) {
 
 namespace {
 
-// Bytes a logit that the loss's backward pass holds beside what is saved. Compiled: the logits' gradients. Else those of the
+// Bytes a logit that the loss's backward pass holds beside what is saved. Compiled on its own: the logits' gradients. Else those of the
 // log-probabilities and of the FP32 logits. Over several ranks: a softmax that becomes its gradient in place, and that in BF16
 // (calibration/steps/parallel_layers.py); not so DTensor's loss_parallel, whose (one_hot + exp(x)) * gradient holds three tensors in FP32
 // (torch/distributed/tensor/parallel/loss.py, _nll_loss_and_log_softmax_backward).
-double loss_transient_bytes(const BlockContext& c, bool compiled) {
-  if (compiled) return 2;
-  if (c.plan.tensor_parallel == 1) return 8;
-  return c.runs_apart(UnfusedPart::cross_entropy) ? 12 : 2;
+double loss_transient_bytes(const BlockContext& c) {
+  if (is_loss_compiled(c)) return 2;
+  return c.plan.tensor_parallel == 1 ? 8 : c.runs_apart(UnfusedPart::cross_entropy) ? 12 : 2;
 }
 
 }  // namespace
 
 Passes torch_head(const BlockContext& c) {
   const TorchSizes t(c);
-  const bool compiled_loss = t.compiled && !c.runs_apart(UnfusedPart::cross_entropy);  // or only the layers are compiled
+  const bool compiled = is_loss_compiled(c);
   const double logits = static_cast<double>(t.s.tokens) * static_cast<double>(t.s.vocabulary);
   Passes norm, entry, projection;
   add_torch_norm(norm, t, "final norm", 1);
@@ -371,7 +377,7 @@ Passes torch_head(const BlockContext& c) {
   append(p.forward, norm.forward);
   append(p.forward, entry.forward);
   append(p.forward, projection.forward);
-  if (compiled_loss) {
+  if (compiled) {
     p.forward.push_back(loss("cross entropy", MemoryKernel::cross_entropy, 2, 0));
     p.backward.push_back(loss("cross entropy backward", MemoryKernel::cross_entropy_backward, 2, 2));
   } else {
@@ -384,10 +390,10 @@ Passes torch_head(const BlockContext& c) {
   append(p.backward, entry_back.after);
   append(p.backward, norm.backward);
   append(p.weight, projection.weight);
-  p.transient = Bytes{loss_transient_bytes(c, compiled_loss) * logits};
+  if (!t.one_graph) p.transient = Bytes{loss_transient_bytes(c) * logits};
   p.saved = norm.saved;
   p.saved.insert(p.saved.end(), projection.saved.begin(), projection.saved.end());
-  p.saved.push_back({compiled_loss ? "logits" : "log-probabilities", Bytes{(compiled_loss ? 2 : 4) * logits}});
+  p.saved.push_back({compiled ? "logits" : "log-probabilities", Bytes{(compiled ? 2 : 4) * logits}});
   return p;
 }
 

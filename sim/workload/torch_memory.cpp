@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sim/workload/step_end.h"
+#include "sim/workload/torch.h"
 
 namespace trillion {
 
@@ -83,21 +84,23 @@ StageMemory torch_memory(const TorchRank& rank, const BlockContext& c, Bytes wor
     const Bytes before = each * rank.with_gradients;
     // Passes that do not reduce (no_sync) leave gradients of their own beside the buckets.
     const double elsewhere = c.micro_batches > 1 ? 1 : 1 - bucketed;
-    return bucketed * (each * fsdp.whole()) + elsewhere * std::max(before, written);
+    // One graph hands out its gradients when all are there.
+    const Bytes beside = is_one_graph(c) ? before + written : std::max(before, written);
+    return bucketed * (each * fsdp.whole()) + elsewhere * beside;
   };
   double ends = 0;  // whose gradients are there
   for (std::size_t i = rank.blocks.size(); i-- > 0;) {
     const Block& b = *rank.blocks[i];
     const Bytes waiting = fsdp.sharded() && !fsdp.whole_step() ? Bytes{2 * ends} : Bytes{};
     moment(fsdp.gathered(i), gradients(), held, b.transient + fsdp.being_reduced(i) + waiting);
-    held -= std::min(held, saved_bytes(b, c.routing));
+    held -= std::min(held, saved_bytes(b, c.routing) - b.kept_to_the_end);
     written += each * b.parameters.total();
     if (!is_layer(b.kind)) ends += b.parameters.total();
     if (fsdp.sharded() && is_layer(b.kind)) {
       moment(fsdp.gathered(i), gradients(), held, fsdp.complete(b.parameters.total()) + waiting);
     } else if (fsdp.sharded() && i == 0) {
       moment(fsdp.gathered(i), gradients(), held, fsdp.complete(ends));
-    } else if (i == 0) {
+    } else if (i == 0 && !is_one_graph(c)) {
       // The last block's own gradients are there before its transient is gone.
       moment({}, gradients(), held, b.transient);
     }

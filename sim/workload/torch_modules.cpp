@@ -83,30 +83,33 @@ TorchModules::Tensor TorchModules::linear(Tensor x, double tokens, double in, do
     tape_.add({narrow, {{.bytes = 4 * weights, .parameter = weight}}});
     if (!t_.compiled) tape_.add({input, {{.of = x, .bytes = 4 * tokens * in}}});
     const Tensor y = tape_.take(2 * tokens * out);
-    tape_.add({y, {{.of = narrow, .bytes = 2 * weights}, {.of = input, .bytes = 2 * tokens * in}}, {input, narrow}});
+    tape_.add({.result = y,
+               .gradients = {{.of = narrow, .bytes = 2 * weights}, {.of = input, .bytes = 2 * tokens * in}},
+               .saved = {input, narrow}});
     tape_.drop(narrow);
     if (!t_.compiled) tape_.drop(input);
     return y;
   }
-  const bool again = t_.compiled && last;  // its operand, the activation's output, is computed again on the way back
+  // Where the policy keeps products alone the activation's output is computed again on the way back.
+  const bool again = t_.drops_activations && last && keeps_products_;
   const bool fp8 = t_.s.fp8() && tokens * in > 0;
   const Tensor quantised = fp8 ? tape_.take(tokens * in) : TensorTape::kNone;
   const Tensor y = tape_.take_kept(2 * tokens * out, kept);
   std::vector<double> operands;
   if (again) operands.push_back(2 * tokens * in);
   if (fp8) operands.insert(operands.end(), {tokens * out, tokens * in, weights});
-  tape_.add({y,
-             {{.bytes = 2 * weights, .parameter = weight}, {.of = x, .bytes = 2 * tokens * in}},
-             again ? std::vector<Tensor>{} : std::vector{x},
-             0,
-             std::move(operands)});
+  tape_.add({.result = y,
+             .gradients = {{.bytes = 2 * weights, .parameter = weight}, {.of = x, .bytes = 2 * tokens * in}},
+             .saved = again ? std::vector<Tensor>{} : std::vector{x},
+             .operands = std::move(operands),
+             .weight_reads_saved = true});
   if (fp8) tape_.drop(quantised);
   return y;
 }
 
-// Where the residual's addition is in the next norm's kernel its sum is written all the same.
+// Where the residual's addition is in the next norm's kernel its sum is written all the same: where `f` lies.
 TorchModules::Tensor TorchModules::residual(Tensor x, Tensor f) {
-  const Tensor sum = tape_.take(t_.wide * t_.residual);
+  const Tensor sum = t_.compiled && t_.wide == 2 ? tape_.over(f) : tape_.take(t_.wide * t_.residual);
   tape_.add({sum, {{.of = x}, {.of = f}}});
   return sum;
 }
@@ -116,9 +119,9 @@ TorchModules::Tensor TorchModules::activation(Tensor gate, Tensor up, double val
   if (t_.compiled) {
     const Tensor y = tape_.take(2 * values);
     if (gated) {
-      tape_.add({y, {{.of = gate, .bytes = 2 * values}, {.of = up, .bytes = 2 * values}}, {gate, up}});
+      tape_.add({y, {{.of = gate, .bytes = 2 * values}, {.of = up, .over = up}}, {gate, up}});
     } else {
-      tape_.add({y, {{.of = gate, .bytes = 2 * values}}, {gate}});
+      tape_.add({y, {{.of = gate, .over = gate}}, {gate}});
     }
     return y;
   }

@@ -33,7 +33,7 @@ class TorchModules {
   Tensor linear(Tensor x, double tokens, double in, double out, bool last = false);
   Tensor residual(Tensor x, Tensor f);
   Tensor feed_forward(Tensor x, double width);
-  // silu(gate) * up, or an activation of `gate` alone (up: kNone). Compiled code computes it again on the way back.
+  // silu(gate) * up, or an activation of `gate` alone (up: kNone).
   Tensor activation(Tensor gate, Tensor up, double values);
   Tensor attention(Tensor x);
 

@@ -1,5 +1,8 @@
 #include "sim/workload/torch_tensors.h"
 
+#include <algorithm>
+#include <map>
+
 #include "sim/workload/torch_modules.h"
 
 namespace trillion {
@@ -34,8 +37,12 @@ Tensor decoder_layer(TorchModules& m, Tensor x, bool routed, double load) {
   return y;
 }
 
+bool tied(const BlockContext& c) { return c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1; }
+
 // The loss outside of compiled code, or the whole model eager: logits in FP32, log-probabilities; going back both gradients in FP32, then
-// in BF16. Compiled code needs the logits in BF16 alone. Over several ranks see torch_layer.cpp, loss_transient_bytes.
+// in BF16. Compiled it needs the logits in BF16 alone, in one graph (is_one_graph) their gradient is written where they were; a tied
+// table's two gradients are one kernel's (addmm), so that the logits' gradient and the table's operand wait for the embedding. Over several
+// ranks see torch_layer.cpp, loss_transient_bytes.
 Tensor head(TorchModules& m, Tensor x) {
   TensorTape& tape = m.tape();
   const BlockContext& c = m.context();
@@ -44,12 +51,23 @@ Tensor head(TorchModules& m, Tensor x) {
   const double tokens = static_cast<double>(t.s.tokens), logits = tokens * static_cast<double>(t.s.vocabulary);
   const Tensor normed = m.norm(x), whole = m.enter(normed);
   tape.drop(normed);
+  if (t.one_graph && tied(c)) {
+    m.parameter(static_cast<double>(t.s.hidden) * static_cast<double>(t.s.vocabulary));
+    const Tensor narrow = tape.take(2 * logits), loss = tape.take(4);
+    tape.add({narrow, {{.of = whole, .bytes = 2 * tokens * static_cast<double>(t.s.hidden)}}});
+    tape.add({loss, {{.of = narrow, .over = narrow}}});
+    return loss;
+  }
   const Tensor narrow = m.linear(whole, tokens, static_cast<double>(t.s.hidden), static_cast<double>(t.s.vocabulary));
   tape.drop(whole);
   tape.end_model();
-  if (t.compiled && !apart) {
-    const Tensor loss = tape.take(4 * tokens);
-    tape.add({loss, {{.of = narrow, .bytes = 2 * logits}}, {narrow}});
+  if (is_loss_compiled(c)) {
+    const Tensor loss = tape.take(4);
+    if (t.one_graph) {
+      tape.add({loss, {{.of = narrow, .over = narrow}}, {narrow}});
+    } else {
+      tape.add({loss, {{.of = narrow, .bytes = 2 * logits}}, {narrow}});
+    }
     tape.drop(narrow);
     return loss;
   }
@@ -88,8 +106,18 @@ Tensor embedding(TorchModules& m) {
   const double table =
       static_cast<double>(m.context().model.vocab_size) * static_cast<double>(t.s.hidden) / static_cast<double>(t.s.tensor);
   const std::int32_t weight = m.parameter(table);
-  const Tensor y = m.tape().take(t.wide * t.residual);
-  m.tape().add({y, {{.bytes = t.wide * table, .parameter = weight}}, {}, 4 * t.residual});
+  TensorTape& tape = m.tape();
+  const Tensor y = tape.take(t.wide * t.residual);
+  if (!t.one_graph) {
+    tape.add({y, {{.bytes = t.wide * table, .parameter = weight}}, {}, 4 * t.residual});
+    return y;
+  }
+  // Rows are added up in FP32, over the whole table; of a tied one what that comes to is an operand of the head's product.
+  const bool adds = tied(m.context());
+  const Tensor sums = tape.take_nothing(), narrow = tape.take_nothing();
+  tape.add({adds ? narrow : sums, {{.bytes = t.wide * table, .parameter = weight}}});
+  if (adds) tape.add({sums, {{.of = narrow, .bytes = t.wide * table}}});
+  tape.add({y, {{.of = sums, .bytes = 4 * table}}});
   return y;
 }
 
@@ -101,7 +129,8 @@ bool checkpointed(BlockKind kind, const Plan& plan, RecomputeModule what) {
 
 BlockTensors torch_tensors(BlockKind kind, const BlockContext& context, double load) {
   BlockTensors block;
-  TensorTape tape;
+  const bool compiled = context.framework == Framework::torch_compiled;
+  TensorTape tape(compiled ? TensorTape::Code::graph : TensorTape::Code::eager);
   const bool keeps_products = checkpointed(kind, context.plan, RecomputeModule::products);
   TorchModules m(tape, context, block.parameters, keeps_products);
   const auto run = [&]() -> Tensor {
@@ -118,7 +147,7 @@ BlockTensors torch_tensors(BlockKind kind, const BlockContext& context, double l
   tape.record(!again);
   if (again) tape.hold(TensorTape::kInput);
   Tensor output = run();
-  block.output = output;
+  block.output = tape.place(output);
   tape.drop(TensorTape::kInput);
   tape.turn_back();
   if (again) {
@@ -127,16 +156,38 @@ BlockTensors torch_tensors(BlockKind kind, const BlockContext& context, double l
     output = run();
     tape.stop_early();
   }
-  block.input_gradient = tape.run_backward(output);
-  if (again) {
+  const auto drop_ends = [&] {
     tape.drop(output);
     tape.drop(TensorTape::kInput);
-  }
+  };
+  if (again && compiled) drop_ends();
+  block.input_gradient = tape.run_backward(output);
+  if (again && !compiled) drop_ends();
   // A tied head's table is the embedding's.
-  if (kind == BlockKind::head && context.model.tie_word_embeddings && context.plan.pipeline_parallel == 1) block.parameters.back() = 0;
+  if (kind == BlockKind::head && tied(context)) block.parameters.back() = 0;
   block.forward = tape.forward();
   block.backward = tape.backward();
   return block;
+}
+
+BackwardBytes backward_bytes(const BlockTensors& block, double input, double output_gradient) {
+  using Kind = TensorTape::Event::Kind;
+  std::map<TensorTape::Tensor, double> there{{TensorTape::kInput, input}, {TensorTape::kOutputGradient, output_gradient}};
+  double beside = output_gradient;
+  BackwardBytes all{.largest = beside};
+  const auto play = [&](const TensorTape::Event& event) {
+    const double bytes = static_cast<double>(event.bytes);
+    if (event.kind == Kind::take) there[event.tensor] = bytes;
+    if (event.kind == Kind::drop) return -there.extract(event.tensor).mapped();
+    return bytes;
+  };
+  for (const TensorTape::Event& event : block.forward) play(event);
+  for (const TensorTape::Event& event : block.backward) all.largest = std::max(all.largest, beside += play(event));
+  for (const auto& [tensor, bytes] : there) {
+    const bool passed_on = tensor == block.output || tensor == block.input_gradient || tensor == TensorTape::kInput;
+    all.left += passed_on ? 0 : bytes;
+  }
+  return all;
 }
 
 }  // namespace trillion

@@ -1,6 +1,7 @@
 // A small autograd on sizes. The algebra:
 //   a tensor is there while somebody refers to it; what a node saves outlives the variable
 //   backward: gradients are taken, then the one that came in and what was saved go; several readers' gradients are summed
+//   in a graph a buffer goes after its last reader, sums are their reader's, and what nobody reads any more is written over
 //   what is kept comes back in place of what would be taken; what nobody saved after is not run again
 #include "sim/workload/tensor_tape.h"
 
@@ -61,6 +62,45 @@ TEST(TensorTape, GradientsOfSeveralReaders) {
     EXPECT_EQ(gradient, in_place ? TensorTape::kOutputGradient : 5);
     EXPECT_EQ(text(tape.backward()), in_place ? "+8@4 -4" : "+8@4 +8@5 -1 -4");
   }
+}
+
+TEST(TensorTape, InAGraphABufferGoesAfterItsLastReader) {
+  TensorTape tape(TensorTape::Code::graph);
+  const TensorTape::Tensor y = tape.take(8);
+  tape.add({.result = y,
+            .gradients = {{.bytes = 16, .parameter = 3}, {.of = TensorTape::kInput, .bytes = 4}},
+            .saved = {TensorTape::kInput},
+            .weight_reads_saved = true});
+  tape.drop(TensorTape::kInput);
+  tape.turn_back();
+  EXPECT_EQ(tape.run_backward(y), 4);
+  EXPECT_EQ(text(tape.backward()), "w3:16 -0 +4@4 -1");
+}
+
+// a, b = f(x), g(x), summed: both gradients of x wait for who reads their sum.
+TEST(TensorTape, InAGraphTheReaderAddsUp) {
+  TensorTape tape(TensorTape::Code::graph);
+  const TensorTape::Tensor x = tape.take(8), a = tape.take(8), b = tape.take(8), y = tape.over(b);
+  tape.add({x, {{.of = TensorTape::kInput, .bytes = 2}}});
+  tape.add({a, {{.of = x, .bytes = 8}}});
+  tape.add({b, {{.of = x, .bytes = 8}}});
+  tape.add({y, {{.of = a}, {.of = b}}});
+  for (const TensorTape::Tensor t : {x, a, b}) tape.drop(t);
+  EXPECT_EQ(text(tape.forward()), "+8@2 +8@3 +8@4 -2 -3") << "b's place is y's";
+  EXPECT_EQ(tape.place(y), b);
+  tape.turn_back();
+  tape.run_backward(y);
+  EXPECT_EQ(text(tape.backward()), "+8@6 +8@7 -1 +2@8 -6 -7");
+}
+
+TEST(TensorTape, AGradientMayLieWhereSomethingWasSaved) {
+  TensorTape tape(TensorTape::Code::graph);
+  const TensorTape::Tensor y = tape.take(8);
+  tape.add({y, {{.of = TensorTape::kInput, .over = TensorTape::kInput}}, {TensorTape::kInput}});
+  tape.drop(TensorTape::kInput);
+  tape.turn_back();
+  EXPECT_EQ(tape.run_backward(y), TensorTape::kInput);
+  EXPECT_EQ(text(tape.backward()), "-1");
 }
 
 TEST(TensorTape, OperandsComeFirstAndWorkspaceLast) {

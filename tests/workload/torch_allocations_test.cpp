@@ -17,6 +17,7 @@ struct Rank {
   BlockSetting setting{dense_model(1)};
   std::vector<Action> actions;
   bool expandable = false, reshards_ends = false, bucketed = false;
+  Framework framework = Framework::torch_eager;
 
   Rank() {
     setting.training.optimizer_state = {0, 2, 2, 2};
@@ -24,7 +25,7 @@ struct Rank {
   }
   AllocatorPeaks peaks() const {
     BlockContext c = setting.context();
-    c.framework = Framework::torch_eager;
+    c.framework = framework;
     std::vector<Block> blocks;
     for (const BlockKind kind : {BlockKind::embedding, BlockKind::dense_layer, BlockKind::dense_layer, BlockKind::head})
       blocks.push_back(make_block(kind, c));
@@ -65,6 +66,14 @@ TEST(TorchAllocations, FurtherMicroBatchesFindTheirMemoryFree) {
   two.passes(2);
   four.passes(4);
   EXPECT_EQ(two.peaks().reserved.value(), four.peaks().reserved.value());
+}
+
+// Parameters, two moments, the sum of gradients and, since a graph hands them out together, all of the second pass.
+TEST(TorchAllocations, AGraphHandsOutItsGradientsTogether) {
+  Rank rank;
+  rank.framework = Framework::torch_compiled;
+  rank.passes(2);
+  EXPECT_GE(rank.peaks().allocated.value(), (2 + 4 + 2 + 2) * rank.parameters());
 }
 
 TEST(TorchAllocations, WhatTheScheduleHoldsIsHeld) {

@@ -115,5 +115,19 @@ TEST(TorchMemory, LaterPassesBeginWithGradients) {
   EXPECT_DOUBLE_EQ((later.peak() - earliest.peak()).value(), 300);
 }
 
+// What the model's whole backward pass keeps is there to its end; a graph's gradients are its own until then.
+TEST(TorchMemory, OneGraph) {
+  const BlockSetting s = setting();
+  BlockContext c = context(s, 2);
+  c.framework = Framework::torch_compiled;
+  const Block first = block(100, 1000, 5000);
+  Block last = block(50, 2000, 10);
+  last.kept_to_the_end = Bytes{1500};
+  const StageMemory m = torch_memory({{&first, &last}, Bytes{3000}, 150, 0, 150}, c, Bytes{});
+  EXPECT_DOUBLE_EQ(m.activations.value(), 1000 + 1500);
+  EXPECT_DOUBLE_EQ(m.gradients.value(), 2 * (150 + 50));
+  EXPECT_DOUBLE_EQ(m.buffers.value(), 5000);
+}
+
 }  // namespace
 }  // namespace trillion::torch_memory_test

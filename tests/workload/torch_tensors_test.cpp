@@ -2,6 +2,7 @@
 //   what is taken is dropped by the end of the backward pass, the output by whoever reads it, the input's gradient likewise
 //   what is there after the forward pass is what Block::saved counts
 //   recomputation keeps less and takes more
+//   of a tied table in one graph the head leaves its product's operands
 #include "sim/workload/torch_tensors.h"
 
 #include <gtest/gtest.h>
@@ -9,6 +10,7 @@
 #include <set>
 #include <tuple>
 
+#include "sim/workload/passes.h"
 #include "tests/support/block_setting.h"
 
 namespace trillion::torch_tensors_test {
@@ -75,6 +77,36 @@ TEST(TorchTensors, WhatIsSavedIsThereAfterTheForwardPass) {
     const double input = 2 * s.tokens() * static_cast<double>(s.model.hidden_size);
     const double saved = saved_bytes(make_block(BlockKind::dense_layer, c), s.routing).value();
     EXPECT_NEAR(kept(torch_tensors(BlockKind::dense_layer, c, 1)) + input, saved, 0.01 * saved);
+  }
+}
+
+TEST(TorchTensors, SoItIsOfTheHeadAndOfRoutedLayers) {
+  BlockSetting dense(dense_model(1)), routed(shipped_model("qwen3-30b-a3b"));
+  for (const Framework framework : {Framework::torch_eager, Framework::torch_compiled}) {
+    const BlockContext d = torch_context(dense, framework), r = torch_context(routed, framework);
+    for (const auto& [kind, c] : {std::pair{BlockKind::head, &d}, std::pair{BlockKind::moe_layer, &r}}) {
+      const double input = Sizes(*c).residual().value();
+      const double saved = saved_bytes(make_block(kind, *c), routed.routing).value();
+      EXPECT_NEAR(kept(torch_tensors(kind, *c, 1)) + input, saved, 0.01 * saved) << static_cast<int>(kind);
+    }
+  }
+}
+
+// Rows are added up in FP32, then cast; a tied table's gradient is one kernel's with the head's, whose operands wait for it.
+TEST(TorchTensors, TheEndsOfOneGraph) {
+  BlockSetting s(dense_model(1));
+  for (const bool tied : {false, true}) {
+    s.model.tie_word_embeddings = tied;
+    s.model.vocab_size = 128256;
+    const BlockContext c = torch_context(s, Framework::torch_compiled);
+    const double table = static_cast<double>(s.model.vocab_size * s.model.hidden_size), message = Sizes(c).residual().value();
+    const double logits = 2 * s.tokens() * static_cast<double>(s.model.vocab_size);
+    const BackwardBytes first = backward_bytes(torch_tensors(BlockKind::embedding, c, 1), 0, message);
+    EXPECT_NEAR(first.largest, std::max(message + 4 * table, 6 * table), 8);
+    EXPECT_EQ(first.left, 0);
+    const BackwardBytes last = backward_bytes(torch_tensors(BlockKind::head, c, 1), message, 0);
+    EXPECT_NEAR(last.left, tied ? logits + message : 0, 8);
+    EXPECT_NEAR(last.largest, tied ? 2 * message : 2 * table, 0.1 * message) << "the logits' gradient lies where they were";
   }
 }
 
