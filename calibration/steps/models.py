@@ -1,16 +1,19 @@
-"""Two decoders as training code writes them, small enough for one GPU: dense (Llama-like) and mixture of experts.
+"""Decoders as training code writes them, small enough for one GPU: dense (Llama-like or GPT-like) and mixture of experts.
 
 Configuration keys are Hugging Face's. Linear layers have no bias; projections q, k, v, o and gate, up, down are separate
 products; RMSNorm is F.rms_norm; rotary embedding is rotate-half in bf16; attention is PyTorch's SDPA with the
 backend that the configuration names; the loss is cross-entropy on fp32 logits. Experts run through torch._grouped_mm on
-tokens sorted by expert, with the counts left on the device.
+tokens sorted by expert, with the counts left on the device. "model_type": "gpt2" has biases, LayerNorm, a GELU between two
+products and learned positions instead.
 """
+
+import collections
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 BACKENDS = {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}
 
@@ -25,8 +28,18 @@ class RmsNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
 
 
+def gpt(c):
+    return c.get("model_type") == "gpt2"
+
+
+def norm(c):
+    return nn.LayerNorm(c["hidden_size"]) if gpt(c) else RmsNorm(c["hidden_size"], c["rms_norm_eps"])
+
+
 def rotate(x, cosine, sine):
     """x: [batch, position, head, dimension]."""
+    if cosine is None:
+        return x
     low, high = x.chunk(2, dim=-1)
     return x * cosine + torch.cat((-high, low), dim=-1) * sine
 
@@ -37,11 +50,11 @@ class Attention(nn.Module):
         self.heads, self.kv_heads = c["num_attention_heads"], c["num_key_value_heads"]
         self.dim = c.get("head_dim", c["hidden_size"] // self.heads)
         self.backend = BACKENDS[c["attention_backend"]]
-        width = c["hidden_size"]
-        self.q_proj = nn.Linear(width, self.heads * self.dim, bias=False)
-        self.k_proj = nn.Linear(width, self.kv_heads * self.dim, bias=False)
-        self.v_proj = nn.Linear(width, self.kv_heads * self.dim, bias=False)
-        self.o_proj = nn.Linear(self.heads * self.dim, width, bias=False)
+        width, bias = c["hidden_size"], gpt(c)
+        self.q_proj = nn.Linear(width, self.heads * self.dim, bias=bias)
+        self.k_proj = nn.Linear(width, self.kv_heads * self.dim, bias=bias)
+        self.v_proj = nn.Linear(width, self.kv_heads * self.dim, bias=bias)
+        self.o_proj = nn.Linear(self.heads * self.dim, width, bias=bias)
 
     def forward(self, x, cosine, sine):
         batch, length, _ = x.shape
@@ -63,6 +76,16 @@ class FeedForward(nn.Module):
 
     def forward(self, x):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class TwoProducts(nn.Module):
+    def __init__(self, width, intermediate):
+        super().__init__()
+        self.up_proj = nn.Linear(width, intermediate)
+        self.down_proj = nn.Linear(intermediate, width)
+
+    def forward(self, x):
+        return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))
 
 
 class Experts(nn.Module):
@@ -94,27 +117,48 @@ class Experts(nn.Module):
 class Block(nn.Module):
     def __init__(self, c, layer):
         super().__init__()
-        self.input_layernorm = RmsNorm(c["hidden_size"], c["rms_norm_eps"])
+        self.input_layernorm = norm(c)
         self.self_attn = Attention(c)
-        self.post_attention_layernorm = RmsNorm(c["hidden_size"], c["rms_norm_eps"])
+        self.post_attention_layernorm = norm(c)
         routed = c.get("n_routed_experts", 0) and layer >= c["first_k_dense_replace"]
-        self.mlp = Experts(c) if routed else FeedForward(c["hidden_size"], c["intermediate_size"])
+        dense = TwoProducts if gpt(c) else FeedForward
+        self.mlp = Experts(c) if routed else dense(c["hidden_size"], c["intermediate_size"])
 
     def forward(self, x, cosine, sine):
         x = x + self.self_attn(self.input_layernorm(x), cosine, sine)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
+def keeping_products():
+    """Results of attention and of every other product stay; all else runs again (torchtitan's selective checkpointing)."""
+    seen = collections.defaultdict(int)
+    attention = {torch.ops.aten._scaled_dot_product_cudnn_attention.default, torch.ops.aten._scaled_dot_product_flash_attention.default}
+
+    def policy(context, op, *args, **kwargs):
+        keep = op in attention
+        if op == torch.ops.aten.mm.default:
+            seen[context.is_recompute] += 1
+            keep = seen[context.is_recompute] % 2 == 1
+        return CheckpointPolicy.MUST_SAVE if keep else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return create_selective_checkpoint_contexts(policy)
+
+
 class Decoder(nn.Module):
+    """`recompute`: "none", "full" (a layer keeps its input only) or "products"."""
+
     def __init__(self, c, recompute):
         super().__init__()
         self.recompute = recompute
         self.embed_tokens = nn.Embedding(c["vocab_size"], c["hidden_size"])
         self.layers = nn.ModuleList(Block(c, i) for i in range(c["num_hidden_layers"]))
-        self.norm = RmsNorm(c["hidden_size"], c["rms_norm_eps"])
+        self.norm = norm(c)
         self.lm_head = nn.Linear(c["hidden_size"], c["vocab_size"], bias=False)
         if c["tie_word_embeddings"]:
             self.lm_head.weight = self.embed_tokens.weight
+        self.positions = nn.Embedding(c["max_position_embeddings"], c["hidden_size"]) if gpt(c) else None
+        if gpt(c):
+            return
         dim = c.get("head_dim", c["hidden_size"] // c["num_attention_heads"])
         frequency = c["rope_theta"] ** (-torch.arange(0, dim, 2).float() / dim)
         angle = torch.outer(torch.arange(c["max_position_embeddings"]).float(), frequency).repeat(1, 2)[:, None, :]
@@ -123,10 +167,14 @@ class Decoder(nn.Module):
 
     def forward(self, ids, labels):
         x = self.embed_tokens(ids)
-        cosine, sine = self.cosine[: ids.shape[1]].to(x.dtype), self.sine[: ids.shape[1]].to(x.dtype)
+        if self.positions is None:
+            cosine, sine = self.cosine[: ids.shape[1]].to(x.dtype), self.sine[: ids.shape[1]].to(x.dtype)
+        else:
+            x, cosine, sine = x + self.positions(torch.arange(ids.shape[1], device=ids.device)), None, None
+        how = {"context_fn": keeping_products} if self.recompute == "products" else {}
         for layer in self.layers:
-            if self.recompute == "full":
-                x = checkpoint(layer, x, cosine, sine, use_reentrant=False)
+            if self.recompute != "none":
+                x = checkpoint(layer, x, cosine, sine, use_reentrant=False, **how)
             else:
                 x = layer(x, cosine, sine)
         logits = self.lm_head(self.norm(x)).float()

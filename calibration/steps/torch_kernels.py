@@ -439,6 +439,7 @@ def main():
     parser.add_argument("--output", required=True)
     parser.add_argument("--budget", type=seconds, default=60.0)
     parser.add_argument("--experts-only", action="store_true", help="what expert parallelism costs the host, of every rank that torchrun starts")
+    parser.add_argument("--host-only", action="store_true", help="what the host takes for a call and for a layer: some seconds")
     options = parser.parse_args()
     torch.manual_seed(1)
     if options.experts_only:
@@ -449,6 +450,8 @@ def main():
     rows = Rows(options.output + "/torch.jsonl", options.budget)
     host_cost(rows)
     layer_cost(rows)
+    if options.host_only:
+        return
     expert_parallel_cost(rows)
     grouped(rows)
     eager(rows)

@@ -3,11 +3,12 @@
 
 These measurements validate a calibration and never enter one.
 
-usage: train_step.py --output DIR [--budget 3m] [--only NAME,...] [--list]
+usage: train_step.py --output DIR [--budget 3m] [--only NAME,...] [--kernels] [--list]
 
 Each configuration runs in a process of its own (a fresh allocator), 3 warm-up steps and then at least 8 measured ones, back to
 back, so the chip is in its sustained state. Parameters, gradients and Adam's moments are bf16 ("bf16"), or fp32
-with autocast ("autocast"). Files that exist are left alone: a run that was cut resumes.
+with autocast ("autocast"). Files that exist are left alone: a run that was cut resumes. --kernels writes beside each
+NAME.json a NAME.kernels.json: the kernels of one more step in the order they ran, from PyTorch's profiler.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 DENSE = {"model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32,
@@ -65,6 +67,23 @@ TWO_AND_A_HALF = {**DENSE, "hidden_size": 2560, "num_attention_heads": 20, "num_
 BROAD = {**WIDE, "hidden_size": 6144, "num_hidden_layers": 2, "num_attention_heads": 48, "intermediate_size": 24576, "vocab_size": 32000}
 DEEP = {**DENSE, "hidden_size": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2, "head_dim": 128,
         "intermediate_size": 8960, "vocab_size": 151936}
+# The same a second time, for what no step above has: GPT-like layers, 22 and 36 layers, 8, 64 and 160 experts, 16K tokens through experts.
+TINY_LLAMA = {**DENSE, "num_hidden_layers": 22, "num_key_value_heads": 4, "intermediate_size": 5632, "vocab_size": 32000,
+              "tie_word_embeddings": False}
+QWEN_3B = {**DENSE, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2, "head_dim": 128,
+           "intermediate_size": 11008, "vocab_size": 151936}
+GPT = {"model_type": "gpt2", "hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 16,
+       "head_dim": 128, "intermediate_size": 8192, "vocab_size": 50304, "max_position_embeddings": 2048, "tie_word_embeddings": True}
+MEDIUM = {**SMALL, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 16,
+          "intermediate_size": 2816, "vocab_size": 32000}
+FAR = {**THREE, "num_hidden_layers": 4, "vocab_size": 32000, "max_position_embeddings": 32768, "tie_word_embeddings": False}
+SPREAD = {**MOE, "hidden_size": 2560, "num_hidden_layers": 4, "num_attention_heads": 20, "num_key_value_heads": 20, "vocab_size": 50304,
+          "n_routed_experts": 160, "moe_intermediate_size": 1024}
+EIGHT = {**MOE, "num_hidden_layers": 12, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 32000,
+         "n_routed_experts": 8, "n_shared_experts": 0, "num_experts_per_tok": 2, "moe_intermediate_size": 5632, "first_k_dense_replace": 0}
+OLMOE = {**MOE, "vocab_size": 50304, "n_shared_experts": 0, "num_experts_per_tok": 8, "moe_intermediate_size": 1024,
+         "first_k_dense_replace": 0}
+FAR_MIXED = {**MIXED, "num_hidden_layers": 4, "max_position_embeddings": 16384}
 
 
 def case(model, batch, length, **more):
@@ -115,6 +134,21 @@ CASES = {
     "dense-accumulate-8": case(TWO_AND_A_HALF, 1, 2048, gradient_accumulation=8),
     "dense-broad-autocast": case(BROAD, 1, 4096, precision="autocast"),
     "dense-deep-compiled": case(DEEP, 2, 2048, compiled=True),
+    "dense-tinyllama": case(TINY_LLAMA, 4, 2048),
+    "dense-qwen-3b-products": case(QWEN_3B, 1, 4096, recompute="products"),
+    "dense-gpt": case(GPT, 4, 1024),
+    "dense-deep-autocast-recompute": case(DEEP, 2, 4096, precision="autocast", recompute="full"),
+    "dense-medium": case(MEDIUM, 8, 512),
+    "dense-32k": case(FAR, 1, 32768),
+    "moe-spread": case(SPREAD, 2, 4096),
+    "moe-eight-accumulate-4": case(EIGHT, 1, 2048, gradient_accumulation=4),
+    "moe-olmoe-recompute": case(OLMOE, 4, 2048, recompute="full"),
+    "moe-mixed-16k": case(FAR_MIXED, 1, 16384),
+    "moe-fine-compiled": case(FINE, 1, 4096, compiled=True),
+    "moe-mixed-compiled-recompute": case(MIXED, 2, 4096, compiled=True, recompute="full"),
+    "dense-2b-compiled-accumulate-2": case({**TWO_AND_A_HALF, "num_hidden_layers": 12}, 2, 2048, compiled=True, gradient_accumulation=2),
+    "dense-7b-slice-compiled-autocast": case({**SEVEN, "num_hidden_layers": 6}, 1, 4096, compiled=True, precision="autocast"),
+    "dense-medium-compiled": case({**MEDIUM, "num_hidden_layers": 12}, 8, 512, compiled=True),
 }
 
 WARM_UP, STEPS = 3, 8
@@ -182,10 +216,45 @@ def phases(marks):
             "time_s": sum(spans)}
 
 
-def measure(settings):
+def host_of(torch):
+    """The host's processor, and what an addition costs it in a loop of its own (stack.host_elementwise before its layer's share)."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
+    x, samples = torch.ones(8, 64, device="cuda", requires_grad=True), []
+    for _ in range(5):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(300):
+            x + x
+        samples.append((time.perf_counter() - start) / 300)
+    return {"host_cpu": name, "host_add_s": statistics.median(samples)}
+
+
+def kernels_of(step, torch):
+    """Kernels of one step in the order they ran: [index of name, start, duration], nanoseconds from the first one's start."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
+        for _ in range(3):
+            step.run()
+            torch.cuda._sleep(2000)  # a mark between steps
+        torch.cuda.synchronize()
+    with tempfile.TemporaryDirectory() as folder:
+        seen.export_chrome_trace(folder + "/trace.json")
+        with open(folder + "/trace.json", encoding="utf-8") as file:
+            events = json.load(file)["traceEvents"]
+    spans = sorted((e["ts"], e["dur"], e["name"]) for e in events if e.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset"))
+    marks = [i for i, span in enumerate(spans) if "spin_kernel" in span[2]]
+    spans = spans[marks[-2] + 1:marks[-1]]
+    names = sorted({name for _, _, name in spans})
+    begin = spans[0][0]
+    return {"names": names, "kernels": [[names.index(name), round(1e3 * (start - begin)), round(1e3 * length)]
+                                        for start, length, name in spans]}
+
+
+def measure(settings, kernels_path=None):
     import torch
     from timing import machine, nvidia_smi_fast
 
+    host_facts = host_of(torch)
     started = time.monotonic()
     step = Step(settings)
     resident = torch.cuda.memory_allocated()
@@ -209,14 +278,16 @@ def measure(settings):
     median = {key: statistics.median(t[key] for t in timed) for key in timed[0]}
     tokens = settings["micro_batch_size"] * settings["sequence_length"] * settings["gradient_accumulation"]
     free, total = torch.cuda.mem_get_info()
+    peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+    if kernels_path is not None:
+        write_whole(kernels_path, kernels_of(step, torch), indent=None)
     header = machine()
     header["schema"] = "trillion.step/1"
     return {**header, "settings": settings, "parameters": step.parameters,
             "measured": {**median, "wall_s": wall, "steps": STEPS, "tokens": tokens, "tokens_per_s": tokens / median["time_s"],
                          "steps_time_s": [t["time_s"] for t in timed], "host_issue_s": host, "loss": float(loss),
-                         "peak_allocated_bytes": torch.cuda.max_memory_allocated(),
-                         "peak_reserved_bytes": torch.cuda.max_memory_reserved(), "resident_model_bytes": resident,
-                         "device_used_bytes": total - free, "warm_up_s": warm_s, **busy}}
+                         "peak_allocated_bytes": peaks[0], "peak_reserved_bytes": peaks[1], "resident_model_bytes": resident,
+                         "device_used_bytes": total - free, "warm_up_s": warm_s, **busy, **host_facts}}
 
 
 def write_whole(path, value, indent=1):
@@ -239,6 +310,7 @@ def main():
     parser.add_argument("--output", default=".")
     parser.add_argument("--budget", type=seconds, default=180.0)
     parser.add_argument("--only", default=",".join(CASES))
+    parser.add_argument("--kernels", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -246,7 +318,7 @@ def main():
         print("\n".join(CASES))
         return 0
     if options.measure:
-        write_whole(options.output, measure(CASES[options.measure]))
+        write_whole(options.output, measure(CASES[options.measure], options.output[:-5] + ".kernels.json" if options.kernels else None))
         return 0
     unknown = set(options.only.split(",")) - set(CASES)
     if unknown:
@@ -258,8 +330,8 @@ def main():
         if os.path.exists(path) or left < 5:
             continue
         try:
-            done = subprocess.run([sys.executable, os.path.abspath(__file__), "--measure", name, "--output", path],
-                                  timeout=left, capture_output=True, text=True)
+            done = subprocess.run([sys.executable, os.path.abspath(__file__), "--measure", name, "--output", path] +
+                                  ["--kernels"] * options.kernels, timeout=left, capture_output=True, text=True)
         except subprocess.TimeoutExpired:
             print(f"train_step: {name}: out of time", file=sys.stderr, flush=True)
             continue
