@@ -16,6 +16,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from host import DENSE_LAYER, EXPERT_LAYER, layer_seconds
 from parallel_layers import AllToAll
 from timing import Rows
 
@@ -190,6 +191,48 @@ def eager(rows):
                 lambda: (normal(rows_, columns, grad=True), normal(rows_, columns, grad=needs_b)), read + written)))
 
 
+def broadcasts(rows):
+    """Rotary embedding's kernels, whose operands are no plain arrays: a factor for all heads, halves of each head; and rows times a
+    factor each, as an expert's rows take their routing weight. They run at the pace of their instructions, so bytes count two a value
+    each way whatever the type; "rotary_promoted" is BF16 times FP32, as under autocast."""
+    for tokens, heads, dim in ((8192, 32, 64), (8192, 16, 128), (4096, 32, 128), (16384, 8, 64), (32768, 24, 128), (4096, 4, 128)):
+        n, half = tokens * heads * dim, dim // 2
+        make = lambda: (normal(1, tokens, heads, dim), normal(1, tokens, heads, half))
+        wide = lambda: (normal(1, tokens, heads, dim, dtype=torch.float32),)
+        cosine, cosine_fp32 = normal(tokens, 1, dim), normal(tokens, 1, dim, dtype=torch.float32)
+        cases = {"torch_mul_broadcast": (2 * n, make, lambda x, y: x * cosine),
+                 "torch_mul_broadcast_promoted": (2 * n, make, lambda x, y: x * cosine_fp32),
+                 "torch_mul_broadcast_fp32": (2 * n, wide, lambda x: x * cosine_fp32),
+                 "torch_neg_half": (n, make, lambda x, y: -x[..., half:]),
+                 "torch_cat_halves": (2 * n, make, lambda x, y: torch.cat((y, x[..., :half]), dim=-1))}
+        for kernel, (size, operands, function) in cases.items():
+            eager_point(rows, kernel, (size, size), (tokens * heads, dim), operands, function)
+    for count, columns in ((65536, 2048), (16384, 2048), (16384, 4096), (8192, 3072)):
+        n, factor = count * columns, normal(count, 1)
+        eager_point(rows, "torch_mul_rows", (2 * n, 2 * n), (count, columns), lambda: (normal(count, columns),), lambda x: x * factor)
+
+
+def norm_weights(rows):
+    """The gradient of a norm's weights: a kernel that adds up rows, a block for 32 columns, so its time goes by rows until columns fill
+    the chip. Its bytes count so."""
+    for count, columns in ((8192, 2048), (4096, 4096), (16384, 512), (32768, 3072), (2048, 8192), (4096, 1024), (8192, 5120), (65536, 2048)):
+        x = normal(count, columns)
+        sets = [(normal(columns, grad=True),) for _ in range(2)]
+        read = 4 * count * max(columns, 4096)
+        rows.point({"op": "memory_bound", "kernel": "torch_rms_norm_weights", "read_bytes": read, "written_bytes": 0, "rows": count,
+                    "columns": columns, "load": "burst"},
+                   lambda: backward_of(lambda w: F.rms_norm(x, (columns,), w), sets))
+
+
+def eager_point(rows, kernel, sizes, shape, make, function):
+    def prepare():
+        sets = rotated(make, sum(sizes))
+        return lambda index: function(*sets[index % len(sets)])
+
+    rows.point({"op": "memory_bound", "kernel": kernel, "read_bytes": sizes[0], "written_bytes": sizes[1], "rows": shape[0],
+                "columns": shape[1], "load": "burst"}, prepare)
+
+
 def older_decoders(rows):
     """What GPT-like decoders run beside their products: norms with bias, dropout, and the column sums that are biases' gradients."""
     for tokens in (8192, 2048):
@@ -328,42 +371,12 @@ def host_cost(rows):
 
 
 def layer_cost(rows):
-    """Host seconds of a whole decoder layer as models.py writes it, on tensors so small that the host is the limit: a call among others
-    costs what it does in a step, about twice what the same call costs in a loop of its own."""
-    from models import Block
-
-    layers, tokens = 6, 16
-    dense = {"hidden_size": 128, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 256,
-             "rms_norm_eps": 1e-5, "attention_backend": "cudnn"}
-    routed = {**dense, "n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
-              "first_k_dense_replace": 0}
-    angle = torch.outer(torch.arange(tokens, device="cuda").float(), torch.rand(32, device="cuda")).repeat(1, 2)[:, None, :]
-    cosine, sine = angle.cos().to(BF16), angle.sin().to(BF16)
-    for kind, config in (("torch_layer", dense), ("torch_expert_layer", routed)):
-        if rows.out_of_time() or rows.key({"op": "launch", "kind": kind}) in rows.done:
-            continue
-        with torch.device("cuda"):
-            torch.set_default_dtype(BF16)
-            blocks = torch.nn.ModuleList(Block(config, i) for i in range(layers))
-            torch.set_default_dtype(torch.float32)
-        samples = []
-        for _ in range(20):
-            x = normal(1, tokens, config["hidden_size"], grad=True)
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            y = x
-            for block in blocks:
-                y = block(y, cosine, sine)
-            forward = time.perf_counter() - start
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            y.backward(y.detach())
-            samples.append((forward / layers, (time.perf_counter() - start) / layers))
-            blocks.zero_grad(set_to_none=True)
-        samples = sorted(samples[5:], key=sum)
-        forward, backward = samples[7]
-        rows.write({"op": "launch", "kind": kind, "time_s": forward + backward, "forward_s": forward, "backward_s": backward,
-                    "min_s": sum(samples[0]), "p90_s": sum(samples[13]), "samples": 15})
+    """Host seconds of a whole decoder layer (host.py): a call among others costs about twice what it does in a loop of its own."""
+    kinds = {"torch_layer": (DENSE_LAYER, "none"), "torch_expert_layer": (EXPERT_LAYER, "none"),
+             "torch_layer_again": (DENSE_LAYER, "full"), "torch_layer_products": (DENSE_LAYER, "products")}
+    for kind, (config, recompute) in kinds.items():
+        if not rows.out_of_time() and rows.key({"op": "launch", "kind": kind}) not in rows.done:
+            rows.write({"op": "launch", "kind": kind, **layer_seconds(config, recompute)})
 
 
 def expert_parallel_calls():
@@ -452,6 +465,8 @@ def main():
     layer_cost(rows)
     if options.host_only:
         return
+    broadcasts(rows)
+    norm_weights(rows)
     expert_parallel_cost(rows)
     grouped(rows)
     eager(rows)

@@ -216,18 +216,13 @@ def phases(marks):
             "time_s": sum(spans)}
 
 
-def host_of(torch):
-    """The host's processor, and what an addition costs it in a loop of its own (stack.host_elementwise before its layer's share)."""
+def host_of():
+    """The host's processor, and what a dense layer costs it right now (host.py)."""
+    from host import DENSE_LAYER, layer_seconds
+
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown")
-    x, samples = torch.ones(8, 64, device="cuda", requires_grad=True), []
-    for _ in range(5):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(300):
-            x + x
-        samples.append((time.perf_counter() - start) / 300)
-    return {"host_cpu": name, "host_add_s": statistics.median(samples)}
+    return {"host_cpu": name, "host_layer_s": layer_seconds(DENSE_LAYER, samples=40)["time_s"]}
 
 
 def kernels_of(step, torch):
@@ -254,7 +249,6 @@ def measure(settings, kernels_path=None):
     import torch
     from timing import machine, nvidia_smi_fast
 
-    host_facts = host_of(torch)
     started = time.monotonic()
     step = Step(settings)
     resident = torch.cuda.memory_allocated()
@@ -281,6 +275,7 @@ def measure(settings, kernels_path=None):
     peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
     if kernels_path is not None:
         write_whole(kernels_path, kernels_of(step, torch), indent=None)
+    host_facts = host_of()
     header = machine()
     header["schema"] = "trillion.step/1"
     return {**header, "settings": settings, "parameters": step.parameters,
