@@ -32,6 +32,14 @@ TensorTape::Tensor TensorTape::take(double bytes) {
   return tensor;
 }
 
+TensorTape::Tensor TensorTape::take_product(double bytes, std::int32_t parameter, bool kept) {
+  Events& events = backwards_ ? backward_ : forward_;
+  const std::size_t before = events.size();
+  const Tensor result = take_kept(bytes, kept);
+  if (events.size() > before) events.back().parameter = parameter;
+  return result;
+}
+
 TensorTape::Tensor TensorTape::take_kept(double bytes, bool kept) {
   if (!kept) return take(bytes);
   if (backwards_) {

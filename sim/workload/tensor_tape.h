@@ -38,7 +38,7 @@ class TensorTape {
     Kind kind = Kind::take;
     Tensor tensor = 0;
     std::int64_t bytes = 0;
-    std::int32_t parameter = -1;  // whose gradient it is
+    std::int32_t parameter = -1;  // whose gradient it is, or, of a product's result, by which it is multiplied
   };
   using Events = std::vector<Event>;
 
@@ -68,9 +68,10 @@ class TensorTape {
   void turn_back();
 
   Tensor take(double bytes);
-  Tensor take_kept(double bytes, bool kept);  // `kept`: by a policy of checkpointing
-  Tensor take_nothing() { return fresh(); }   // only its gradient takes memory
-  Tensor over(Tensor tensor);                 // another one where `tensor` lies
+  Tensor take_product(double bytes, std::int32_t parameter, bool kept);  // `kept`: by a policy of checkpointing
+  Tensor take_kept(double bytes, bool kept);
+  Tensor take_nothing() { return fresh(); }  // only its gradient takes memory
+  Tensor over(Tensor tensor);                // another one where `tensor` lies
   Tensor place(Tensor tensor) const { return tensor == kNone ? kNone : place_[static_cast<std::size_t>(tensor)]; }
   void drop(Tensor tensor);
   void hold(Tensor tensor) { ++references_[static_cast<std::size_t>(place(tensor))]; }

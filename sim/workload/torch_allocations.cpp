@@ -34,8 +34,7 @@ class Steps {
         keeps_gathered_(sharded_ && !reduces_every_micro_batch(c_.plan)) {}
 
   AllocatorPeaks run() {
-    if (in_.workspace.value() > 0) take(in_.workspace.value());
-    for_parameters([&](double n) { take(parameter_bytes() * in_.shard * n); });
+    make_model();
     if (in_.bucketed) lay_out_first_bucket();
     constexpr int kSteps = 3;
     for (int step = 0; step < kSteps; ++step) {
@@ -84,6 +83,23 @@ class Steps {
         }
       }
     }
+  }
+  // A tied head has a table of its own until it is told. Rotary embedding keeps cosines and sines (or a table of complex numbers) in FP32.
+  void make_model() {
+    double table = 0;
+    for_parameters([&](double n) {
+      take(parameter_bytes() * in_.shard * n);
+      if (table == 0) table = n;
+    });
+    if (c_.model.tie_word_embeddings && c_.plan.pipeline_parallel == 1) allocator_.free(take(parameter_bytes() * in_.shard * table));
+    if (c_.model.position_encoding != PositionEncoding::rope || c_.model.max_position_embeddings == 0) return;
+    const double angles = static_cast<double>(c_.model.max_position_embeddings) * static_cast<double>(c_.model.head_dim);
+    take(4 * angles);
+    take(4 * angles);
+  }
+  // cuBLAS's workspace comes with a thread's first product.
+  void take_workspace(bool& there) {
+    if (in_.workspace.value() > 0 && !std::exchange(there, true)) take(in_.workspace.value());
   }
   // DDP's first step knows no order of gradients and has all in one bucket.
   void lay_out_first_bucket() {
@@ -177,7 +193,10 @@ class Steps {
   void play(const TensorTape::Events& events, GroupKey key, Tensors& there, bool forward) {
     for (const TensorTape::Event& event : events) {
       switch (event.kind) {
-        case TensorTape::Event::Kind::take: there[event.tensor] = allocator_.allocate(event.bytes, kCompute); break;
+        case TensorTape::Event::Kind::take:
+          there[event.tensor] = allocator_.allocate(event.bytes, kCompute);
+          if (event.parameter >= 0 && forward) take_workspace(has_workspace_);
+          break;
         case TensorTape::Event::Kind::drop: allocator_.free(there.extract(event.tensor).mapped()); break;
         case TensorTape::Event::Kind::model_ends: turn_at_the_end(forward); break;
         case TensorTape::Event::Kind::parameter_gradient: parameter_gradient(static_cast<double>(event.bytes), key); break;
@@ -188,6 +207,7 @@ class Steps {
   // A compiled function hands out its gradients when it ends.
   void parameter_gradient(double bytes, GroupKey key) {
     returned_.push_back({bytes, key, take(bytes)});
+    take_workspace(autograd_has_workspace_);
     if (!sizes_.compiled) hand_out();
   }
   void hand_out() {
@@ -279,6 +299,7 @@ class Steps {
   TorchSizes sizes_;
   CachingAllocator allocator_;
   bool wide_, sharded_, keeps_gathered_;
+  bool has_workspace_ = false, autograd_has_workspace_ = false;
   bool adds_up_ = false;  // the stage under way has gradients of this step
   std::map<BlockKind, BlockTensors> tensors_;
   std::vector<Returned> returned_;

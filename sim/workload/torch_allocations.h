@@ -1,7 +1,9 @@
 // The tensors of a PyTorch rank, one after the other through its steps, handed to a simulated caching allocator
 // (workload/caching_allocator.h): what the allocator has reserved beyond what is in use.
 //
-//   always     parameters and moments, tensor by tensor; gradients from their first pass to zero_grad, or in DDP's buckets
+//   always     parameters and moments, tensor by tensor, with rotary embedding's tables behind the parameters (a tied head has had one of
+//              its own in between); cuBLAS's workspaces, of Python's thread and of autograd's, each from its first product on; gradients
+//              from their first pass to zero_grad, or in DDP's buckets, in compiled code from the end of the function
 //   passes     what the modules take and drop (workload/torch_tensors.h); a block's output is the next one's input
 //   FSDP       as fully_shard has it: on the gathering stream the shards in BF16 and all that is gathered of them, until the next group's;
 //              of it the parameters one by one; gradients copied together, until the next group's; on the reducing stream what each
@@ -32,7 +34,7 @@ struct AllocationInput {
   const BlockContext& context;
   double shard = 1;       // of parameters and moments, the part that this rank holds
   bool bucketed = false;  // DDP reduces the gradients
-  Bytes workspace;
+  Bytes workspace;        // of one thread
   bool expandable_segments = false;
   bool reshards_ends = false;  // fully_shard's root group, after the forward pass
 };

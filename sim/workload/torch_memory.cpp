@@ -74,8 +74,8 @@ StageMemory torch_memory(const TorchRank& rank, const BlockContext& c, Bytes wor
     m.parameters = parameter * (part * fsdp.whole()) + gathered;
     m.gradients = gradients;
     m.activations = activations;
-    m.buffers = transient + workspace;
-    m.buffer_parts = {{"gradients under way", transient}, {"workspaces", workspace}};
+    m.buffers = transient + 2 * workspace;
+    m.buffer_parts = {{"gradients under way", transient}, {"workspaces", 2 * workspace}};
   };
   const Bytes each = gradient_bytes(c, part);
   const double bucketed = fsdp.whole() > 0 ? rank.bucketed / fsdp.whole() : 0;

@@ -1,7 +1,7 @@
 // Peak memory of one pipeline rank that runs PyTorch (workload/torch.h): what its caching allocator hands out at the fullest moment
 // of a step that is not the first one.
 //
-//   always       parameters and Adam's moments, in the parameters' type; workspaces
+//   always       parameters and Adam's moments, in the parameters' type; cuBLAS's workspaces, of Python's thread and of autograd's
 //   activations  what autograd saved in all passes under way; the backward pass lets go of it block by block
 //   gradients    appear block by block on the way back of each stage's first pass, and stay to the end of the step; those that DDP
 //                reduces live in its buckets, which stay

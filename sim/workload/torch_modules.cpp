@@ -82,7 +82,7 @@ TorchModules::Tensor TorchModules::linear(Tensor x, double tokens, double in, do
     const Tensor narrow = tape_.take(2 * weights), input = t_.compiled ? x : tape_.take(2 * tokens * in);
     tape_.add({narrow, {{.bytes = 4 * weights, .parameter = weight}}});
     if (!t_.compiled) tape_.add({input, {{.of = x, .bytes = 4 * tokens * in}}});
-    const Tensor y = tape_.take(2 * tokens * out);
+    const Tensor y = tape_.take_product(2 * tokens * out, weight, false);
     tape_.add({.result = y,
                .gradients = {{.of = narrow, .bytes = 2 * weights}, {.of = input, .bytes = 2 * tokens * in}},
                .saved = {input, narrow}});
@@ -94,7 +94,7 @@ TorchModules::Tensor TorchModules::linear(Tensor x, double tokens, double in, do
   const bool again = t_.drops_activations && last && keeps_products_;
   const bool fp8 = t_.s.fp8() && tokens * in > 0;
   const Tensor quantised = fp8 ? tape_.take(tokens * in) : TensorTape::kNone;
-  const Tensor y = tape_.take_kept(2 * tokens * out, kept);
+  const Tensor y = tape_.take_product(2 * tokens * out, weight, kept);
   std::vector<double> operands;
   if (again) operands.push_back(2 * tokens * in);
   if (fp8) operands.insert(operands.end(), {tokens * out, tokens * in, weights});

@@ -18,6 +18,7 @@ struct Rank {
   std::vector<Action> actions;
   bool expandable = false, reshards_ends = false, bucketed = false;
   Framework framework = Framework::torch_eager;
+  Bytes workspace;
 
   Rank() {
     setting.training.optimizer_state = {0, 2, 2, 2};
@@ -33,7 +34,7 @@ struct Rank {
                        .stages = {{}},
                        .context = c,
                        .bucketed = bucketed,
-                       .workspace = Bytes{},
+                       .workspace = workspace,
                        .expandable_segments = expandable,
                        .reshards_ends = reshards_ends};
     for (const Block& b : blocks) in.stages[0].push_back(&b);
@@ -66,6 +67,26 @@ TEST(TorchAllocations, FurtherMicroBatchesFindTheirMemoryFree) {
   two.passes(2);
   four.passes(4);
   EXPECT_EQ(two.peaks().reserved.value(), four.peaks().reserved.value());
+}
+
+TEST(TorchAllocations, BothThreadsHaveAWorkspace) {
+  Rank without, with;
+  without.passes(1);
+  with.passes(1);
+  with.workspace = Bytes{1 << 25};
+  EXPECT_EQ((with.peaks().allocated - without.peaks().allocated).value(), 2 << 25);
+}
+
+// Cosines and sines of all positions are there all along.
+TEST(TorchAllocations, RotaryTablesStay) {
+  Rank none, rotated;
+  for (Rank* rank : {&none, &rotated}) {
+    rank->passes(1);
+    rank->setting.model.position_encoding = PositionEncoding::rope;
+  }
+  rotated.setting.model.max_position_embeddings = 1 << 16;
+  EXPECT_EQ((rotated.peaks().allocated - none.peaks().allocated).value(),
+            2 * 4 * 65536.0 * static_cast<double>(none.setting.model.head_dim));
 }
 
 // Parameters, two moments, the sum of gradients and, since a graph hands them out together, all of the second pass.

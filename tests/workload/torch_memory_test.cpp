@@ -41,7 +41,7 @@ TEST(TorchMemory, TheLossIsTheFullestMomentOfALargeVocabulary) {
   EXPECT_DOUBLE_EQ(m.optimizer.value(), 600);
   EXPECT_DOUBLE_EQ(m.gradients.value(), 0);
   EXPECT_DOUBLE_EQ(m.activations.value(), 3000);
-  EXPECT_DOUBLE_EQ(m.buffers.value(), 5007);
+  EXPECT_DOUBLE_EQ(m.buffers.value(), 5014) << "a workspace for each of two threads";
 }
 
 TEST(TorchMemory, TheEndIsTheFullestMomentOfManyParameters) {
