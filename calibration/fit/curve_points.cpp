@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "sim/spec/nccl.h"
@@ -123,6 +124,34 @@ Points fastest_path(const std::string& name, const PointsByPath& paths, std::vec
   return result;
 }
 
+// Layouts whose products are one and the same call to the library, operands, scales, accumulation and all (probes/lt_gemm.h): both
+// FP8 gradients with scales of whole tensors, since Hopper takes transposed copies; what a weight enters with scales of blocks.
+std::optional<GemmLayout> same_call(const GemmCurve& key) {
+  if (key.grouped || key.accumulate_fp32) return std::nullopt;
+  if (key.dtype == DType::fp8 && key.layout == GemmLayout::input_gradient) return GemmLayout::weight_gradient;
+  if (key.dtype == DType::fp8 && key.layout == GemmLayout::weight_gradient) return GemmLayout::input_gradient;
+  if (key.dtype == DType::fp8_block && key.layout == GemmLayout::forward) return GemmLayout::input_gradient;
+  if (key.dtype == DType::fp8_block && key.layout == GemmLayout::input_gradient) return GemmLayout::forward;
+  return std::nullopt;
+}
+
+// Each of two such curves is fitted to the rows of both.
+void share_same_calls(CurvePoints<GemmCurve>& curves) {
+  for (auto& [name, entry] : curves) {
+    const std::optional<GemmLayout> other = same_call(entry.first);
+    if (!other || entry.first.layout > *other) continue;
+    GemmCurve key = entry.first;
+    key.layout = *other;
+    const auto found = curves.find(curve_name(key));
+    if (found == curves.end()) continue;
+    for (auto& [path, points] : found->second.second) {
+      Points& all = entry.second[path];
+      all.insert(all.end(), points.begin(), points.end());
+    }
+    found->second.second = entry.second;
+  }
+}
+
 }  // namespace
 
 GpuGroup group_of(const Point& point) {
@@ -156,10 +185,15 @@ SortedPoints sort_points(const std::vector<RawFile>& files, const Chip& chip) {
       if (file.borrowed) point.provenance.source = "borrowed from " + file.gpu + ": " + point.provenance.source;
       ShapeQuery identity = row.query;
       identity.sms = 0;
+      if (auto* gemm = std::get_if<Gemm>(&identity.shape)) {  // the same product in another layout: the same fold
+        const std::optional<GemmLayout> other = same_call(key_of(*gemm, row.query.load));
+        if (other) gemm->layout = std::min(gemm->layout, *other);
+      }
       point.hash = hash_of(shape_text(identity));
       put(sorted, point, row.path);
     }
   }
+  share_same_calls(sorted.gemms);
   return sorted;
 }
 

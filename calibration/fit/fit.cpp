@@ -67,6 +67,7 @@ class Fitter {
       if (fresh) at->second = fit_anew(key, points);
       Curve curve = at->second;
       if constexpr (requires { key.load; }) curve.load = key.load;
+      if constexpr (std::is_same_v<Curve, GemmCurve>) curve.layout = key.layout;
       return curve;
     };
     for (const auto& [name, entry] : map) {

@@ -22,6 +22,7 @@ void make_readable(GemmCurve& c) {
   round_to_4_digits(c.split_cost);
   number(c.wave_smoothing);
   number(c.misaligned);
+  number(c.off_sector);
   for (auto& tile : c.tiles) number(tile.efficiency);
   residuals(c.info);
 }

@@ -200,6 +200,15 @@ std::vector<GemmPoint> gemm_points() {
       list.add_small(dtype, round * 90, round * 90 + 4, Load::kSustained);
     }
   }
+  // Points that no earlier list had, a little of everything in each round: measured last, so that fits can be tested on them unseen.
+  for (int round = 30; round < 60; ++round) {
+    for (const char* dtype : {"fp8", "fp8_block", "bf16"}) {
+      const int few = dtype == std::string("fp8") ? 30 : 20;
+      list.add_design(dtype, round * 90, round * 90 + few, Load::kBurst);
+      list.add_small(dtype, round * 90, round * 90 + few / 3, Load::kBurst);
+      list.add_design(dtype, round * 90 + few, round * 90 + few + few / 5, Load::kSustained);
+    }
+  }
   return list.take();
 }
 

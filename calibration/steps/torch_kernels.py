@@ -275,6 +275,23 @@ def pieces_added(rows):
             rows.point(shape, prepare)
 
 
+def column_sums(rows):
+    """Gradients of biases: rows and columns apart, since the kernel's time goes by both."""
+    for columns in (768, 1024, 1536, 2048, 3072, 4096, 5120, 8192, 10240, 16384, 28672):
+        for tokens in (1024, 4096, 8192, 16384, 32768):
+            n = tokens * columns
+            if not 1 << 22 <= n <= 1 << 28:
+                continue
+            shape = {"op": "memory_bound", "kernel": "column_sum", "read_bytes": 2 * n, "written_bytes": 0, "rows": tokens, "columns": columns,
+                     "path": "pytorch", "load": "burst"}
+
+            def prepare():
+                sets = rotated(lambda: (normal(tokens, columns),), 2 * n)
+                return lambda index: sets[index % len(sets)][0].sum(0)
+
+            rows.point(shape, prepare)
+
+
 def routers(rows):
     """Selecting and sorting of a router: `rows` tokens, `columns` experts."""
     for tokens, experts, chosen in ((4096, 64, 6), (8192, 64, 6), (8192, 128, 8), (16384, 8, 2)):
@@ -472,6 +489,7 @@ def main():
     eager(rows)
     older_decoders(rows)
     pieces_added(rows)
+    column_sums(rows)
     routers(rows)
     losses_and_optimizers(rows)
     attention(rows)

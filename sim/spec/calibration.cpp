@@ -48,6 +48,7 @@ void judge(const GemmCurve& c, Judge& j) {
   j.not_negative("chip_load", c.chip_load.value());
   j.not_negative("sm_store", c.sm_store.value());
   j.not_negative("misaligned", c.misaligned);
+  j.not_negative("off_sector", c.off_sector);
   if (c.tiles.empty()) j.say("needs at least one tile: 'tiles', or 'tiles_m' and 'tiles_n' of one length");
   for (const auto& tile : c.tiles) {
     j.positive("a tile's efficiency", tile.efficiency);

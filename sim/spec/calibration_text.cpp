@@ -88,6 +88,7 @@ void write(Writer& w, const GemmCurve& c) {
   if (c.chip_load.value() > 0) w.quantity("chip_load", c.chip_load);
   if (c.sm_store.value() > 0) w.quantity("sm_store", c.sm_store);
   if (c.misaligned > 0) w.number("misaligned", c.misaligned);
+  if (c.off_sector > 0) w.number("off_sector", c.off_sector);
   w.quantity("tile_overhead", c.tile_overhead);
   w.integer("max_split", c.max_split);
   if (c.max_split > 1) w.quantity("split_cost", c.split_cost);

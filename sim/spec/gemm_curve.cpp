@@ -55,13 +55,14 @@ double tile_seconds(const GemmCurve& curve, const GemmTile& tile, double k) {
 
 // Rows of A are k long, but m in a BF16 weight gradient; rows of B are n long, but k in a BF16 forward pass and in FP8.
 double loads_factor(const GemmCurve& curve, const Gemm& gemm) {
-  if (curve.misaligned <= 0) return 1;
-  constexpr std::int64_t kLine = 128;
+  if (curve.misaligned <= 0 && curve.off_sector <= 0) return 1;
+  constexpr std::int64_t kLine = 128, kSector = 32;
   const bool wide = curve.dtype == DType::bf16 || curve.dtype == DType::fp32;
   const auto element = static_cast<std::int64_t>(element_bytes(curve.dtype).value());
   const std::int64_t a = wide && curve.layout == GemmLayout::weight_gradient ? gemm.m : gemm.k;
   const std::int64_t b = wide && curve.layout != GemmLayout::forward ? gemm.n : gemm.k;
-  return 1 + curve.misaligned * ((a * element % kLine != 0 ? 1 : 0) + (b * element % kLine != 0 ? 1 : 0));
+  const auto off = [&](std::int64_t unit) { return (a * element % unit != 0 ? 1 : 0) + (b * element % unit != 0 ? 1 : 0); };
+  return 1 + curve.misaligned * off(kLine) + curve.off_sector * off(kSector);
 }
 
 constexpr double kSplitWaves = 4;  // nothing is gained by splitting beyond

@@ -35,14 +35,16 @@ struct GemmTile {
 //             T = ceil(m/tm) ceil(n/tn), summed over groups
 //   item    = o + tm tn c / sm_store + (k / z) step            o = tile_overhead: prologue and epilogue;  c = bytes of C per element
 //   step    = (2 tm tn / (efficiency sm_rate)) with (loads / sm_load)
-//   loads   = (tm + tn) bytes of an operand's element          into the SM, for each step of k;  x (1 + misaligned) for each of A and B
-//                                                              whose rows in memory are no multiple of 128 bytes (plain GEMMs)
+//   loads   = (tm + tn) bytes of an operand's element          into the SM, for each step of k;  plain GEMMs: x (1 + misaligned for each
+//                                                              of A and B whose rows in memory are no multiple of 128 bytes, a line,
+//                                                              + off_sector where they are no multiple of 32, a sector)
 //   memory  = (A + B + C bytes) / memory_rate                  C twice where it accumulates
 //   time    = launch + compute with memory                     a with b = (a^4 + b^4)^(1/4): two limits, never both reached at once
 //
 // sm_load is what one SM can take in, chip_load what the L2 cache can give to all of them: why small tiles and tall thin ones are
 // slow, alone and side by side. A rate of 0 is no limit. Time never falls when a dimension grows, among shapes whose rows are aligned
-// alike: the library's kernels are up to a fifth slower on rows that are not, and so is the curve.
+// alike: the library's kernels are up to a fifth slower on rows that are not, and so is the curve. A row that begins within a sector
+// of the L2 cache takes one sector more for each line that a tile loads of it.
 //
 // `one_by_one`: the library runs the groups as kernels one after the other; the time is the sum of the plain ones.
 // Groups of a weight gradient differ in the reduced dimension: then total work / S (at least the longest tile) plus
@@ -58,7 +60,7 @@ struct GemmCurve {
   FlopsPerSecond sm_rate;  // of one SM
   std::vector<GemmTile> tiles;
   BytesPerSecond sm_load, chip_load, sm_store;
-  double misaligned = 0;
+  double misaligned = 0, off_sector = 0;
   Seconds tile_overhead;
   std::int64_t max_split = 1;
   Seconds split_cost;       // of adding the parts up

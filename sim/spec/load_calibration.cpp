@@ -74,6 +74,7 @@ GemmCurve read_gemm(YamlReader& reader) {
   curve.chip_load = reader.quantity<BytesPerSecond>("chip_load", BytesPerSecond{});
   curve.sm_store = reader.quantity<BytesPerSecond>("sm_store", BytesPerSecond{});
   curve.misaligned = reader.number("misaligned", 0.0);
+  curve.off_sector = reader.number("off_sector", 0.0);
   curve.tile_overhead = reader.quantity<Seconds>("tile_overhead");
   curve.max_split = reader.integer("max_split", 1);
   curve.split_cost = reader.quantity<Seconds>("split_cost", Seconds{});

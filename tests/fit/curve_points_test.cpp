@@ -31,6 +31,30 @@ TEST(CurvePoints, EveryRowIsOnceInTheCurveOfItsKey) {
   EXPECT_TRUE(points.attentions.empty());
 }
 
+// Layouts that are one call to the library: each curve has the rows of both, and a product measured in both is one of a fold.
+TEST(CurvePoints, SameCallsShareTheirRows) {
+  using enum GemmLayout;
+  const auto counts = [](DType dtype, bool accumulate) {
+    RawFile file = bench_file();
+    std::int64_t m = 1024;
+    for (const GemmLayout layout : {forward, input_gradient, input_gradient, weight_gradient, weight_gradient, weight_gradient})
+      add(file, Gemm{dtype, m += 128, 1024, 1024, layout, accumulate && layout == weight_gradient}, 1e-5);
+    std::map<GemmLayout, std::size_t> count;
+    for (const auto& [name, entry] : sorted({file}).gemms) count[entry.first.layout] = entry.second.at("").size();
+    return std::vector<std::size_t>{count[forward], count[input_gradient], count[weight_gradient]};
+  };
+  EXPECT_EQ(counts(DType::bf16, false), (std::vector<std::size_t>{1, 2, 3}));
+  EXPECT_EQ(counts(DType::fp8, false), (std::vector<std::size_t>{1, 5, 5}));  // forward accumulates faster
+  EXPECT_EQ(counts(DType::fp8, true), (std::vector<std::size_t>{1, 2, 3}));
+  EXPECT_EQ(counts(DType::fp8_block, false), (std::vector<std::size_t>{3, 3, 3}));  // a weight gradient has vectors on both sides
+  RawFile file = bench_file();
+  add(file, Gemm{DType::fp8, 1024, 1024, 1024, input_gradient}, 1e-5);
+  add(file, Gemm{DType::fp8, 1024, 1024, 1024, weight_gradient}, 1e-5);
+  const Points points = sorted({file}).gemms.begin()->second.second.at("");
+  ASSERT_EQ(points.size(), 2u);
+  EXPECT_EQ(points[0].hash, points[1].hash);
+}
+
 // What a curve of the same product `own` times and borrowed `lent` times is fitted to.
 Points chosen(int own, int lent, Origin lent_origin = Origin::measured) {
   RawFile mine = bench_file(), theirs = bench_file();

@@ -44,6 +44,22 @@ TEST(FitGemm, TilesThatLoadAreRecognised) {
   EXPECT_LT(curve.info.residuals.median, 0.04);
 }
 
+// Blocks of scales have one tile where a weight enters: its waves are seen, and nothing else fits them as well.
+TEST(FitGemm, TheOneTileOfBlockScalesIsRecognised) {
+  GemmCurve truth = true_gemm();
+  truth.tiles = {{128, 128, 1.0}};
+  truth.sm_load = BytesPerSecond{1.2e11}, truth.chip_load = BytesPerSecond{8e12}, truth.sm_store = BytesPerSecond{2e10};
+  truth.wave_smoothing = 0.1;
+  GemmCurve key;
+  key.dtype = truth.dtype = DType::fp8_block;
+  Points points = points_of(gemm_file(150, 0.0));
+  for (auto& point : points) point.seconds = predict(truth, point);
+  const GemmCurve curve = fit_gemm(key, points, kChip);
+  ASSERT_EQ(curve.tiles.size(), 1u);
+  EXPECT_GT(curve.sm_load.value(), 0);
+  EXPECT_LT(curve.info.residuals.median, 0.02);
+}
+
 TEST(FitGemm, GroupsThatRunOneByOneAreRecognised) {
   GemmCurve key;
   key.grouped = true;

@@ -16,6 +16,7 @@ TEST(CalibrationText, IsReadBackToTheLastBit) {
   GemmCurve grouped = c.gemms[0];
   grouped.grouped = grouped.one_by_one = true;
   grouped.split_cost = Seconds{1.0 / 3e6};
+  grouped.misaligned = 0.1, grouped.off_sector = 1.0 / 3;
   grouped.correction = {{0, 1}, {5, 6.5}, {0.1, -0.25, 0.5, 1e-4}};
   c.gemms.push_back(grouped);
   c.memory_kernels[0].bytes = {1000, 2000};
@@ -36,6 +37,7 @@ TEST(CalibrationText, IsReadBackToTheLastBit) {
   EXPECT_EQ(calibration_text(again), text);
   EXPECT_EQ(again.gemms[1].correction.ln_factor, grouped.correction.ln_factor);
   EXPECT_EQ(again.gemms[1].split_cost, grouped.split_cost);
+  EXPECT_EQ(again.gemms[1].off_sector, grouped.off_sector);
   ASSERT_EQ(again.collectives[0].knots.size(), 2u);
   EXPECT_EQ(again.collectives[0].knots[1].seconds, c.collectives[0].knots[1].seconds);
   EXPECT_EQ(again.curves().size(), c.curves().size());

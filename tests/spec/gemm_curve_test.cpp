@@ -84,6 +84,19 @@ TEST(GemmCurve, RowsThatAreNoWholeLinesLoadSlower) {
   EXPECT_NEAR(time(DType::fp8, GemmLayout::weight_gradient, 120, 120, 1024), 1, 1e-9);  // in FP8 every row is k long
 }
 
+TEST(GemmCurve, RowsThatBeginWithinASectorLoadSlowerStill) {
+  GemmCurve c = plain_gemm();
+  c.sm_load = BytesPerSecond{1e9};
+  c.misaligned = 0.1, c.off_sector = 0.25;
+  c.dtype = DType::fp8;
+  const auto per_k = [&](std::int64_t k) {
+    return (evaluate(c, Gemm{DType::fp8, 128, 128, k}, 64).value() - 3e-6) / static_cast<double>(k);
+  };
+  EXPECT_NEAR(per_k(1024 + 32) / per_k(1024), 1.2, 1e-3);  // rows of whole sectors, both operands
+  EXPECT_NEAR(per_k(1024 + 16) / per_k(1024), 1.7, 1e-3);
+  EXPECT_NEAR(per_k(1024 + 128) / per_k(1024), 1, 1e-3);
+}
+
 TEST(GemmCurve, GroupsShareOneLaunchAndTheirTilesFillTheChipTogether) {
   const GemmCurve c = plain_gemm();
   const double tile = 1e-6 + 2.0 * 128 * 128 * 1000 / 1e12;
