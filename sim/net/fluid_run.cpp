@@ -111,7 +111,9 @@ void FluidRun::fill_with(std::uint32_t part) {
       parts_of_pairs_.push_back(p);
       continue;
     }
-    for (std::uint32_t l = state_.parts[p].first; l < state_.parts[p].first + state_.parts[p].count; ++l) seeds_.push_back(l);
+    for (std::uint32_t l = state_.parts[p].first; l < state_.parts[p].first + state_.parts[p].count; ++l) {
+      if (state_.levels[l] >= lowest_) seeds_.push_back(l);  // who is held back below stays there
+    }
   }
 }
 

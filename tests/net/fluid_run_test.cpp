@@ -89,5 +89,35 @@ TEST(FluidRun, PropertyWideLinksThatFillLateAreNotMissed) {
   }
 }
 
+// Three nodes of four GPUs, some of which receive far more than others. A GPU sends to another node by the NIC of the receiver's rail, over
+// the NVLinks to the GPU beside it. Once these links hold flows of three links back, they are not filled as pairs, and rails that still are
+// pass them.
+TEST(FluidRun, PropertyWhatRailsPassIsFilledFromTheirLevelOn) {
+  constexpr std::uint32_t kGpus = 12, kPerNode = 4;
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937_64 random(seed);
+    std::lognormal_distribution<double> popularity(0, 1.2), bytes(0, 0.5);
+    FluidProblem p;
+    for (std::uint32_t l = 0; l < 4 * kGpus; ++l) p.capacities.push_back(l < 2 * kGpus ? 3.2 : 1);  // NVLinks out and in, NICs out and in
+    std::vector<double> hot(kGpus);
+    for (double& h : hot) h = popularity(random);
+    for (std::uint32_t a = 0; a < kGpus; ++a) {
+      for (std::uint32_t b = 0; b < kGpus; ++b) {
+        const std::uint32_t relay = a - a % kPerNode + b % kPerNode;
+        std::vector<FluidProblem::Use> uses;
+        if (a == b) continue;
+        if (relay != a) uses = {{a, 1}, {kGpus + relay, 1}};
+        if (relay != b) uses.insert(uses.end(), {{2 * kGpus + relay, 1}, {3 * kGpus + b, 1}});
+        p.flows.push_back({p.add_path(uses), hot[b] * bytes(random)});
+      }
+    }
+    std::vector<double> ends(p.flows.size());
+    FluidRun(p, ends).run();
+    const std::vector<double> wanted = ends_by_solving(p);
+    for (std::size_t f = 0; f < ends.size(); ++f) ASSERT_NEAR(ends[f] / wanted[f], 1, 1e-7) << "flow " << f;
+  }
+}
+
 }  // namespace
 }  // namespace trillion::fluid_run_test
