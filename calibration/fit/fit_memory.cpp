@@ -15,7 +15,15 @@ bool ran_on_fewer(const Points& points, const Chip& chip, double fraction) {
   return std::any_of(points.begin(), points.end(), [&](const Point& p) { return p.sms < fraction * static_cast<double>(chip.sms); });
 }
 
-// ln launch, ln rate, ln sm_rate, ln sm_exponent.
+// Whether the points say over how many rows they sum, and not all over the same.
+bool vary_in_rows(const Points& points) {
+  const auto rows = [](const Point& p) { return std::get<MemoryBound>(p.query.shape).rows; };
+  const auto other = [&](const Point& p) { return rows(p) != rows(points.front()); };
+  return std::all_of(points.begin(), points.end(), [&](const Point& p) { return rows(p) > 0; }) &&
+         std::any_of(points.begin(), points.end(), other);
+}
+
+// ln launch, ln rate, ln sm_rate, ln sm_exponent, ln row_root.
 CurveModel<MemoryCurve> memory_model(const MemoryCurve& key, const Points& points, const Chip& chip) {
   CurveModel<MemoryCurve> model;
   const double rate = 0.8 * chip.memory_bandwidth.value();
@@ -23,7 +31,9 @@ CurveModel<MemoryCurve> memory_model(const MemoryCurve& key, const Points& point
   const double sm_rate = rate / (0.6 * static_cast<double>(chip.sms));
   const bool some = ran_on_fewer(points, chip, 1.0), few = ran_on_fewer(points, chip, 0.5);
   model.priors = {{std::log(2.5e-6), 1.0}, {std::log(rate), 0.7}, {std::log(sm_rate), few ? 0.7 : 0.0}, {std::log(0.8), some ? 0.6 : 0.0}};
-  model.curve = [key, some, chip_sms = chip.sms](const std::vector<double>& theta) {
+  const bool by_rows = vary_in_rows(points);
+  if (by_rows) model.priors.push_back({std::log(1e-7), 1.0});
+  model.curve = [key, some, by_rows, chip_sms = chip.sms](const std::vector<double>& theta) {
     MemoryCurve curve = key;
     curve.launch = Seconds{std::exp(theta[0])};
     curve.rate = BytesPerSecond{std::exp(theta[1])};
@@ -31,6 +41,7 @@ CurveModel<MemoryCurve> memory_model(const MemoryCurve& key, const Points& point
     curve.sm_rate = BytesPerSecond{std::exp(theta[2])};
     curve.sm_exponent = some ? std::exp(theta[3]) : 0.0;
     curve.chip_sms = chip_sms;
+    if (by_rows) curve.row_root = Seconds{std::exp(theta[4])};
     return curve;
   };
   // Below some megabytes a kernel is its launch; the line should be right where the time is.
@@ -99,12 +110,13 @@ MemoryCurve fit_memory(const MemoryCurve& key, const Points& points, const Chip&
   };
   MemoryCurve curve = line(points);
   curve.info.residuals = cross_validate(points, line);
-  if (points.size() >= 2 && points.size() < kEnoughForKnots && misses(curve, points)) {
+  const bool bytes_alone = curve.row_root.value() <= 0;  // knots over bytes can't tell rows apart
+  if (bytes_alone && points.size() >= 2 && points.size() < kEnoughForKnots && misses(curve, points)) {
     const Residuals held_out = curve.info.residuals;
     curve = through_points(curve, points);
     curve.info.residuals = held_out;
   }
-  if (points.size() >= kEnoughForKnots) {
+  if (bytes_alone && points.size() >= kEnoughForKnots) {
     const Residuals residuals = cross_validate(points, knots);
     if (score(residuals) < 0.95 * score(curve.info.residuals)) {
       curve = knots(points);

@@ -108,6 +108,42 @@ struct Pull {
   double farthest;        // of |ln ratio|
 };
 
+// The surface's move: least squares over the points with penalised differences between neighbouring knots, within the bounds.
+// Alternating directions: the knots, with their differences pulled towards wanted ones; the wanted ones, as near as the bounds allow.
+Eigen::VectorXd move_of(const Eigen::MatrixXd& rows, const Eigen::VectorXd& target, const std::vector<Bound>& bounds,
+                        const std::vector<double>& start, const Pull& pull) {
+  constexpr double kCoupling = 4;
+  constexpr int kRounds = 150;
+  const auto index = [](std::size_t knot) { return static_cast<Eigen::Index>(knot); };
+  const Eigen::Index count = index(bounds.size());
+  Eigen::MatrixXd normal = pull.weight * rows.transpose() * rows;
+  normal.diagonal().array() += pull.shrink;
+  Eigen::VectorXd least(count);
+  for (std::size_t i = 0; i < bounds.size(); ++i) {  // every pair of neighbours
+    const Eigen::Index a = index(bounds[i].a), b = index(bounds[i].b);
+    normal(a, a) += pull.smooth + kCoupling, normal(b, b) += pull.smooth + kCoupling;
+    normal(a, b) -= pull.smooth + kCoupling, normal(b, a) -= pull.smooth + kCoupling;
+    least(index(i)) = bounds[i].least - (start[bounds[i].b] - start[bounds[i].a]);
+  }
+  const Eigen::LDLT<Eigen::MatrixXd> solver(normal);
+  const Eigen::VectorXd pulled = pull.weight * rows.transpose() * target;
+  Eigen::VectorXd move, wanted = Eigen::VectorXd::Zero(count), owed = wanted;
+  for (int round = 0; round < kRounds; ++round) {
+    Eigen::VectorXd right = pulled;
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+      const double push = kCoupling * (wanted(index(i)) - owed(index(i)));
+      right(index(bounds[i].b)) += push, right(index(bounds[i].a)) -= push;
+    }
+    move = solver.solve(right);
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+      const double difference = move(index(bounds[i].b)) - move(index(bounds[i].a));
+      wanted(index(i)) = std::max(difference + owed(index(i)), least(index(i)));
+      owed(index(i)) += difference - wanted(index(i));
+    }
+  }
+  return move;
+}
+
 // The curve with its surface moved by what its times leave over at the points.
 GemmCurve corrected(GemmCurve curve, const Points& points, const Pull& pull) {
   std::vector<Place> places;
@@ -120,19 +156,9 @@ GemmCurve corrected(GemmCurve curve, const Points& points, const Pull& pull) {
   }
   GemmCorrection table = curve.correction;
   if (table.ln_factor.empty()) table = {logs(kFillKnots), logs(kKnots), std::vector<double>(kFillKnots.size() * kKnots.size(), 0.0)};
-  const Eigen::MatrixXd rows = interpolation_rows(places, table);
   const std::vector<Bound> bounds = bounds_of(curve, table);
-  Eigen::MatrixXd normal = pull.weight * rows.transpose() * rows;
-  normal.diagonal().array() += pull.shrink;
-  for (const auto& bound : bounds) {  // every pair of neighbours
-    const auto a = static_cast<Eigen::Index>(bound.a), b = static_cast<Eigen::Index>(bound.b);
-    normal(a, a) += pull.smooth;
-    normal(b, b) += pull.smooth;
-    normal(a, b) -= pull.smooth;
-    normal(b, a) -= pull.smooth;
-  }
   const Eigen::Map<const Eigen::VectorXd> target(left_over.data(), static_cast<Eigen::Index>(left_over.size()));
-  const Eigen::VectorXd move = normal.ldlt().solve(pull.weight * rows.transpose() * target);
+  const Eigen::VectorXd move = move_of(interpolation_rows(places, table), target, bounds, table.ln_factor, pull);
   for (Eigen::Index i = 0; i < move.size(); ++i) table.ln_factor[static_cast<std::size_t>(i)] += move(i);
   project(bounds, table.ln_factor);
   curve.correction = table;

@@ -22,6 +22,7 @@ void slow_down(AttentionCurve& c, double factor) {
 
 void slow_down(MemoryCurve& c, double factor) {
   c.launch *= factor;
+  c.row_root *= factor;
   c.rate *= 1 / factor;
   c.sm_rate *= 1 / factor;
   for (double& seconds : c.seconds) seconds = round_to_4_digits(seconds * factor);

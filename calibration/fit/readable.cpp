@@ -41,6 +41,7 @@ void make_readable(AttentionCurve& c) {
 
 void make_readable(MemoryCurve& c) {
   round_to_4_digits(c.launch);
+  round_to_4_digits(c.row_root);
   round_to_4_digits(c.rate);
   round_to_4_digits(c.sm_rate);
   number(c.sm_exponent);

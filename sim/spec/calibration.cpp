@@ -81,6 +81,7 @@ void judge(const MemoryCurve& c, Judge& j) {
   j.not_negative("sm_exponent", c.sm_exponent);
   if (c.chip_sms < 0) j.say("chip_sms must not be negative");
   j.not_negative("launch", c.launch.value());
+  j.not_negative("row_root", c.row_root.value());
   j.ascending("knots: bytes", c.bytes);
   if (c.bytes.size() != c.seconds.size()) j.say("knots: needs one time per size");
   for (std::size_t i = 1; i < c.seconds.size(); ++i) {

@@ -132,6 +132,7 @@ void write(Writer& w, const MemoryCurve& c) {
   w.choice("kernel", kMemoryKernelNames, c.kernel);
   w.choice("load", kLoadNames, c.load);
   w.quantity("launch", c.launch);
+  if (c.row_root.value() > 0) w.quantity("row_root", c.row_root);
   w.quantity("rate", c.rate);
   if (c.sm_rate.value() > 0) w.quantity("sm_rate", c.sm_rate);
   if (c.sm_exponent > 0) w.number("sm_exponent", c.sm_exponent);

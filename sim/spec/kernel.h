@@ -160,6 +160,7 @@ inline constexpr std::array<std::string_view, 67> kMemoryKernelNames = {
 struct MemoryBound {
   MemoryKernel kernel = MemoryKernel::copy;
   Bytes read, written;
+  std::int64_t rows = 0;  // that column_sum sums over; of others 0
 
   friend bool operator==(const MemoryBound&, const MemoryBound&) = default;
 };

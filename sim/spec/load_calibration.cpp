@@ -123,6 +123,7 @@ MemoryCurve read_memory(YamlReader& reader) {
   curve.sm_rate = reader.quantity<BytesPerSecond>("sm_rate", BytesPerSecond{});
   curve.sm_exponent = reader.number("sm_exponent", 0.0);
   curve.chip_sms = reader.integer("chip_sms", 0);
+  curve.row_root = reader.quantity<Seconds>("row_root", Seconds{});
   curve.bytes = reader.numbers("knot_bytes").value_or(std::vector<double>{});
   curve.seconds = reader.numbers("knot_seconds").value_or(std::vector<double>{});
   curve.measured = read_range(reader, "measured_bytes");

@@ -15,7 +15,8 @@ Seconds evaluate(const MemoryCurve& curve, const MemoryBound& kernel, double sms
   double fewer = 1;
   if (curve.chip_sms > 0) fewer = std::max(fewer, std::pow(static_cast<double>(curve.chip_sms) / sms, curve.sm_exponent));
   if (curve.sm_rate.value() > 0) fewer = std::max(fewer, curve.rate.value() / (sms * curve.sm_rate.value()));
-  double time = curve.launch.value() + bytes / curve.rate.value();
+  const double start = curve.launch.value() + curve.row_root.value() * std::sqrt(static_cast<double>(kernel.rows));
+  double time = start + bytes / curve.rate.value();
   if (curve.bytes.size() >= 2) {
     if (bytes >= curve.bytes.back()) {
       time = curve.seconds.back() + (bytes - curve.bytes.back()) / curve.rate.value();
@@ -27,7 +28,7 @@ Seconds evaluate(const MemoryCurve& curve, const MemoryBound& kernel, double sms
       time = curve.seconds[i] * std::pow(curve.seconds[i + 1] / curve.seconds[i], along);
     }
   }
-  const double launch = std::min(time, curve.launch.value());
+  const double launch = std::min(time, start);
   return curve.info.scale * Seconds{launch + (time - launch) * fewer};
 }
 

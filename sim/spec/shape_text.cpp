@@ -169,6 +169,7 @@ MemoryBound read_memory_bound(Reader& r) {
   m.kernel = r.choice<MemoryKernel>("kernel", kMemoryKernelNames);
   m.read = Bytes{r.number("read_bytes")};
   m.written = Bytes{r.number("written_bytes")};
+  if (m.kernel == MemoryKernel::column_sum) m.rows = r.integer("rows", 1);
   return m;
 }
 
@@ -231,6 +232,7 @@ class Writer {
     choice("kernel", kMemoryKernelNames, m.kernel);
     number("read_bytes", m.read.value());
     number("written_bytes", m.written.value());
+    if (m.rows > 0) integer("rows", m.rows);
   }
   void shape(const Collective& c) {
     text("op", "collective");

@@ -305,7 +305,7 @@ KernelTime Timing::ask(const MemoryBound& k, const Conditions& conditions) const
   // Another memory behind the same chip (a 40 GB A100, an H100 with HBM2e) moves the same bytes at the ratio of the vendor's rates.
   const bool known = cluster_.gpu.memory_bandwidth.value() > 0;
   const double ratio = known ? calibration_.chip.memory_bandwidth / cluster_.gpu.memory_bandwidth : 1.0;
-  const MemoryBound here{k.kernel, k.read * ratio, k.written * ratio};
+  const MemoryBound here{k.kernel, k.read * ratio, k.written * ratio, k.rows};
   return answer(evaluate(curve, here, sms(conditions)), memory_kernels_.index[static_cast<std::size_t>(place)], outside);
 }
 

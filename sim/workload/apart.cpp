@@ -8,9 +8,9 @@ constexpr auto kPart = Category::norm_and_elementwise;
 
 }  // namespace
 
-void add_bias_sum(Operations& weight, const BlockContext& c, const std::string& name, Bytes gradient) {
+void add_bias_sum(Operations& weight, const BlockContext& c, const std::string& name, Bytes gradient, std::int64_t rows) {
   if (c.runs_apart(UnfusedPart::bias))
-    weight.push_back(memory_operation(name + " bias gradient", kPart, MemoryKernel::column_sum, gradient, Bytes{}));
+    weight.push_back({name + " bias gradient", kPart, Lane::compute, MemoryBound{MemoryKernel::column_sum, gradient, Bytes{}, rows}});
 }
 
 void add_norm_backward(Operations& ops, const BlockContext& c, const Operation& norm) {

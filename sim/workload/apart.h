@@ -20,8 +20,8 @@
 
 namespace trillion {
 
-// The layer's bias: its addition where `adds`, its gradient from `gradient`, the output's.
-void add_bias_sum(Operations& weight, const BlockContext& context, const std::string& name, Bytes gradient);
+// The layer's bias: its addition where `adds`, its gradient from `gradient`, the output's, of so many rows.
+void add_bias_sum(Operations& weight, const BlockContext& context, const std::string& name, Bytes gradient, std::int64_t rows);
 
 // The kernels that end a module's backward pass: its norm's, which belongs to `norm`, and the sum with what came down the stream.
 void add_norm_backward(Operations& ops, const BlockContext& context, const Operation& norm);

@@ -250,8 +250,8 @@ Passes grouped_query_attention(const BlockContext& c) {
     add_weight_operands(p.weight, layer);
     add_weight_gradient(p.weight, c, layer);
   }
-  if (c.model.attention_output_bias) add_bias_sum(p.weight, c, g.o_projection.name, g.s.residual());
-  if (c.model.attention_bias) add_bias_sum(p.weight, c, g.qkv.name, g.q + 2 * g.kv);
+  if (c.model.attention_output_bias) add_bias_sum(p.weight, c, g.o_projection.name, g.s.residual(), g.s.residual_tokens);
+  if (c.model.attention_bias) add_bias_sum(p.weight, c, g.qkv.name, g.q + 2 * g.kv, g.s.tokens);
   p.saved.push_back({"queries, keys, values", g.q + 2 * g.kv});
   if (c.model.qk_norm) p.saved.push_back({"q and k before their norm", g.q + g.kv});
   p.saved.push_back({"attention output", g.q});

@@ -126,8 +126,8 @@ Passes dense_feed_forward(const BlockContext& c) {
     add_weight_gradient(p.weight, c, l);
   }
   if (c.model.mlp_bias) {
-    add_bias_sum(p.weight, c, down.name, s.residual());
-    add_bias_sum(p.weight, c, up.name, s.bf16(up.out));
+    add_bias_sum(p.weight, c, down.name, s.residual(), s.residual_tokens);
+    add_bias_sum(p.weight, c, up.name, s.bf16(up.out), s.tokens);
   }
   add_saved_activation(p, f, c);
   return p;

@@ -24,6 +24,21 @@ TEST(FitMemory, FindsWhatFewerSmsCost) {
   EXPECT_LT(curve.info.residuals.median, 0.02);
 }
 
+TEST(FitMemory, FindsWhatRowsCost) {
+  RawFile file = bench_file();
+  for (const double rows : {1024.0, 8192.0, 32768.0}) {
+    for (const double columns : {1024.0, 4096.0, 16384.0}) {
+      const double bytes = 2 * rows * columns;
+      add(file, MemoryBound{MemoryKernel::column_sum, Bytes{bytes}, Bytes{}, static_cast<std::int64_t>(rows)},
+          6e-6 + 1.2e-7 * std::sqrt(rows) + bytes / 3e12);
+    }
+  }
+  const MemoryCurve curve = fit_memory(MemoryCurve{}, points_of(file), *vendor_chip("H100"));
+  EXPECT_NEAR(curve.row_root.value(), 1.2e-7, 0.1e-7);
+  EXPECT_LT(curve.info.residuals.median, 0.01);
+  EXPECT_TRUE(curve.bytes.empty());
+}
+
 TEST(FitMemory, KnotsNeverFall) {
   RawFile file = bench_file();
   const Random random(kSeed, 3);

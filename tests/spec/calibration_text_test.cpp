@@ -22,6 +22,7 @@ TEST(CalibrationText, IsReadBackToTheLastBit) {
   c.memory_kernels[0].bytes = {1000, 2000};
   c.memory_kernels[0].seconds = {1e-6, 1.1e-6};
   c.memory_kernels[0].sm_exponent = 0.7;
+  c.memory_kernels[0].row_root = Seconds{1.25e-7};
   c.attentions[0].throttle = 0.06;
   c.attentions[0].unmasked = 1.5;
   c.collectives[0].local = BytesPerSecond{1e12 / 3};

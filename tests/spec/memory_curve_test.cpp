@@ -25,5 +25,14 @@ TEST(MemoryCurve, AMemoryKernelIsALineOrItsKnots) {
   EXPECT_EQ(evaluate(c, {MemoryKernel::copy, Bytes{0}, Bytes{0}}, 132).value(), 0);
 }
 
+TEST(MemoryCurve, SumsOverRowsTakeLongerByTheRootOfTheRows) {
+  MemoryCurve c;
+  c.launch = Seconds{2e-6};
+  c.rate = BytesPerSecond{1e12};
+  c.row_root = Seconds{1e-7};
+  EXPECT_DOUBLE_EQ(evaluate(c, {MemoryKernel::column_sum, Bytes{8e6}, Bytes{}, 10000}, 132).value(), 20e-6);
+  EXPECT_DOUBLE_EQ(evaluate(c, {MemoryKernel::column_sum, Bytes{8e6}, Bytes{}, 2500}, 132).value(), 15e-6);
+}
+
 }  // namespace
 }  // namespace trillion::memory_curve_test

@@ -45,6 +45,9 @@ TEST(ShapeText, ReadsTheLinesOfTheInterface) {
       (Attention{DType::bf16, 1, 128, 128, 4096, 8192, 192, 128, true, Direction::backward}));
   EXPECT_EQ(std::get<MemoryBound>(read(R"({"op":"memory_bound","kernel":"rms_norm","read_bytes":1e6,"written_bytes":2})").shape),
             (MemoryBound{MemoryKernel::rms_norm, Bytes{1e6}, Bytes{2}}));
+  EXPECT_EQ(
+      std::get<MemoryBound>(read(R"({"op":"memory_bound","kernel":"column_sum","read_bytes":1e6,"written_bytes":0,"rows":2048})").shape),
+      (MemoryBound{MemoryKernel::column_sum, Bytes{1e6}, Bytes{}, 2048}));
   EXPECT_EQ(std::get<Collective>(read(R"({"op":"collective","kind":"all_reduce","bytes":268435456,"ranks":16,"ranks_per_node":8})").shape),
             (Collective{CollectiveKind::all_reduce, Bytes{268435456}, 16, 8, Bytes{}}));
   EXPECT_EQ(std::get<Collective>(read(R"({"op":"collective","kind":"all_gather","bytes":1,"ranks":4})").shape).ranks_per_node, 4);
@@ -63,6 +66,7 @@ TEST(ShapeText, IsTheInverseOfReading) {
         Collective{static_cast<CollectiveKind>(i % 8), Bytes{random.uniform(i) * 1e9}, draw(0), draw(1),
                    Bytes{static_cast<double>(i % 2) * 5e5}}};
     query.shape = shapes[i % shapes.size()];
+    if (auto* m = std::get_if<MemoryBound>(&query.shape); m != nullptr && m->kernel == MemoryKernel::column_sum) m->rows = draw(0);
     query.sms = i % 7 == 0 ? 112 : 0;
     query.load = static_cast<Load>(i % 2);
     const ShapeQuery again = read("{" + shape_text(query) + "}");
@@ -82,6 +86,7 @@ TEST(ShapeText, MistakesNameKeyPlaceAndWhatIsAccepted) {
   EXPECT_THAT(mistakes(R"({"op":"gemm","dtype":"bf16","m":1,"n":1,"k":1,"layuot":"forward"})"), HasSubstr("did you mean 'layout'"));
   EXPECT_THAT(mistakes(R"({"op":"grouped_gemm","dtype":"bf16","m":5,"n":1,"k":1})"), HasSubstr("list"));
   EXPECT_THAT(mistakes(R"({"op":"memory_bound","kernel":"copy","read_bytes":-1,"written_bytes":0})"), HasSubstr("read_bytes"));
+  EXPECT_THAT(mistakes(R"({"op":"memory_bound","kernel":"column_sum","read_bytes":1,"written_bytes":0})"), HasSubstr("\"rows\""));
 }
 
 TEST(ShapeText, KeysOfTheUsersOwnPass) {
