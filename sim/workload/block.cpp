@@ -83,7 +83,6 @@ void recompute_everything(Block& b, const BlockContext& c) {
     b.recompute.pop_back();
     if (product) break;
   }
-  for (const SavedTensor& t : b.saved) b.transient += t.bytes;
   b.saved = {{"layer input", Sizes(c).residual() * (c.autocast() ? 2.0 : 1.0), LoadScale::none, Module::layer_inputs}};
 }
 
@@ -113,7 +112,6 @@ void recompute_between_products(Block& b, const BlockContext& c) {
     if (!stays[i]) again.push_back(b.recompute[i]);
   }
   b.recompute = std::move(again);
-  for (const SavedTensor& t : kept) b.transient -= std::min(b.transient, t.bytes);
   append(b.saved, kept, Module::attention);
 }
 
@@ -174,8 +172,6 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   append(b.before_exchange_weight, a.weight);
   add_layer_share(b, c, moe_layer);
   if (c.runs_apart(UnfusedPart::maximum)) search_maxima(b);
-  // Three gradients of the largest tensors are alive at once: of the activation's output and of its two inputs.
-  for (const SavedTensor& t : b.saved) b.transient = std::max(b.transient, 3 * t.bytes);
   if (c.plan.recomputes(RecomputeModule::layer)) recompute_everything(b, c);
   if (c.plan.recomputes(RecomputeModule::products)) recompute_between_products(b, c);
 }

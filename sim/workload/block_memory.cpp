@@ -48,8 +48,8 @@ Bytes restored_bytes(const ModuleBytes& all, const ModuleBytes& saved, bool at_o
   return at_once ? together : largest;
 }
 
-// Of one compiled graph each buffer's life is known.
-void take_from_graph(Block& b, const BlockContext& c) {
+// What the lives of a PyTorch block's tensors say. The ends of a model that is not one graph say it by formula (workload/torch_layer.cpp).
+void take_from_tape(Block& b, const BlockContext& c) {
   const double message = Sizes(c).residual().value() * (c.autocast() ? 2 : 1);
   const BackwardBytes bytes = backward_bytes(torch_tensors(b.kind, c, c.routing.rank_load_max_over_mean),
                                              b.kind == BlockKind::embedding ? 0 : message, b.kind == BlockKind::head ? 0 : message);
@@ -70,7 +70,7 @@ const BlockMemory::Of& BlockMemory::of(BlockKind kind) {
   const BlockContext& c = context_;
   made.emplace();
   made->block = make_block(kind, c);
-  if (is_one_graph(c)) take_from_graph(made->block, c);
+  if (c.framework != Framework::fused && (is_layer(kind) || is_one_graph(c))) take_from_tape(made->block, c);
   made->saved = saved_by_module(made->block, c.routing);
   if (!c.plan.recompute.empty()) {
     const bool whole_layers = c.plan.recomputes(RecomputeModule::layer);

@@ -12,7 +12,8 @@
 //                a pipeline nothing is given back before the step ends: parameters are whole, gradients add up whole (torchtitan's
 //                parallelize_llama.py, apply_fsdp: reshard_after_forward=False; torch.distributed.pipelining.stage,
 //                backward_maybe_with_nosync)
-//   transient    of the block under way: gradients of the logits, of the largest activations, the forward pass run again
+//   transient    of the block under way: gradients of the logits; of a layer the most that its tensors come to on the way back, what runs
+//                again among them (workload/torch_tensors.h, backward_bytes)
 //
 // zero_grad(set_to_none=True) ends a step, so that none begins with gradients.
 #pragma once

@@ -112,12 +112,18 @@ Tensor embedding(TorchModules& m) {
     tape.add({y, {{.bytes = t.wide * table, .parameter = weight}}, {}, 4 * t.residual});
     return y;
   }
-  // Rows are added up in FP32, over the whole table; of a tied one what that comes to is an operand of the head's product.
-  const bool adds = tied(m.context());
-  const Tensor sums = tape.take_nothing(), narrow = tape.take_nothing();
-  tape.add({adds ? narrow : sums, {{.bytes = t.wide * table, .parameter = weight}}});
-  if (adds) tape.add({sums, {{.of = narrow, .bytes = t.wide * table}}});
-  tape.add({y, {{.of = sums, .bytes = 4 * table}}});
+  // Rows are added up in FP32, over the whole table, and cast; of a tied one what that comes to is an operand of the head's product.
+  std::vector<double> steps{4 * table};
+  if (t.wide < 4) steps.push_back(t.wide * table);
+  if (tied(m.context())) steps.push_back(t.wide * table);
+  Tensor to = TensorTape::kNone;
+  for (std::size_t i = steps.size(); i-- > 0;) {
+    const Tensor from = i == 0 ? y : tape.take_nothing();
+    const bool last = i + 1 == steps.size();
+    tape.add(
+        {from, {last ? TensorTape::Gradient{.bytes = steps[i], .parameter = weight} : TensorTape::Gradient{.of = to, .bytes = steps[i]}}});
+    to = from;
+  }
   return y;
 }
 

@@ -146,8 +146,6 @@ TEST(TorchLayer, RecomputationStopsBeforeTheLastProduct) {
   const Block b = make_block(BlockKind::dense_layer, context(s, Framework::torch_eager));
   EXPECT_EQ(of_type<Gemm>(b.recompute).size(), 6u);
   EXPECT_DOUBLE_EQ(total_bytes(b.saved), s.tokens() * 2 * 4096);
-  const Block kept = make_block(BlockKind::dense_layer, context(setting(), Framework::torch_eager));
-  EXPECT_GT(b.transient.value(), total_bytes(kept.saved));
 }
 
 // q, v, gate and down stay, as does attention; k, o and up run again, and every elementwise kernel that they need.

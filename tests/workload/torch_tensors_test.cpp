@@ -110,6 +110,17 @@ TEST(TorchTensors, TheEndsOfOneGraph) {
   }
 }
 
+// Under autocast the table is FP32, and so is what its rows are added up in: that is its gradient.
+TEST(TorchTensors, AnFp32TablesGradientIsNotCast) {
+  BlockSetting s(dense_model(1));
+  s.model.vocab_size = 128256;
+  s.training.optimizer_state = {4, 4, 4, 4};
+  BlockContext c = s.context();
+  c.framework = Framework::torch_compiled;
+  const double table = static_cast<double>(s.model.vocab_size * s.model.hidden_size), message = 2 * Sizes(c).residual().value();
+  EXPECT_NEAR(backward_bytes(torch_tensors(BlockKind::embedding, c, 1), 0, message).largest, message + 4 * table, 8);
+}
+
 TEST(TorchTensors, RecomputationKeepsLessAndTakesMore) {
   BlockSetting s(dense_model(1));
   const auto layer = [&](std::vector<RecomputeModule> recompute) {
