@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -44,16 +45,25 @@ std::vector<RunPhase> stretches(const Scenario& s, std::int64_t data_parallel) {
   return phases;
 }
 
-RunResult sum_up(const Scenario& s, const std::vector<RunPhase>& phases, const std::map<std::int64_t, StepResult>& step_of_batch) {
-  RunResult run;
+std::vector<PhaseResult> main_run(const Scenario& s, const std::vector<RunPhase>& phases,
+                                  const std::map<std::int64_t, StepResult>& step_of_batch) {
+  std::vector<PhaseResult> results;
   for (const RunPhase& phase : phases) {
     const StepResult& step = step_of_batch.at(phase.global_batch_size);
     const double steps = phase.tokens / step.tokens;
-    run.phases.push_back(
-        {phase.tokens, steps, phase.global_batch_size, phase.sequence_length, step.time, gpu_hours(step.time, s.cluster.gpus()) * steps});
+    const double hours = gpu_hours(step.time, s.cluster.gpus()) * steps;
+    results.push_back({{}, phase.tokens, steps, phase.global_batch_size, phase.sequence_length, step.time, hours});
+  }
+  return results;
+}
+
+RunResult sum_up(const Scenario& s, std::vector<PhaseResult> phases) {
+  RunResult run;
+  run.phases = std::move(phases);
+  for (const PhaseResult& phase : run.phases) {
     run.tokens += phase.tokens;
-    run.steps += steps;
-    run.gpu_hours += run.phases.back().gpu_hours;
+    run.steps += phase.steps;
+    run.gpu_hours += phase.gpu_hours;
   }
   run.days = run.gpu_hours / static_cast<double>(s.cluster.gpus()) / 24;
   run.gpu_hours_per_trillion_tokens = run.gpu_hours / run.tokens * kTrillion;
@@ -99,6 +109,26 @@ Answer answer_of(const StepResult& step, const Scenario& s) {
   return a;
 }
 
+// What each of training.phases takes, as a scenario of its own: its longer sequences and its layout must fit too.
+std::optional<Infeasible> add_later_phases(const Scenario& s, unsigned threads, std::vector<PhaseResult>& phases) {
+  for (const LaterPhase& later : s.later) {
+    Scenario at = s;
+    at.training = later.training;
+    at.plan = later.plan;
+    at.later.clear();
+    Outcome outcome = estimate(at, threads);
+    if (auto* why = std::get_if<Infeasible>(&outcome)) {
+      why->reason = "phase '" + later.name + "': " + why->reason;
+      return *why;
+    }
+    for (PhaseResult& phase : std::get<Estimate>(outcome).run->phases) {
+      phase.name = later.name;
+      phases.push_back(std::move(phase));
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Outcome estimate(const Scenario& s, unsigned threads) {
@@ -115,7 +145,11 @@ Outcome estimate(const Scenario& s, unsigned threads) {
     if (const auto* why = std::get_if<Infeasible>(&steps)) return *why;
     const auto& step_of_batch = std::get<0>(steps);
     e.step = step_of_batch.at(s.training.global_batch_size);
-    if (!phases.empty()) e.run = sum_up(s, phases, step_of_batch);
+    if (!phases.empty()) {
+      std::vector<PhaseResult> all = main_run(s, phases, step_of_batch);
+      if (const auto why = add_later_phases(s, threads, all)) return *why;
+      e.run = sum_up(s, std::move(all));
+    }
   }
   e.answer = answer_of(e.step, s);
   e.size = model_size(s.model);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -19,8 +20,9 @@ using StepOutcome = std::variant<StepResult, Infeasible>;
 // One training step at training.global_batch_size.
 StepOutcome simulate_step(const Scenario& scenario);
 
-// A part of the run with one batch size and sequence length.
+// A part of the run with one batch size, sequence length and layout.
 struct PhaseResult {
+  std::string name;  // of training.phases; empty: the main run
   double tokens = 0;
   double steps = 0;
   std::int64_t global_batch_size = 0, sequence_length = 0;
@@ -28,7 +30,7 @@ struct PhaseResult {
   double gpu_hours = 0;
 };
 
-// The whole run, its batch ramp simulated. Empty when training.tokens is 0.
+// The whole run: the main one with its batch ramp, then training.phases, all simulated. Empty when training.tokens is 0.
 struct RunResult {
   double tokens = 0, steps = 0, gpu_hours = 0, days = 0, gpu_hours_per_trillion_tokens = 0;
   std::optional<Usd> usd;  // empty when the cluster has no price

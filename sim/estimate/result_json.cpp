@@ -119,6 +119,7 @@ Json run_json(const std::optional<RunResult>& run) {
   Json phases = Json::array();
   for (const PhaseResult& phase : run->phases) {
     phases.push_back({
+        {"name", phase.name.empty() ? Json(nullptr) : Json(phase.name)},
         {"tokens", number(phase.tokens)},
         {"steps", number(phase.steps)},
         {"global_batch_size", phase.global_batch_size},

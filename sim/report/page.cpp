@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <iterator>
 
 #include "sim/base/number_text.h"
 #include "sim/estimate/result_json.h"
@@ -47,6 +50,16 @@ std::string plan_line(const Scenario& scenario, const StepResult& step, const Te
   return page_line("plan", text, style);
 }
 
+// A later phase of the run: "62.9B tokens · 61.4K GPU-hours · 1 000 steps of 1 920 sequences of 32 768 tokens, 110 s each".
+std::string phase_line(const PhaseResult& phase, const TextStyle& style) {
+  const std::string separator = page_separator(style);
+  return page_line(phase.name,
+                   fmt::format("{} tokens{}{} GPU-hours{}{} steps of {} sequences of {} tokens, {} each", count_text(phase.tokens),
+                               separator, count_text(phase.gpu_hours), separator, grouped_text(std::llround(phase.steps)),
+                               grouped_text(phase.global_batch_size), grouped_text(phase.sequence_length), duration_text(phase.step_time)),
+                   style);
+}
+
 // "PER TRILLION TOKENS    180.8K GPU-hours · $361.7K": the question's answer, with its interval.
 std::string answer_section(const Scenario& scenario, const Estimate& estimate, const TextStyle& style) {
   const std::string separator = page_separator(style);
@@ -70,11 +83,14 @@ std::string answer_section(const Scenario& scenario, const Estimate& estimate, c
   if (run.energy) whole += fmt::format("{}at most {} GWh", separator, significant_text(run.energy->value() / 3.6e12, 3));
   text += page_line("whole run", whole, style);
   std::string phases = fmt::format("{} GPU-hours per trillion tokens", count_text(run.gpu_hours_per_trillion_tokens));
-  if (run.phases.size() > 1) {
-    phases += fmt::format(", {} batch sizes from {} to {} sequences simulated", run.phases.size(),
-                          grouped_text(run.phases.front().global_batch_size), grouped_text(run.phases.back().global_batch_size));
+  const auto later = std::find_if(run.phases.begin(), run.phases.end(), [](const PhaseResult& phase) { return !phase.name.empty(); });
+  if (later - run.phases.begin() > 1) {
+    phases += fmt::format(", {} batch sizes from {} to {} sequences simulated", later - run.phases.begin(),
+                          grouped_text(run.phases.front().global_batch_size), grouped_text(std::prev(later)->global_batch_size));
   }
-  return text + page_line("", phases, style);
+  text += page_line("", phases, style);
+  for (auto phase = later; phase != run.phases.end(); ++phase) text += phase_line(*phase, style);
+  return text;
 }
 
 std::string peak_text(const Scenario& scenario, const Conventions& conventions) {

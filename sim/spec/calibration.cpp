@@ -196,6 +196,7 @@ std::vector<std::string> Calibration::validate() const {
       power_judge.not_negative("an energy", energy.value());
     if (!(power.idle < power.limit)) power_judge.say("idle must be below the limit");
   }
+  if (stack.head_multiple.value < 1) complaints.push_back("stack: head_multiple must be at least 1");
   for_each_figure(stack, FigureJudge{complaints});
   std::set<std::string> seen;
   for_each_curve(*this, [&](const auto& curve) {

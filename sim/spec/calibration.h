@@ -42,6 +42,11 @@ struct Stack {
   Figure<Framework> framework{Framework::fused, {}};
   Figure<AttentionLibrary> attention{AttentionLibrary::fastest, {}};
 
+  // Attention computes whole multiples of so many channels of a head: one of 96 takes as long as one of 128. FlashAttention
+  // (AttentionLibrary::flash) has kernels for every 32.
+  Figure<std::int64_t> head_multiple{
+      64, {Origin::measured, "cuDNN 9.19 on an H100 and an H200, 27 November 2026: 96 channels take what 128 take"}};
+
   // Time.
   Figure<Seconds> kernel_gap;   // of the device between two kernels of a full queue
   Figure<Seconds> host_launch;  // of the host to issue one kernel: shorter kernels leave the device waiting
@@ -90,6 +95,7 @@ template <class StackType, class Visitor>
 void for_each_figure(StackType& stack, Visitor&& visit) {
   visit("framework", stack.framework);
   visit("attention", stack.attention);
+  visit("head_multiple", stack.head_multiple);
   visit("kernel_gap", stack.kernel_gap);
   visit("host_launch", stack.host_launch);
   visit("host_product", stack.host_product);

@@ -257,6 +257,8 @@ struct FigureReader {
     figure.provenance = reader.provenance();
   }
   void operator()(const char* name, Figure<std::int64_t>& figure) const {
+    const bool may_be_left_out = !figure.provenance.source.empty();  // it then says what it is
+    if (may_be_left_out && !stack.has(name)) return stack.ignore({name});
     YamlReader reader = stack.mapping(name);
     figure.value = reader.integer("value");
     figure.provenance = reader.provenance();

@@ -11,6 +11,7 @@
 #include "sim/spec/expert_misfits.h"
 #include "sim/spec/load.h"
 #include "sim/spec/load_calibration.h"
+#include "sim/spec/read_phases.h"
 
 namespace trillion {
 
@@ -311,6 +312,7 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   }
   YamlReader training = root.mapping("training"), plan = root.mapping("plan");
   s.training = read_training(training);
+  training.ignore({"phases"});
   s.plan = read_plan(plan, s.calibration.stack.runs_apart(UnfusedPart::attention));
   read_schedule_file(plan, s.plan, file);
   s.extent = root.choice<Extent>("extent", kExtentNames, Extent::step);
@@ -331,6 +333,7 @@ Scenario load_scenario(const std::string& path, const Overrides& overrides) {
   }
   if (diagnostics.empty()) root.report(s.validate());
   if (diagnostics.empty()) check_loads(s, split.scenario, file, diagnostics);
+  if (diagnostics.empty()) s.later = read_later_phases(root, training, s);
   root.finish();
   note_files(s);
   note_defaults(s, "", root);

@@ -23,6 +23,13 @@ enum class Fidelity {
   full,    // every GPU
 };
 
+// A part of the run after its main one: longer sequences, another batch, a layout of its own. Model and cluster stay.
+struct LaterPhase {
+  std::string name;
+  Training training;  // its tokens are the phase's
+  Plan plan;
+};
+
 struct Scenario {
   std::string name;                                        // folder name
   std::string question;                                    // one sentence
@@ -32,6 +39,7 @@ struct Scenario {
   Calibration calibration;
   Training training;
   Plan plan;
+  std::vector<LaterPhase> later;  // training.phases, in the order of the run
   Perturbations perturbations;
   Search search;  // of `trillion plan`; the other verbs do not look at it
   Extent extent = Extent::step;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "sim/base/error.h"
+#include "sim/base/rounding.h"
 #include "sim/spec/node_facts.h"
 #include "sim/timing/fallback.h"
 
@@ -276,7 +277,12 @@ KernelTime Timing::ask(const GroupedGemm& g, const Conditions& conditions) const
   return answer(evaluate(curve, g, sms(conditions)), gemms_.index[static_cast<std::size_t>(place)], !inside);
 }
 
-KernelTime Timing::ask(const Attention& a, const Conditions& conditions) const {
+KernelTime Timing::ask(const Attention& asked, const Conditions& conditions) const {
+  constexpr std::int64_t kFlashMultiple = 32;
+  const std::int64_t multiple = asked.library == AttentionLibrary::flash ? kFlashMultiple : calibration_.stack.head_multiple.value;
+  Attention a = asked;
+  a.qk_dim = multiple * divided_up(asked.qk_dim, multiple);
+  a.v_dim = multiple * divided_up(asked.v_dim, multiple);
   const AttentionCurve* best = nullptr;
   double distance = std::numeric_limits<double>::infinity();
   std::size_t place = 0;
@@ -289,7 +295,8 @@ KernelTime Timing::ask(const Attention& a, const Conditions& conditions) const {
     if (d < distance) distance = d, best = &c, place = i;
   }
   if (best == nullptr) nothing_related(calibration_, "attention");
-  const bool other = distance > 0;  // head dimensions or precision that the curve was not measured with
+  const bool other = distance > 0 || a.qk_dim != asked.qk_dim ||
+                     a.v_dim != asked.v_dim;  // head dimensions or precision that the curve was not measured with
   const bool outside =
       other || !best->queries.contains(static_cast<double>(a.queries)) || !best->keys.contains(static_cast<double>(a.keys));
   KernelTime result = answer(evaluate(*best, a, sms(conditions)), attentions_.index[place], outside);

@@ -2,6 +2,7 @@
 //   answer    GPU-hours per trillion tokens = GPUs x step time / tokens of the step, inside its interval
 //   run       is the sum of its phases; a phase is its tokens / step's tokens x GPUs x step time
 //   ramp      smaller batches pay more bubble, so the run's mean is never cheaper than the steady state
+//   phases    later ones add what each takes as a scenario of its own
 //   threads   change nothing, to the last bit
 #include "sim/estimate/estimate.h"
 
@@ -66,6 +67,44 @@ TEST(Estimate, ARunIsTheSumOfItsPhases) {
   EXPECT_DOUBLE_EQ(e.run->days * 24 * 32, hours);
   EXPECT_DOUBLE_EQ(e.run->usd->value(), 2 * hours);
   EXPECT_DOUBLE_EQ(e.run->gpu_hours_per_trillion_tokens, hours / tokens * 1e12);
+}
+
+TEST(Estimate, ALaterPhaseIsAScenarioOfItsOwn) {
+  Scenario s = with_a_run();
+  LaterPhase longer{"longer", s.training, s.plan};
+  longer.training.tokens = 1e10;
+  longer.training.sequence_length *= 2;
+  longer.training.global_batch_size /= 2;
+  longer.training.batch_size_schedule.reset();
+  longer.plan.recompute = {RecomputeModule::layer};
+  const Estimate without = must(s);
+  s.later = {longer};
+  const Estimate with = must(s);
+  ASSERT_TRUE(with.run);
+  ASSERT_EQ(with.run->phases.size(), without.run->phases.size() + 1);
+  const PhaseResult& phase = with.run->phases.back();
+  Scenario alone = s;
+  alone.training = longer.training;
+  alone.plan = longer.plan;
+  alone.later.clear();
+  EXPECT_EQ(phase.step_time, must(alone).step.time);
+  EXPECT_EQ(phase.name, "longer");
+  EXPECT_EQ(phase.sequence_length, longer.training.sequence_length);
+  EXPECT_DOUBLE_EQ(with.run->gpu_hours, without.run->gpu_hours + phase.gpu_hours);
+  EXPECT_DOUBLE_EQ(with.run->tokens, without.run->tokens + 1e10);
+  EXPECT_EQ(with.answer.gpu_hours_per_trillion_tokens, without.answer.gpu_hours_per_trillion_tokens);  // of the main run's last batch
+}
+
+TEST(Estimate, ALaterPhaseThatCannotRunIsNamed) {
+  Scenario s = with_a_run();
+  LaterPhase huge{"huge", s.training, s.plan};
+  huge.training.batch_size_schedule.reset();
+  huge.plan.tensor_parallel = 64;
+  s.later = {huge};
+  const Outcome outcome = estimate(s, 1);
+  const auto* why = std::get_if<Infeasible>(&outcome);
+  ASSERT_NE(why, nullptr);
+  EXPECT_EQ(why->reason.rfind("phase 'huge': ", 0), 0u) << why->reason;
 }
 
 TEST(Estimate, SmallBatchesPayMoreBubble) {

@@ -115,7 +115,7 @@ inline Estimate estimate() {
   run.days = 54.9;
   run.gpu_hours_per_trillion_tokens = 182432.0;
   run.usd = Usd{5.4e6};
-  run.phases = {{0.469e12, 15000, 3072, 4096, Seconds{5}, 100000}, {14.331e12, 235000, 15360, 4096, Seconds{20}, 2.6e6}};
+  run.phases = {{{}, 0.469e12, 15000, 3072, 4096, Seconds{5}, 100000}, {{}, 14.331e12, 235000, 15360, 4096, Seconds{20}, 2.6e6}};
   estimate.run = run;
   estimate.size = {600000000000, 37000000000, 900000000, 900000000, 14000000000};
   estimate.token_flops = {Flops{250e9}, Flops{280e9}, Flops{6e9}};

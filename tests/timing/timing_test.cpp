@@ -118,6 +118,26 @@ TEST_F(TimingTest, CausalAttentionCostsAboutHalfAndNeverMoreThanTheWhole) {
   }
 }
 
+TEST_F(TimingTest, HeadsAreComputedInWholeMultiples) {
+  Attention a{DType::bf16, 2, 32, 32, 4096, 4096, 128, 128, true};
+  const double whole = seconds(a);
+  for (const std::int64_t channels : {72, 80, 96, 112, 127}) {
+    a.qk_dim = a.v_dim = channels;
+    EXPECT_EQ(seconds(a), whole) << channels;
+    EXPECT_TRUE(timing_.time(a).extrapolated);
+  }
+  a.qk_dim = a.v_dim = 160;
+  EXPECT_GT(seconds(a), whole);
+  // FlashAttention has a kernel for 96.
+  a.library = AttentionLibrary::flash;
+  a.qk_dim = a.v_dim = 128;
+  const double flash = seconds(a);
+  a.qk_dim = a.v_dim = 96;
+  EXPECT_LT(seconds(a), flash);
+  a.qk_dim = a.v_dim = 88;
+  EXPECT_LT(seconds(a), flash);
+}
+
 TEST_F(TimingTest, ARateIsReachedOnLargeShapes) {
   const Gemm large{DType::bf16, 16384, 16384, 16384};
   const double rate = flops(large).value() / seconds(large);
