@@ -5,7 +5,6 @@
 #include <map>
 
 #include "sim/base/number_text.h"
-#include "sim/spec/unit_text.h"
 
 namespace trillion {
 namespace {
@@ -40,10 +39,7 @@ std::optional<Figure<double>> fit_spread(const std::vector<RawFile>& files, std:
         ++free;
         continue;
       }
-      // Rows from before chips were told apart: one file is one machine.
-      const JsonValue* chip = line.find("chip");
-      const std::string name = chip != nullptr ? chip->text : file.name + ":" + exact_number_text(number_of(line, "device"));
-      SurveyedChip& entry = kinds[file.gpu][name];
+      SurveyedChip& entry = kinds[file.gpu][text_of(line, "chip")];
       entry.sum += number_of(line, "flops_per_s");
       ++entry.rows;
     }
