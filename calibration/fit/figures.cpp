@@ -161,11 +161,7 @@ Stack assumed_stack() {
   Stack s;
   s.framework = assumed(Framework::fused, "a training library with joined projections and fused elementwise kernels");
   s.attention = assumed(AttentionLibrary::fastest, "the fastest library that was measured");
-  s.head_multiple = {
-      64,
-      {Origin::measured,
-       "cuDNN 9.19 on an H100 and an H200 through PyTorch's SDPA, 27 November 2026: 27 forward passes with 96 channels a head "
-       "take what 128 take, to 2 to 5 % in the median; 64 a half"}};
+  s.head_multiple = assumed(std::int64_t{64}, "as cuDNN 9.19 on an H100 and an H200: 96 channels take what 128 take");
   s.kernel_gap = assumed(Seconds{1.5e-6}, "between kernels of a full queue on Hopper; DeepSeek's trace shows 2 us at 1 us resolution");
   s.host_launch = assumed(Seconds{5e-6}, "PyTorch eager issues an operator in 4 to 10 us");
   s.host_product = assumed(Seconds{20e-6}, "PyTorch eager: a linear layer with its autograd node");

@@ -44,8 +44,7 @@ struct Stack {
 
   // Attention computes whole multiples of so many channels of a head: one of 96 takes as long as one of 128. FlashAttention
   // (AttentionLibrary::flash) has kernels for every 32.
-  Figure<std::int64_t> head_multiple{
-      64, {Origin::measured, "cuDNN 9.19 on an H100 and an H200, 27 November 2026: 96 channels take what 128 take"}};
+  Figure<std::int64_t> head_multiple{64, {Origin::assumed, "as cuDNN 9.19 on an H100 and an H200: 96 channels take what 128 take"}};
 
   // Time.
   Figure<Seconds> kernel_gap;   // of the device between two kernels of a full queue
