@@ -218,7 +218,7 @@ def norm_weights(rows):
     for count, columns in ((8192, 2048), (4096, 4096), (16384, 512), (32768, 3072), (2048, 8192), (4096, 1024), (8192, 5120), (65536, 2048)):
         x = normal(count, columns)
         sets = [(normal(columns, grad=True),) for _ in range(2)]
-        read = 4 * count * max(columns, 4096)
+        read = 4 * count * max(columns, 1664)
         rows.point({"op": "memory_bound", "kernel": "torch_rms_norm_weights", "read_bytes": read, "written_bytes": 0, "rows": count,
                     "columns": columns, "load": "burst"},
                    lambda: backward_of(lambda w: F.rms_norm(x, (columns,), w), sets))

@@ -72,12 +72,30 @@ Operations routed_network(const Block& b, const Operations& before_dispatch) {
   return ops;
 }
 
+// What checkpointing costs the host of eager PyTorch, in calls an operation: hooks around each saved tensor, a frame that runs again; of
+// selective checkpointing Python's word on every operation (TorchDispatchMode), both ways. From layers on tensors so small that the host
+// is the limit (calibration/steps/host.py: torch_layer, torch_layer_again, torch_layer_products of raw/h100/torch-twelfth-host.jsonl,
+// raw/h200/torch-seventh-host.jsonl): 24 operations forward and back take 2.0 ms, 4.4 run again, 8.0 where products stay.
+struct CheckpointCalls {
+  int forward = 0, again = 0;
+};
+constexpr CheckpointCalls kWholeLayer = {1, 3}, kBetweenProducts = {7, 10};
+
+void add_checkpoint_calls(Block& b, const BlockContext& c, const CheckpointCalls& calls) {
+  if (c.framework != Framework::torch_eager) return;
+  for (Operations* ops : {&b.before_exchange, &b.experts}) {
+    for (Operation& op : *ops) op.host_calls += calls.forward;
+  }
+  for (Operation& op : b.recompute) op.host_calls += calls.again;
+}
+
 // With plan.recompute: layer only the block's input is kept, and the backward pass starts by running the forward pass again, to its
 // end: frameworks checkpoint a function, and cannot know which of its last kernels nobody needs.
 void recompute_everything(Block& b, const BlockContext& c) {
   b.recompute = again(routed_network(b, b.before_exchange));
-  // PyTorch's checkpoint stops when the last tensor that the backward pass needs is back: before the last product and what follows.
-  while (torch(c) && !b.recompute.empty()) {
+  // PyTorch's checkpoint stops when the last tensor that the backward pass needs is back: before the last product and what follows;
+  // where experts' rows are added up last, before that addition, which keeps them.
+  while (torch(c) && !b.recompute.empty() && !b.recompute.back().label.starts_with(kZeroedResult)) {
     const bool product =
         std::holds_alternative<Gemm>(b.recompute.back().what) || std::holds_alternative<GroupedGemm>(b.recompute.back().what);
     b.recompute.pop_back();
@@ -172,8 +190,14 @@ void add_decoder_layer(Block& b, const BlockContext& c, bool moe_layer) {
   append(b.before_exchange_weight, a.weight);
   add_layer_share(b, c, moe_layer);
   if (c.runs_apart(UnfusedPart::maximum)) search_maxima(b);
-  if (c.plan.recomputes(RecomputeModule::layer)) recompute_everything(b, c);
-  if (c.plan.recomputes(RecomputeModule::products)) recompute_between_products(b, c);
+  if (c.plan.recomputes(RecomputeModule::layer)) {
+    recompute_everything(b, c);
+    add_checkpoint_calls(b, c, kWholeLayer);
+  }
+  if (c.plan.recomputes(RecomputeModule::products)) {
+    recompute_between_products(b, c);
+    add_checkpoint_calls(b, c, kBetweenProducts);
+  }
 }
 
 void add_module(Block& b, const Passes& p, Module module) {

@@ -173,6 +173,20 @@ LoweredStep Lowering::run() {
 
 LoweredStep lower(const LoweringInput& input, Detail detail) { return Lowering(input, detail).run(); }
 
+namespace {
+
+// Compiled code runs a checkpointed function eagerly when its graph breaks, and a router's torch.bincount breaks it (workload/torch.h).
+// Under fully_shard layers are compiled before they are wrapped.
+Framework framework_of(const Scenario& scenario) {
+  const Framework framework = scenario.calibration.stack.framework.value;
+  const Plan& plan = scenario.plan;
+  const bool checkpointed = plan.recomputes(RecomputeModule::layer) || plan.recomputes(RecomputeModule::products);
+  const bool breaks = framework == Framework::torch_compiled && scenario.model.moe && checkpointed && plan.sharding != Sharding::zero_3;
+  return breaks ? Framework::torch_eager : framework;
+}
+
+}  // namespace
+
 BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, const LayerRouting& routing) {
   const std::vector<std::string>& fused = scenario.calibration.stack.fused.value;
   const bool joined = std::find(fused.begin(), fused.end(), "add+rms_norm") != fused.end();
@@ -190,7 +204,7 @@ BlockContext block_context(const Scenario& scenario, const DeviceMesh& mesh, con
           .context = mesh.context(),
           .expert = mesh.expert(),
           .expert_tensor = mesh.expert_tensor(),
-          .framework = stack.framework.value,
+          .framework = framework_of(scenario),
           .attention = stack.attention.value,
           .micro_batches = std::max<std::int64_t>(1, scenario.training.global_batch_size / replicas),
           .unfused = std::move(unfused)};

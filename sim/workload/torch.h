@@ -23,6 +23,9 @@ namespace trillion {
 bool is_one_graph(const BlockContext& context);
 bool is_loss_compiled(const BlockContext& context);
 
+// Label of what experts' rows are added to.
+inline constexpr const char* kZeroedResult = "zero result";
+
 Passes torch_attention(const BlockContext& context);
 Passes torch_feed_forward(const BlockContext& context);
 Passes torch_gate(const BlockContext& context);     // router, selection, sorting of tokens by expert

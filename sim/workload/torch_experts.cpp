@@ -138,13 +138,13 @@ Passes torch_experts(const BlockContext& c) {
   p.forward.push_back(grouped_gemm(c, "experts down", r.hidden, r.width, GemmLayout::forward));
   if (apart) add_order_by_sender(p.forward, rows, wide_rows);
   p.forward.push_back(gate_kernel("routing weights of rows", 12 * rows, 6 * rows));
-  p.forward.push_back(scaled(torch_unary("times routing weight", 2 * wide_rows, 2 * wide_rows)));
-  p.forward.push_back(torch_kernel("zero result", MemoryKernel::torch_zero, 0, 2 * t.residual));
+  p.forward.push_back(scaled(torch_kernel("times routing weight", MemoryKernel::torch_mul_rows, 2 * wide_rows, 2 * wide_rows)));
+  p.forward.push_back(torch_kernel(kZeroedResult, MemoryKernel::torch_zero, 0, 2 * t.residual));
   p.forward.push_back(torch_kernel("copy result", MemoryKernel::torch_copy, 2 * t.residual, 2 * t.residual));
   p.forward.push_back(add_rows("add rows to tokens", wide_rows));
 
   p.backward.push_back(moved("gather gradients", wide_rows));
-  p.backward.push_back(scaled(torch_unary("times routing weight backward", 2 * wide_rows, 2 * wide_rows)));
+  p.backward.push_back(scaled(torch_kernel("times routing weight backward", MemoryKernel::torch_mul_rows, 2 * wide_rows, 2 * wide_rows)));
   p.backward.push_back(scaled(torch_kernel("gradient of routing weights", MemoryKernel::torch_mul, 4 * wide_rows, 2 * wide_rows)));
   p.backward.push_back(scaled(torch_unary("sum gradient of routing weights", 2 * wide_rows, 2 * rows)));
   if (apart) add_moved_backward(p.backward, "rows by sender backward", wide_rows);

@@ -1,7 +1,8 @@
-// What the modules of workload/torch.h are made of: private to torch_layer.cpp and torch_experts.cpp.
+// What the modules of workload/torch.h are made of: private to torch_layer.cpp, torch_ends.cpp and torch_experts.cpp.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 #include "sim/workload/torch.h"
@@ -32,6 +33,9 @@ struct FeedForwardSize {
 Operation torch_kernel(std::string label, MemoryKernel kernel, double read, double written);
 // An elementwise kernel with one operand (a broadcast one beside it costs nothing).
 Operation torch_unary(std::string label, double read, double written);
+
+// Under autocast eager code casts a norm's FP32 output anew for each product that reads it, and the product's gradient back.
+void add_input_casts(Passes& passes, const BlockContext& context, const TorchSizes& sizes, std::initializer_list<const char*> readers);
 
 // `readers`: of its output, whose gradients are added up before the norm's own backward pass.
 void add_torch_norm(Passes& passes, const TorchSizes& sizes, const std::string& name, int readers);

@@ -1,5 +1,6 @@
-// Attention, dense feed-forward and the two ends of the model.
+// Attention and dense feed-forward; the two ends of the model are in torch_ends.cpp.
 #include <algorithm>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
@@ -19,20 +20,34 @@ constexpr int kModuleCall = 1, kRotationViews = 3, kAttentionViews = 9, kAttenti
 
 double elements(const Linear& l) { return static_cast<double>(l.in) * static_cast<double>(l.out); }
 
-// x cos + cat(-high, low) sin, of so many values; the backward pass runs the same five kernels.
+// x cos + cat(-high, low) sin, of so many values. Under autocast the factors are FP32: so are the products and their sum.
 void add_rotation(Operations& ops, const TorchSizes& t, const std::string& name, double values) {
-  const double wide = t.wide;
   if (t.complex_rotation) return append(ops, complex_rotation(t, name, values));
   if (t.compiled) {
     ops.push_back(torch_kernel(name, MemoryKernel::rope, t.first_read * values, 2 * values));
     return;
   }
-  ops.push_back(torch_unary(name + " times cosine", t.first_read * values, wide * values));
+  const MemoryKernel product = t.wide > 2 ? MemoryKernel::torch_mul_broadcast_promoted : MemoryKernel::torch_mul_broadcast;
+  const double bytes = 2 * values;
+  ops.push_back(torch_kernel(name + " times cosine", product, bytes, bytes));
   ops.back().host_calls = kRotationViews;
-  ops.push_back(torch_unary(name + " negate half", t.first_read * values / 2, t.first_read * values / 2));
-  ops.push_back(torch_kernel(name + " swap halves", MemoryKernel::torch_cat, t.first_read * values, t.first_read * values));
-  ops.push_back(torch_unary(name + " times sine", t.first_read * values, wide * values));
-  ops.push_back(torch_kernel(name + " sum", MemoryKernel::torch_add, 2 * wide * values, wide * values));
+  ops.push_back(torch_kernel(name + " negate half", MemoryKernel::torch_neg_half, bytes / 2, bytes / 2));
+  ops.push_back(torch_kernel(name + " swap halves", MemoryKernel::torch_cat_halves, bytes, bytes));
+  ops.push_back(torch_kernel(name + " times sine", product, bytes, bytes));
+  ops.push_back(torch_kernel(name + " sum", MemoryKernel::torch_add, 2 * t.wide * values, t.wide * values));
+}
+
+// The backward pass runs the same five kernels; under autocast each product's gradient is cast back to the BF16 of what was rotated.
+void add_rotation_backward(Operations& ops, const TorchSizes& t, const std::string& name, double values) {
+  if (t.wide == 2 || t.compiled || t.complex_rotation) return add_rotation(ops, t, name, values);
+  const double bytes = 2 * values;
+  for (const char* factor : {" times sine", " times cosine"}) {
+    ops.push_back(torch_kernel(name + factor, MemoryKernel::torch_mul_broadcast_fp32, bytes, bytes));
+    ops.push_back(torch_kernel(name + factor + " cast", MemoryKernel::torch_cast_bf16, 4 * values, 2 * values));
+  }
+  ops.push_back(torch_kernel(name + " negate half", MemoryKernel::torch_neg_half, bytes / 2, bytes / 2));
+  ops.push_back(torch_kernel(name + " swap halves", MemoryKernel::torch_cat_halves, bytes, bytes));
+  ops.push_back(torch_kernel(name + " sum", MemoryKernel::torch_add, 4 * values, 2 * values));
 }
 
 // Gradients of one tensor that arrive from several readers are added pair by pair.
@@ -41,6 +56,19 @@ void add_sums(Operations& ops, const std::string& name, int count, double values
     ops.insert(front ? ops.begin() : ops.end(),
                torch_kernel(name + " add gradients", MemoryKernel::torch_add, 2 * bytes * values, bytes * values));
   }
+}
+
+// The FP32 gradient of the residual stream as the BF16 branch that was added to it takes it.
+void add_branch_cast(Operations& ops, const BlockContext& c, const TorchSizes& t, const char* branch) {
+  if (!c.autocast() || t.compiled) return;
+  ops.push_back(
+      torch_kernel(std::string(branch) + " cast gradient of output", MemoryKernel::torch_cast_bf16, 4 * t.residual, 2 * t.residual));
+}
+
+// The gradient of a linear layer's bias: sums over the tokens.
+void add_bias_gradient(Operations& weight, const TorchSizes& t, const char* name, double values) {
+  weight.push_back(torch_kernel(std::string(name) + " bias gradient", MemoryKernel::column_sum, 2 * values, 0));
+  std::get<MemoryBound>(weight.back().what).rows = t.s.tokens;
 }
 
 void insert_front(Operations& to, const Operations& from) { to.insert(to.begin(), from.begin(), from.end()); }
@@ -91,6 +119,15 @@ Operation torch_unary(std::string label, double read, double written) {
   return torch_kernel(std::move(label), MemoryKernel::torch_neg, read, written);
 }
 
+void add_input_casts(Passes& p, const BlockContext& c, const TorchSizes& t, std::initializer_list<const char*> readers) {
+  if (!c.autocast() || t.compiled) return;
+  for (const char* reader : readers) {
+    p.forward.push_back(torch_kernel(std::string(reader) + " cast input", MemoryKernel::torch_cast_bf16, 4 * t.residual, 2 * t.residual));
+    p.backward.push_back(
+        torch_kernel(std::string(reader) + " cast input backward", MemoryKernel::torch_cast_fp32, 2 * t.residual, 4 * t.residual));
+  }
+}
+
 void add_torch_norm(Passes& p, const TorchSizes& t, const std::string& name, int readers) {
   p.saved.push_back({name + " input", Bytes{(t.norm_written_out ? 4 : t.wide) * t.residual}});
   // As the products read it: with sequence parallelism gathered, since autograd saves what a function was given.
@@ -112,10 +149,14 @@ void add_torch_norm(Passes& p, const TorchSizes& t, const std::string& name, int
     add_sums(p.backward, name, readers - 1, t.residual, t.wide, true);
     return;
   }
+  // As MemoryKernel::torch_rms_norm_weights counts them. A layer norm's weights and biases take one kernel.
+  const double weight_bytes = 4.0 * static_cast<double>(t.s.residual_tokens * std::max<std::int64_t>(t.s.hidden, 1664));
   p.forward.push_back(torch_kernel(name, MemoryKernel::torch_rms_norm, t.wide * t.residual, t.wide * t.residual));
   p.forward.back().host_calls = kModuleCall;
   insert_front(p.backward,
-               {torch_kernel(name + " backward", MemoryKernel::torch_rms_norm_backward, 2 * t.wide * t.residual, t.wide * t.residual)});
+               {torch_kernel(name + " backward", MemoryKernel::torch_rms_norm_backward, 2 * t.wide * t.residual, t.wide * t.residual),
+                torch_kernel(name + " weight gradient", MemoryKernel::torch_rms_norm_weights, weight_bytes, 0)});
+  p.backward[1].host_calls = -1;  // one call launches both
   add_sums(p.backward, name, readers - 1, t.residual, t.wide, true);
 }
 
@@ -128,8 +169,11 @@ void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear, Re
   Linear l = linear;
   l.fp32_gradient = false;
   const double weights = elements(l), reached = 1.0 - 1.0 / static_cast<double>(c.micro_batches);
-  if (c.autocast()) p.forward.push_back(torch_kernel(l.name + " cast weight", MemoryKernel::torch_cast_bf16, 4 * weights, 2 * weights));
-  const bool there = reader == Reader::further && c.framework == Framework::torch_compiled;
+  // Inductor's casts are copies that convert.
+  const bool compiled = c.framework == Framework::torch_compiled;
+  const MemoryKernel to_bf16 = compiled ? MemoryKernel::cast_bf16 : MemoryKernel::torch_cast_bf16;
+  if (c.autocast()) p.forward.push_back(torch_kernel(l.name + " cast weight", to_bf16, 4 * weights, 2 * weights));
+  const bool there = reader == Reader::further && compiled;
   const Operand input = there ? Operand::quantised : Operand::bf16;
   add_forward(p.forward, l, input);
   add_input_gradient(p.backward, l);
@@ -137,7 +181,8 @@ void add_torch_linear(Passes& p, const BlockContext& c, const Linear& linear, Re
   add_weight_gradient(p.weight, l);
   if (c.framework == Framework::torch_eager) p.forward.back().host_calls = p.weight.back().host_calls = kModuleCall;
   if (c.autocast()) {
-    p.weight.push_back(torch_kernel(l.name + " cast gradient", MemoryKernel::torch_cast_fp32, 2 * weights, 4 * weights));
+    const MemoryKernel to_fp32 = compiled ? MemoryKernel::cast_fp32 : MemoryKernel::torch_cast_fp32;
+    p.weight.push_back(torch_kernel(l.name + " cast gradient", to_fp32, 2 * weights, 4 * weights));
     p.saved.push_back({l.name + " BF16 weight", Bytes{2 * weights}});
   }
   // The first micro-batch's gradient becomes the sum, every further one is added: so much of an addition in the mean.
@@ -158,7 +203,7 @@ Passes rotations(const BlockContext& c, const TorchSizes& t, double q, double k)
   back.first_read = t.wide;
   for (const auto& [name, values] : {std::pair{"rotary q", q}, std::pair{"rotary k", k}}) {
     add_rotation(p.forward, t, name, values);
-    add_rotation(p.backward, back, std::string(name) + " backward", values);
+    add_rotation_backward(p.backward, back, std::string(name) + " backward", values);
   }
   // SDPA takes BF16.
   if (!c.autocast() || t.compiled) return p;
@@ -216,11 +261,9 @@ Passes torch_attention(const BlockContext& c) {
   Passes p;
   append(p.forward, norm.forward);
   append(p.forward, entry.forward);
-  if (c.autocast()) {
-    for (const char* name : {"q", "k", "v"}) {
-      p.forward.push_back(torch_kernel(std::string(name) + " cast input", MemoryKernel::torch_cast_bf16, 4 * t.residual, 2 * t.residual));
-    }
-  }
+  Passes casts;
+  add_input_casts(casts, c, t, {"q", "k", "v"});
+  append(p.forward, casts.forward);
   append(p.forward, products.forward);
   append(p.forward, rotation.forward);
   if (repeats) append(p.forward, {repeat_heads("keys", kv, copies), repeat_heads("values", kv, copies)});
@@ -232,16 +275,23 @@ Passes torch_attention(const BlockContext& c) {
   Operations mirrored = std::move(p.backward);  // of the tensor-parallel exit
   p.backward = {};
   append(p.backward, mirrored);
+  add_branch_cast(p.backward, c, t, "attention");
   append(p.backward, o.backward);
   append(p.backward, sdpa(c, core, Direction::backward));
   if (repeats) append(p.backward, {repeat_heads_backward("keys", kv, copies), repeat_heads_backward("values", kv, copies)});
   append(p.backward, rotation.backward);
   append(p.backward, products.backward);
+  append(p.backward, casts.backward);
   add_entry_backward(p.backward, t, "attention", 3, entry_back);
   append(p.backward, norm.backward);
   add_sums(p.backward, "attention residual", t.compiled ? 0 : 1, t.residual, t.wide);
   append(p.weight, o.weight);
   append(p.weight, products.weight);
+  if (c.model.attention_output_bias) add_bias_gradient(p.weight, t, "o projection", t.residual);
+  if (c.model.attention_bias) {
+    for (const auto& [name, values] : {std::pair{"q", q}, std::pair{"k", kv}, std::pair{"v", kv}})
+      add_bias_gradient(p.weight, t, name, values);
+  }
 
   for (const Passes* part : {&norm, &products, &o}) p.saved.insert(p.saved.end(), part->saved.begin(), part->saved.end());
   if (c.autocast()) p.saved.push_back({"BF16 copies of the input", Bytes{4 * t.residual}});
@@ -313,87 +363,33 @@ Passes torch_feed_forward(const BlockContext& c) {
   add_torch_norm(norm, t, "ffn norm", norm_readers(t, gated ? 2 : 1));
   const EntryBackward entry_back = add_tensor_entry(entry, c, "ffn", t.s.linear_type);
   const std::int64_t width = c.model.intermediate_size / t.s.tensor;
+  Passes casts;
+  if (gated) add_input_casts(casts, c, t, {"ffn gate"});
+  add_input_casts(casts, c, t, {"ffn up"});
   add_torch_feed_forward(p, c, {"ffn", t.s.tokens, width, Category::dense_ffn});
+  append(p.backward, casts.backward);
+  insert_front(p.forward, casts.forward);
   add_tensor_exit(exit, c, "ffn", t.s.linear_type);
+  if (c.model.mlp_bias) {
+    const double values = static_cast<double>(t.s.tokens) * static_cast<double>(width);
+    if (gated) add_bias_gradient(p.weight, t, "ffn gate", values);
+    add_bias_gradient(p.weight, t, "ffn up", values);
+    add_bias_gradient(p.weight, t, "ffn down", t.residual);
+  }
 
   insert_front(p.forward, entry.forward);
   insert_front(p.forward, norm.forward);
   append(p.forward, exit.forward);
   if (!t.compiled) add_torch_residual(p, t, "ffn residual");
+  Operations branch;
+  add_branch_cast(branch, c, t, "ffn");
+  insert_front(p.backward, branch);
   insert_front(p.backward, exit.backward);
   add_entry_backward(p.backward, t, "ffn", gated ? 2 : 1, entry_back);
   append(p.backward, norm.backward);
   add_sums(p.backward, "ffn residual", t.compiled ? 0 : 1, t.residual, t.wide);
   p.saved.insert(p.saved.begin(), norm.saved.begin(), norm.saved.end());
   if (c.autocast()) p.saved.push_back({"BF16 copy of the input", Bytes{gated ? 2 * t.residual : 0.0}});
-  return p;
-}
-
-Passes torch_embedding(const BlockContext& c) {
-  const TorchSizes t(c);
-  const double table = static_cast<double>(c.model.vocab_size) * static_cast<double>(t.s.hidden) / static_cast<double>(t.s.tensor);
-  Passes p;
-  Operation look_up = torch_kernel("embedding", MemoryKernel::torch_embedding, t.wide * t.residual, t.wide * t.residual);
-  // The gradient of the whole table is written, zeros included.
-  Operation backward = torch_kernel("embedding backward", MemoryKernel::torch_embedding_backward, t.wide * t.residual, t.wide * table);
-  look_up.category = backward.category = Category::embedding_and_head;
-  p.forward.push_back(look_up);
-  p.weight.push_back(backward);
-  const bool tied = c.model.tie_word_embeddings && c.plan.pipeline_parallel == 1;
-  p.transient = Bytes{(tied || t.micro_batches > 1 ? t.wide : 0.0) * table};  // in one graph: workload/block_memory.cpp
-  const double meetings = tied ? 1 : 1 - 1 / t.micro_batches;
-  if (meetings > 0) {
-    p.weight.push_back(
-        torch_kernel("embedding accumulate", MemoryKernel::torch_accumulate, 2 * t.wide * table * meetings, t.wide * table * meetings));
-  }
-  return p;
-}
-
-namespace {
-
-// Bytes a logit that the loss's backward pass holds beside what is saved. Compiled on its own: the logits' gradients. Else those of the
-// log-probabilities and of the FP32 logits. Over several ranks: a softmax that becomes its gradient in place, and that in BF16
-// (calibration/steps/parallel_layers.py); not so DTensor's loss_parallel, whose (one_hot + exp(x)) * gradient holds three tensors in FP32
-// (torch/distributed/tensor/parallel/loss.py, _nll_loss_and_log_softmax_backward).
-double loss_transient_bytes(const BlockContext& c) {
-  if (is_loss_compiled(c)) return 2;
-  return c.plan.tensor_parallel == 1 ? 8 : c.runs_apart(UnfusedPart::cross_entropy) ? 12 : 2;
-}
-
-}  // namespace
-
-Passes torch_head(const BlockContext& c) {
-  const TorchSizes t(c);
-  const bool compiled = is_loss_compiled(c);
-  const double logits = static_cast<double>(t.s.tokens) * static_cast<double>(t.s.vocabulary);
-  Passes norm, entry, projection;
-  add_torch_norm(norm, t, "final norm", 1);
-  const EntryBackward entry_back = add_tensor_entry(entry, c, "head", DType::bf16);
-  add_torch_linear(projection, c, {"head", t.s.tokens, t.s.hidden, t.s.vocabulary, Category::embedding_and_head, DType::bf16});
-  const auto loss = [&](const char* label, MemoryKernel kernel, double read, double written) {
-    return memory_operation(label, Category::embedding_and_head, kernel, Bytes{read * logits}, Bytes{written * logits});
-  };
-  Passes p;
-  append(p.forward, norm.forward);
-  append(p.forward, entry.forward);
-  append(p.forward, projection.forward);
-  if (compiled) {
-    p.forward.push_back(loss("cross entropy", MemoryKernel::cross_entropy, 2, 0));
-    p.backward.push_back(loss("cross entropy backward", MemoryKernel::cross_entropy_backward, 2, 2));
-  } else {
-    p.forward.push_back(loss("logits to FP32", MemoryKernel::torch_cast_fp32, 2, 4));
-    p.forward.push_back(loss("cross entropy", MemoryKernel::torch_cross_entropy, 4, 4));
-    p.backward.push_back(loss("cross entropy backward", MemoryKernel::torch_cross_entropy_backward, 4, 4));
-    p.backward.push_back(loss("logit gradients to BF16", MemoryKernel::torch_cast_bf16, 4, 2));
-  }
-  append(p.backward, projection.backward);
-  append(p.backward, entry_back.after);
-  append(p.backward, norm.backward);
-  append(p.weight, projection.weight);
-  if (!t.one_graph) p.transient = Bytes{loss_transient_bytes(c) * logits};
-  p.saved = norm.saved;
-  p.saved.insert(p.saved.end(), projection.saved.begin(), projection.saved.end());
-  p.saved.push_back({compiled ? "logits" : "log-probabilities", Bytes{(compiled ? 2 : 4) * logits}});
   return p;
 }
 

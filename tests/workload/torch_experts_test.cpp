@@ -66,6 +66,17 @@ TEST(TorchExperts, OverSeveralRanksRowsAreSortedAgainAndTheHostWaitsOnceMore) {
 }
 
 // The busiest expert's rows are what routing says, the others fall off from it, and no row is lost.
+// What adds the experts' rows up keeps them, so their last product runs again; with a shared expert everything before its own last does.
+TEST(TorchExperts, RecomputationEndsWhereRowsAreAddedUp) {
+  BlockSetting s(shipped_model("qwen3-30b-a3b"));
+  s.plan.recompute = {RecomputeModule::layer};
+  BlockContext c = s.context();
+  c.framework = Framework::torch_eager;
+  const Block b = make_block(BlockKind::moe_layer, c);
+  EXPECT_EQ(b.recompute.back().label, std::string(kZeroedResult) + " again");
+  EXPECT_TRUE(has(b.recompute, "experts down again"));
+}
+
 TEST(TorchExperts, RowsOfExpertsSpreadAsFarAsTheBusiest) {
   BlockSetting s(moe_model(4));
   s.routing.tokens_per_expert_max_over_mean = 1.25;

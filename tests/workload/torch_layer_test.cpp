@@ -133,7 +133,7 @@ TEST(TorchLayer, AutocastCastsEveryWeightThereAndBack) {
     const auto* m = std::get_if<MemoryBound>(&op.what);
     if (m == nullptr) continue;
     if (op.label.find("cast weight") != std::string::npos) there += m->written.value();
-    if (op.label.find("cast gradient") != std::string::npos) back += m->read.value();
+    if (op.label.ends_with("cast gradient")) back += m->read.value();
   }
   EXPECT_DOUBLE_EQ(there, weights_bytes(s.model));
   EXPECT_DOUBLE_EQ(back, weights_bytes(s.model));
@@ -163,6 +163,41 @@ TEST(TorchLayer, BetweenProductsEverySecondOneRunsAgain) {
   const double kv = static_cast<double>(s.model.num_key_value_heads * s.model.head_dim);
   // The layer's input; q, v, gate and down; attention's output and its row sums.
   EXPECT_DOUBLE_EQ(total_bytes(b.saved), s.tokens() * (2 * h + 2 * (h + kv + f + h) + 2 * h + 4 * heads));
+}
+
+// Whoever compiles a checkpointed mixture runs it eagerly, and keeping products costs the host more than running all again.
+TEST(TorchLayer, CheckpointingCostsTheHost) {
+  const auto calls = [](std::vector<RecomputeModule> recompute, Framework framework) {
+    BlockSetting s = setting();
+    s.plan.recompute = std::move(recompute);
+    int sum = 0;
+    for (const Operation& op : all(make_block(BlockKind::dense_layer, context(s, framework)))) sum += op.host_calls;
+    return sum;
+  };
+  EXPECT_LT(calls({}, Framework::torch_eager), calls({RecomputeModule::layer}, Framework::torch_eager));
+  EXPECT_LT(calls({RecomputeModule::layer}, Framework::torch_eager), calls({RecomputeModule::products}, Framework::torch_eager));
+  EXPECT_EQ(calls({RecomputeModule::layer}, Framework::torch_compiled), 0);
+}
+
+// A broadcast factor, halves of heads and a norm's weight gradient have kernels of their own; biases are sums over tokens.
+TEST(TorchLayer, KernelsOfTheirOwn) {
+  BlockSetting s = setting();
+  const auto bytes = [&](Framework framework, MemoryKernel kernel) {
+    double sum = 0;
+    for (const MemoryBound& m : of_type<MemoryBound>(all(make_block(BlockKind::dense_layer, context(s, framework))))) {
+      if (m.kernel == kernel) sum += m.read.value();
+    }
+    return sum;
+  };
+  const double rotated = s.tokens() * static_cast<double>((s.model.num_attention_heads + s.model.num_key_value_heads) * s.model.head_dim);
+  EXPECT_DOUBLE_EQ(bytes(Framework::torch_eager, MemoryKernel::torch_mul_broadcast), 2 * 2 * 2 * rotated);  // two factors, both ways
+  EXPECT_DOUBLE_EQ(bytes(Framework::torch_eager, MemoryKernel::torch_neg_half), 2 * rotated);
+  EXPECT_DOUBLE_EQ(bytes(Framework::torch_eager, MemoryKernel::torch_rms_norm_weights), 2 * 4 * s.tokens() * 4096);
+  EXPECT_DOUBLE_EQ(bytes(Framework::torch_compiled, MemoryKernel::torch_mul_broadcast), 0);
+  EXPECT_DOUBLE_EQ(bytes(Framework::torch_eager, MemoryKernel::column_sum), 0);
+  s.model.mlp_bias = true;
+  const double h = 4096, f = static_cast<double>(s.model.intermediate_size);
+  EXPECT_DOUBLE_EQ(bytes(Framework::torch_eager, MemoryKernel::column_sum), 2 * s.tokens() * (2 * f + h));
 }
 
 TEST(TorchLayer, CompiledCodeRunsInFp8) {
