@@ -123,6 +123,26 @@ TEST(NicShare, DetoursWithinADragonflysGroup) {
   EXPECT_DOUBLE_EQ(share(PathChoice::adaptive), 0.75);
 }
 
+// DeepSeek-V3's experts on the textbook's dragonfly: two nodes a router, eight nodes a group of experts, so its GPUs sit on 4 of the 32
+// routers of a group. By minimal routes what a router's 16 NICs send to another's two nodes, 2/7 of it, has one cable.
+TEST(NicShare, ExpertsOnFourRoutersOfADragonflyShareTheirCables) {
+  Cluster c;
+  c.nodes = 256;
+  c.gpus_per_node = 8;
+  c.scale_up = {8, BytesPerSecond{160e9}, Seconds{3e-6}, {}};
+  c.scale_out.nics_per_node = 8;
+  c.scale_out.nic_bandwidth = BytesPerSecond{50e9};
+  c.scale_out.switch_ports = 64;
+  c.scale_out.kind = FabricKind::dragonfly;
+  c.scale_out.rails = false;
+  c.scale_out.layers = 1;
+  c.scale_out.routing = PathChoice::ecmp;
+  EXPECT_DOUBLE_EQ(nic_share(Fabric::build(c), {64, 1, 8}, TrafficPattern::everyone), 7.0 / 32);
+  // Detours: all 31 ways are used alike, and all groups of experts use each other's.
+  c.scale_out.routing = PathChoice::adaptive;
+  EXPECT_GT(nic_share(Fabric::build(c), {64, 1, 8}, TrafficPattern::everyone), 0.9);
+}
+
 TEST(NicShare, ADragonflysGlobalCablesAreFewForTrafficBetweenTwoGroups) {
   Cluster c = dragonfly_cluster(36);
   const Fabric fabric = Fabric::build(c);  // 72 NICs, 9 groups of 8, one cable between any two
