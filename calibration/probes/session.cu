@@ -128,7 +128,7 @@ Session::~Session() {
   if (file_ >= 0) ::close(file_);
   if (!options_.list) {
     note(std::to_string(measured_) + " points measured, " + std::to_string(skipped_) + " already there, " + std::to_string(unsupported_) +
-         " unsupported, " + std::to_string(seen_ - measured_ - skipped_ - unsupported_ - elsewhere_) + " left; took " +
+         " unsupported, " + std::to_string(std::max(0L, seen_ - measured_ - skipped_ - unsupported_ - elsewhere_)) + " left; took " +
          clock_text(host_clock_s() - start_s_));
   }
 }
