@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "calibration/fit/median.h"
 #include "sim/base/number_text.h"
 #include "sim/spec/unit_text.h"
 
@@ -12,12 +13,6 @@ namespace {
 template <class T>
 Figure<T> assumed(T value, const char* why) {
   return {value, {Origin::assumed, why}};
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 // Samples of one figure and where they come from.
@@ -161,7 +156,6 @@ Stack assumed_stack() {
   Stack s;
   s.framework = assumed(Framework::fused, "a training library with joined projections and fused elementwise kernels");
   s.attention = assumed(AttentionLibrary::fastest, "the fastest library that was measured");
-  s.head_multiple = assumed(std::int64_t{64}, "as cuDNN 9.19 on an H100 and an H200: 96 channels take what 128 take");
   s.kernel_gap = assumed(Seconds{1.5e-6}, "between kernels of a full queue on Hopper; DeepSeek's trace shows 2 us at 1 us resolution");
   s.host_launch = assumed(Seconds{5e-6}, "PyTorch eager issues an operator in 4 to 10 us");
   s.host_product = assumed(Seconds{20e-6}, "PyTorch eager: a linear layer with its autograd node");

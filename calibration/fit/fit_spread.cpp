@@ -1,9 +1,10 @@
 #include "calibration/fit/fit_spread.h"
 
-#include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
+#include "calibration/fit/median.h"
 #include "sim/base/number_text.h"
 
 namespace trillion {
@@ -23,8 +24,7 @@ using Kind = std::map<std::string, SurveyedChip>;  // by name of the chip
 double median_rate(const Kind& kind) {
   std::vector<double> rates;
   for (const auto& [name, chip] : kind) rates.push_back(chip.rate());
-  std::sort(rates.begin(), rates.end());
-  return (rates[(rates.size() - 1) / 2] + rates[rates.size() / 2]) / 2;
+  return median(std::move(rates));
 }
 
 }  // namespace
@@ -47,8 +47,8 @@ std::optional<Figure<double>> fit_spread(const std::vector<RawFile>& files, std:
   double squares = 0;
   std::string of_kinds;
   for (auto& [gpu, kind] : kinds) {
-    const double median = median_rate(kind);
-    outliers += std::erase_if(kind, [&](const auto& entry) { return entry.second.rate() < kOutlier * median; });
+    const double slow = kOutlier * median_rate(kind);
+    outliers += std::erase_if(kind, [&](const auto& entry) { return entry.second.rate() < slow; });
     double mean = 0;
     for (const auto& [name, chip] : kind) mean += chip.rate() / static_cast<double>(kind.size());
     for (const auto& [name, chip] : kind) squares += std::pow(chip.rate() / mean - 1, 2);

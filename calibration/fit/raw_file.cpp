@@ -89,6 +89,7 @@ std::string set_aside(const JsonLine& line) {
 
 void read_row(const JsonLine& line, RawFile& file, Unused& unused) {
   const std::string op = text_member(line, "op");
+  if (op == "survey" && line.find("chip") == nullptr) return unused.add("a survey that does not name its chips");
   if (op == "launch" || op == "host_copy" || op == "interference" || op == "power" || op == "sequence" || op == "survey") {
     file.others.push_back(line);
     return;

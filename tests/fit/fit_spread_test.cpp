@@ -74,6 +74,13 @@ TEST(FitSpread, WhatTellsNothingIsLeftOutAndNamed) {
   EXPECT_EQ(notes.size(), 2u);
 }
 
+TEST(FitSpread, ChipsWithoutANameAreSetAside) {
+  const std::string row = R"({"op":"survey","device":0,"time_s":0.0016,"flops_per_s":6.6e14,"copy_bytes_per_s":2.9e12,"clock_mhz":1400})";
+  const RawFile file = survey("H100", row + "\n" + row + "\n");
+  EXPECT_TRUE(file.others.empty());
+  EXPECT_EQ(file.notes, std::vector<std::string>{"2 rows: a survey that does not name its chips"});
+}
+
 TEST(FitSpread, AHandfulOfChipsIsTooFew) {
   std::vector<std::string> notes;
   EXPECT_FALSE(fit_spread({survey("H100", drawn_rows(int{kEnoughChips} - 1, 6.6e14, 0.01, 5))}, notes));
