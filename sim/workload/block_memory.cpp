@@ -48,7 +48,7 @@ Bytes restored_bytes(const ModuleBytes& all, const ModuleBytes& saved, bool at_o
   return at_once ? together : largest;
 }
 
-// What the lives of a PyTorch block's tensors say. The ends of a model that is not one graph say it by formula (workload/torch_layer.cpp).
+// What the lives of a PyTorch block's tensors say. The ends of a model that is not one graph say it by formula (workload/torch_ends.cpp).
 void take_from_tape(Block& b, const BlockContext& c) {
   const double message = Sizes(c).residual().value() * (c.autocast() ? 2 : 1);
   const BackwardBytes bytes = backward_bytes(torch_tensors(b.kind, c, c.routing.rank_load_max_over_mean),
