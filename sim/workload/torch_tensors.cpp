@@ -42,7 +42,7 @@ bool tied(const BlockContext& c) { return c.model.tie_word_embeddings && c.plan.
 // The loss outside of compiled code, or the whole model eager: logits in FP32, log-probabilities; going back both gradients in FP32, then
 // in BF16. Compiled it needs the logits in BF16 alone, in one graph (is_one_graph) their gradient is written where they were; a tied
 // table's two gradients are one kernel's (addmm), so that the logits' gradient and the table's operand wait for the embedding. Over several
-// ranks see torch_layer.cpp, loss_transient_bytes.
+// ranks see torch_ends.cpp, loss_transient_bytes.
 Tensor head(TorchModules& m, Tensor x) {
   TensorTape& tape = m.tape();
   const BlockContext& c = m.context();
